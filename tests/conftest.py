@@ -1,0 +1,19 @@
+"""What holds for all tests: nothing of ours blocks the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[BlockBuster | None]:
+    """A blocking call that our code makes on a running loop raises. It sees Python's calls, not native ones:
+    for those there is the heartbeat of ``server.looplag``."""
+    if request.node.get_closest_marker("inline_io"):
+        yield None
+        return
+    with blockbuster_ctx(["server", "media", "pipeline", "telephony"]) as blockbuster:
+        yield blockbuster
