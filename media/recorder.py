@@ -1,0 +1,232 @@
+"""The recorder of a call: a stereo WAV file that grows once a second and is playable at any moment.
+
+The loop only places audio in memory (``media.recording``). Files are opened, written and closed by one
+writer thread for the whole process, a job per second and call. Each job first appends the samples and then
+sets the sizes in the header, so that a process that is killed between two jobs, or in the middle of one,
+leaves a file that ends with the last whole job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from io import FileIO
+from pathlib import Path
+
+from media import wav
+from media.frames import Pcm
+from media.recording import StereoTimeline
+
+_JOB_MS = 1000
+_LONGEST_JOB_MS = 10_000
+"""What one job writes at most, where the clock has jumped or the disk was slow."""
+
+
+def writer_thread() -> ThreadPoolExecutor:
+    """The writer of all recorders of a process: one thread, so that the jobs of a file stay in order."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
+
+
+class Recorder:
+    """Records one call. Nothing that happens to the file reaches the call: the first fault is told to
+    ``on_error`` as a sentence, and the recording ends there.
+
+    ``hold_back_ms`` is how long a stretch may still change before it is written: the play-out learns up to
+    so much later what was heard, and a ``clear_bot`` can reach back so far.
+
+    The file is made with the first audio, with its folders, readable by the owner alone; one that exists is
+    never written over. Where there was no audio there is no file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        sample_rate_hz: int,
+        executor: Executor,
+        on_error: Callable[[str], None],
+        *,
+        hold_back_ms: int = 2000,
+    ) -> None:
+        self._file = _WavFile(path, sample_rate_hz)
+        self._rate = sample_rate_hz
+        self._executor = executor
+        self._on_error = on_error
+        self._hold_back = sample_rate_hz * hold_back_ms // 1000
+        self._timeline = StereoTimeline(sample_rate_hz)
+        self._job: asyncio.Future[None] | None = None
+        self._job_end = 0
+        self._written = 0
+        self._failed = False
+        self._closing = False
+        self._closed = False
+        self._told_lost = False
+        self._close_lock = asyncio.Lock()
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self._rate
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
+
+    @property
+    def duration_ms(self) -> int:
+        """What the file holds."""
+        return self._written * 1000 // self._rate
+
+    @property
+    def failed(self) -> bool:
+        """The file ends early; ``on_error`` was told why."""
+        return self._failed
+
+    @property
+    def held(self) -> int:
+        """Samples of both channels in memory."""
+        return self._timeline.held
+
+    def caller(self, start: int, pcm: Pcm) -> None:
+        """A frame of the caller, at its place on the leg's clock."""
+        if self._failed or self._closing:
+            return
+        self._timeline.caller(start, pcm)
+        self._write_due()
+
+    def bot(self, at: int, pcm: Pcm) -> None:
+        """Audio of the bot, heard from sample ``at`` of the caller's clock on."""
+        if not self._failed and not self._closing:
+            self._timeline.bot(at, pcm)
+
+    def clear_bot(self, at: int) -> None:
+        """What was placed from ``at`` on was never heard. Reaches back ``hold_back_ms``."""
+        if not self._failed and not self._closing:
+            self._timeline.clear_bot(at)
+
+    async def aclose(self) -> None:
+        """Write what is left, up to the last sample of either side, and wait for it. Never raises for the
+        file's sake. May be called twice."""
+        self._closing = True
+        async with self._close_lock:
+            if self._closed:
+                return
+            await self._job_done()
+            while not self._failed and self._timeline.drained < self._timeline.end:
+                self._start_job(self._timeline.end)
+                await self._job_done()
+            await self._close_file()
+            self._closed = True
+
+    async def _job_done(self) -> None:
+        while self._job is not None:
+            # Unlike awaiting it, this does not cancel the job where we are cancelled.
+            await asyncio.wait({self._job})
+            await asyncio.sleep(0)  # let its callback run
+
+    async def _close_file(self) -> None:
+        try:
+            closing = asyncio.get_running_loop().run_in_executor(self._executor, self._file.close)
+        except RuntimeError as fault:  # the executor has been shut down, so that no job is at the file
+            self._file.close()
+            self._fail(fault)
+            return
+        try:
+            await closing
+        except OSError as fault:
+            self._fail(fault)
+
+    def _write_due(self) -> None:
+        """Start a job where a second is waiting and none is under way. With a slow disk the timeline fills
+        to its bound meanwhile."""
+        timeline = self._timeline
+        settled = timeline.clock - self._hold_back
+        if self._job is None and settled - timeline.drained >= self._rate * _JOB_MS // 1000:
+            self._start_job(settled)
+        if timeline.lost and not self._told_lost:
+            self._told_lost = True
+            self._on_error(
+                f"the recording {self.path} misses a part at {timeline.clock / self._rate:.0f} s: the disk "
+                "has not taken anything for too long; the call goes on"
+            )
+
+    def _start_job(self, upto: int) -> None:
+        longest = self._rate * _LONGEST_JOB_MS // 1000
+        block = self._timeline.drain(min(upto, self._timeline.drained + longest))
+        try:
+            job = asyncio.get_running_loop().run_in_executor(self._executor, self._file.append, block)
+        except RuntimeError as fault:  # the executor has been shut down
+            self._fail(fault)
+            return
+        self._job = job
+        self._job_end = self._timeline.drained
+        job.add_done_callback(self._on_job_done)
+
+    def _on_job_done(self, job: asyncio.Future[None]) -> None:
+        self._job = None
+        fault = asyncio.CancelledError() if job.cancelled() else job.exception()
+        if fault is not None:
+            self._fail(fault)
+            return
+        self._written = self._job_end
+        if not self._closing:
+            self._write_due()
+
+    def _fail(self, fault: BaseException) -> None:
+        if self._failed:
+            return
+        self._failed = True
+        self._timeline = StereoTimeline(self._rate)  # nothing more will be written: let the audio go
+        self._on_error(
+            f"the recording {self.path} ends after {self._written / self._rate:.0f} s: "
+            f"{_reason(fault)}; the call goes on"
+        )
+
+
+def _reason(fault: BaseException) -> str:
+    if isinstance(fault, FileExistsError):
+        return "a file of this name exists, and recordings are never written over"
+    if isinstance(fault, OSError) and fault.strerror:
+        return fault.strerror
+    return str(fault) or "the writer was stopped"
+
+
+class _WavFile:
+    """The writer thread's side."""
+
+    def __init__(self, path: Path, sample_rate_hz: int) -> None:
+        self.path = path
+        self._rate = sample_rate_hz
+        self._file: FileIO | None = None
+        self._data_bytes = 0
+
+    def append(self, interleaved: Pcm) -> None:
+        """Raises ``OSError``, and ``ValueError`` where the format's 4 GB are full."""
+        data = interleaved.astype("<i2", copy=False).tobytes()
+        header = wav.header(self._rate, 2, self._data_bytes + len(data))
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = FileIO(self.path, "xb", opener=_private)
+            self._write(0, wav.header(self._rate, 2, 0))
+        self._write(44 + self._data_bytes, data)
+        self._write(0, header)
+        self._data_bytes += len(data)
+
+    def close(self) -> None:
+        """Of a file that never got a sample nothing is left."""
+        if self._file is not None:
+            self._file.close()
+            if self._data_bytes == 0:
+                self.path.unlink(missing_ok=True)
+
+    def _write(self, at: int, data: bytes) -> None:
+        """All of it: a nearly full disk takes a part first and tells the fault only at the next write."""
+        assert self._file is not None
+        self._file.seek(at)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) or 0 :]
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
