@@ -1,0 +1,248 @@
+"""What happened in a conversation, as frozen values. The wire has its own words for these
+(``server.protocol``); ``server.wire`` joins the two.
+
+Times named ``at`` are seconds of the session's monotonic clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from media.levels import Level
+
+
+class EndReason(StrEnum):
+    """Why a call ended; the words are the wire's."""
+
+    HANGUP = "hangup"
+    CLIENT_HANGUP = "client_hangup"
+    MAX_DURATION = "max_duration"
+    FAILED = "failed"
+
+
+class TurnReason(StrEnum):
+    """On what evidence a turn signal rests."""
+
+    SILENCE = "silence"
+    FORCED = "forced"
+
+
+InterruptReason = Literal["early", "user_spoke", "cancelled"]
+AbortReason = Literal["early", "new_turn", "cancelled", "call_ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRef:
+    """The turn that an event belongs to."""
+
+    turn_id: int
+    correlation_id: str
+
+
+# --- the user ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    turn: TurnRef
+    segment_id: int
+    confidence: float
+    at: float
+    """The onset, back-dated to the first voiced sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    turn: TurnRef
+    segment_id: int
+    duration_ms: int
+    """Onset to the end of voice, without the silence that was waited out."""
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class UserSpeaking:
+    turn: TurnRef
+    text: str
+    """All of the turn so far, the interim part last."""
+    confirmed_text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class UserMessage:
+    turn: TurnRef
+    message_id: str
+    text: str
+    """All of the turn so far."""
+    confidence: float
+    segment_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EagerTurn:
+    turn: TurnRef
+    message_id: str
+    text: str
+    probability: float
+    latency_ms: int
+    """End of voice to this event."""
+    reason: TurnReason
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd:
+    turn: TurnRef
+    message_id: str
+    text: str
+    probability: float
+    latency_ms: int
+    reason: TurnReason
+
+
+@dataclass(frozen=True, slots=True)
+class TurnContinued:
+    turn: TurnRef
+    at: float
+
+
+# --- the bot ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BotSpeaking:
+    turn: TurnRef | None
+    message_id: str
+    text: str
+    """Empty for a streamed message: its words follow as they are heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class BotWord:
+    turn: TurnRef | None
+    message_id: str
+    word: str
+    word_index: int
+    start_s: float
+    """From the first sample of the message."""
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BotFinished:
+    turn: TurnRef | None
+    message_id: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BotInterrupted:
+    turn: TurnRef | None
+    message_id: str
+    played_ms: int
+    words_spoken: int
+    last_word: str | None
+    reason: InterruptReason
+
+
+@dataclass(frozen=True, slots=True)
+class MessageConfirmed:
+    turn: TurnRef | None
+    message_id: str
+    text: str
+    """What the caller heard of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAborted:
+    turn: TurnRef | None
+    message_id: str
+    reason: AbortReason
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRejected:
+    turn: TurnRef | None
+    message_id: str
+    in_reply_to: str
+    expected_reply_to: str
+    reason: str
+
+
+# --- the call ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    reason: EndReason
+    detail: str
+    at: float
+    duration_s: float
+    transcript: tuple[Utterance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The recording of the call is complete."""
+
+    audio: str | None
+    """The file, base64; None where it is too large for a message."""
+    duration_ms: int
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioMetrics:
+    source: Literal["user", "bot"]
+    level: Level
+    is_speech: bool
+    vad_probability: float | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFault:
+    """An engine failed; the call goes on."""
+
+    turn: TurnRef | None
+    code: str
+    text: str
+    provider: str
+    stage: str
+    retryable: bool
+
+
+Event = (
+    SpeechStarted
+    | SpeechEnded
+    | UserSpeaking
+    | UserMessage
+    | EagerTurn
+    | TurnEnd
+    | TurnContinued
+    | BotSpeaking
+    | BotWord
+    | BotFinished
+    | BotInterrupted
+    | MessageConfirmed
+    | MessageAborted
+    | ReplyRejected
+    | CallStarted
+    | CallEnded
+    | Recorded
+    | AudioMetrics
+    | EngineFault
+)

@@ -1,0 +1,167 @@
+"""What the conversation asks of an engine: one to three methods and a value that says what it can do.
+
+Engines are loaded once a process, before the server listens, and shared by all calls. None of the methods
+that a frame passes through may block: an engine that computes does so in a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from media.frames import Pcm
+from pipeline.errors import ProviderError
+
+
+class Engine(Protocol):
+    """The life of an engine in the process."""
+
+    @property
+    def name(self) -> str:
+        """As in settings and on the wire, for example ``pocketsphinx``."""
+
+    async def start(self) -> None:
+        """Load what calls will share. Raises ``ProviderUnavailable`` with what to do about it."""
+
+    async def aclose(self) -> None:
+        """Free everything, and wait until it is freed. May be called twice."""
+
+
+# --- speech to text ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SttCapabilities:
+    partials: bool
+    """Gives interim text while the user still speaks."""
+    word_times: bool
+    languages: tuple[str, ...]
+    """BCP-47 base tags; empty means any."""
+
+
+@dataclass(frozen=True, slots=True)
+class SttOptions:
+    """What a call asks of its recogniser."""
+
+    sample_rate_hz: int
+    language: str = "en"
+    phrases: tuple[str, ...] = ()
+    """What the agent expects to hear. A hint: other words stay possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class SttWord:
+    word: str
+    start_s: float
+    """From the first sample of its segment."""
+    end_s: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class SttPartial:
+    """Interim text of a segment; the next one replaces it."""
+
+    segment_id: int
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class SttFinal:
+    """The last word on a segment. ``text`` is empty where nothing was understood."""
+
+    segment_id: int
+    text: str
+    confidence: float
+    words: tuple[SttWord, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class SttFailed:
+    """The segment is lost; the stream lives on and takes the next one."""
+
+    segment_id: int
+    error: ProviderError
+
+
+SttEvent = SttPartial | SttFinal | SttFailed
+
+
+class SttStream(Protocol):
+    """One call's ear. Segments follow one another; each gets exactly one final or failed."""
+
+    def begin(self, segment_id: int) -> None:
+        """A segment of speech begins; the audio fed from here on belongs to it."""
+
+    def feed(self, pcm: Pcm) -> None:
+        """Audio of the open segment, at the rate of the options, any length. Never blocks."""
+
+    def end(self) -> None:
+        """The segment is over: its final is wanted, as soon as can be."""
+
+    async def aclose(self) -> None:
+        """The call is over. No event comes afterwards. May be called twice."""
+
+
+class SpeechToText(Engine, Protocol):
+    @property
+    def capabilities(self) -> SttCapabilities: ...
+
+    def open(self, options: SttOptions, on_event: Callable[[SttEvent], None]) -> SttStream:
+        """Start one call's ear. Does no heavy work; events come on the running loop."""
+
+
+# --- text to speech ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TtsCapabilities:
+    word_times: bool
+    """Gives the time of each word itself; else the times are aligned by us."""
+    languages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TtsRequest:
+    """One stretch of text, usually a sentence, to be spoken."""
+
+    text: str
+    sample_rate_hz: int
+    """The rate that the audio must have; an engine of another rate resamples."""
+    language: str = "en"
+    voice: str | None = None
+    """A voice of this engine by its own name; None: its default for the language."""
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TtsAudio:
+    pcm: Pcm
+
+
+@dataclass(frozen=True, slots=True)
+class TtsWord:
+    """When a word of the text is spoken. Comes no later than the audio that it lies in, in order."""
+
+    index: int
+    """Place in ``pipeline.text.tokens(request.text)``, from 0."""
+    start_s: float
+    """From the first sample of this request's audio."""
+    end_s: float
+
+
+TtsEvent = TtsAudio | TtsWord
+
+
+class TextToSpeech(Engine, Protocol):
+    @property
+    def capabilities(self) -> TtsCapabilities: ...
+
+    def speak(self, request: TtsRequest) -> AsyncGenerator[TtsEvent, None]:
+        """Speak one request, streaming. Closing the generator cancels the synthesis and waits for that.
+
+        With ``capabilities.word_times`` each token of the text gets exactly one ``TtsWord``.
+        Raises ``ProviderError``.
+        """

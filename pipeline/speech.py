@@ -1,0 +1,411 @@
+"""What the bot has to say: a queue of messages, each cut into sentences for synthesis and told word by word
+as it is heard.
+
+Messages follow one another: the next one begins when the one before it has been heard to its end, so that
+each is finished or interrupted before another is told to have begun. Audio that is synthesised ahead waits
+in its message, within a bound, and can be dropped with it.
+
+Pure: time is an argument. Positions are samples on the timeline of ``media.playout``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from media.frames import Pcm
+from media.playout import Playout
+from pipeline.events import (
+    AbortReason,
+    BotFinished,
+    BotInterrupted,
+    BotSpeaking,
+    BotWord,
+    InterruptReason,
+    MessageAborted,
+    MessageConfirmed,
+    TurnRef,
+)
+from pipeline.text import SentenceSplitter, sentences, tokens
+
+AUDIBLE = 100
+"""A sample of at least this size is sound: -50 dBFS. Quieter ones at the end of a message are not played."""
+MAX_MESSAGES = 100
+MAX_CHARS = 100_000
+
+BotEvent = BotSpeaking | BotWord | BotFinished | BotInterrupted | MessageConfirmed | MessageAborted
+
+
+@dataclass(slots=True)
+class _Word:
+    text: str
+    start: int
+    """Samples from the first one of the message."""
+    end: int
+    text_end: int
+    """Characters of the message up to the end of this word."""
+
+
+@dataclass(slots=True)
+class Message:
+    """One thing to say."""
+
+    message_id: str
+    text: str
+    in_reply_to: str = ""
+    streamed: bool = False
+    turn: TurnRef | None = None
+    complete: bool = True
+    """No more text will come."""
+    pending: deque[tuple[int, str]] = field(default_factory=deque)
+    """Sentences that wait for synthesis, with their place in the text."""
+    words: list[_Word] = field(default_factory=list)
+    audio: deque[Pcm] = field(default_factory=deque)
+    buffered: int = 0
+    """Samples in ``audio``."""
+    length: int = 0
+    """Samples so far, without the silence at the very end."""
+    base: int | None = None
+    """Where its first sample lies on the timeline, once it has begun to play."""
+    started: bool = False
+    told: int = 0
+    """Words that were told."""
+    in_synthesis: bool = False
+    broken: bool = False
+    """The engine could not say all of it."""
+    closed: bool = False
+    """Its last sample is on the timeline."""
+    splitter: SentenceSplitter = field(default_factory=SentenceSplitter)
+    cut_at: int = 0
+    """Characters of a streamed text that are in sentences already."""
+    tail: Pcm | None = None
+
+    @property
+    def synthesised(self) -> bool:
+        return self.complete and not self.pending and not self.in_synthesis
+
+
+class Job:
+    """One sentence in synthesis. Words come before the audio that they lie in."""
+
+    def __init__(self, message: Message, offset: int, text: str, sample_rate_hz: int) -> None:
+        self.message = message
+        self.text = text
+        self._rate = sample_rate_hz
+        self._offset = offset
+        self._tokens = tokens(text)
+        self._base = message.length + (len(message.tail) if message.tail is not None else 0)
+        self._samples = 0
+        self._next = 0
+
+    @property
+    def yielded(self) -> bool:
+        """Some of its audio is there: it can no longer be begun anew unheard."""
+        return self._samples > 0
+
+    def word(self, index: int, start_s: float, end_s: float) -> None:
+        """The engine says when a token is spoken. One that it left out has no length of its own."""
+        while self._next < index and self._next < len(self._tokens):
+            self._add(start_s, start_s)
+        if self._next == index:
+            self._add(start_s, end_s)
+
+    def audio(self, pcm: Pcm) -> None:
+        self._samples += len(pcm)
+        message = self.message
+        if message.tail is not None:
+            pcm = np.concatenate([message.tail, pcm])
+            message.tail = None
+        loud = np.flatnonzero(np.abs(pcm) >= AUDIBLE)
+        end = int(loud[-1]) + 1 if len(loud) else 0
+        if end < len(pcm):
+            message.tail = pcm[end:]
+        if end:
+            message.audio.append(pcm[:end])
+            message.buffered += end
+            message.length += end
+
+    def done(self) -> None:
+        """The sentence is over. Words that the engine gave no time for share what is left, by length."""
+        rest = self._tokens[self._next :]
+        start = self._words_end()
+        span = max(0.0, self._samples / self._rate - start)
+        weights = [len(token.text) + 1 for token in rest]
+        for weight in weights:
+            length = span * weight / sum(weights)
+            self._add(start, start + length)
+            start += length
+        self.message.in_synthesis = False
+
+    def fail(self) -> None:
+        """The engine cannot go on: what there is of the message is all that there will be."""
+        message = self.message
+        message.broken = message.complete = True
+        message.pending.clear()
+        message.in_synthesis = False
+
+    def _words_end(self) -> float:
+        if not self._next:
+            return 0.0
+        return max(0.0, (self.message.words[-1].end - self._base) / self._rate)
+
+    def _add(self, start_s: float, end_s: float) -> None:
+        token = self._tokens[self._next]
+        self._next += 1
+        words = self.message.words
+        start = self._base + round(start_s * self._rate)
+        if words:
+            start = max(start, words[-1].start)
+        end = max(start, self._base + round(end_s * self._rate))
+        words.append(_Word(token.text, start, end, self._offset + token.end))
+
+
+class SpeechQueue:
+    """The messages of one call, the first of which is being heard."""
+
+    def __init__(self, playout: Playout, *, ahead_ms: int = 5000) -> None:
+        self._playout = playout
+        self._rate = playout.sample_rate_hz
+        self._ahead_ms = ahead_ms
+        self._messages: deque[Message] = deque()
+
+    # --- filling ------------------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> Message | None:
+        """The message that is being heard."""
+        head = self._messages[0] if self._messages else None
+        return head if head is not None and head.base is not None else None
+
+    @property
+    def empty(self) -> bool:
+        return not self._messages
+
+    @property
+    def full(self) -> bool:
+        return len(self._messages) >= MAX_MESSAGES
+
+    def holds(self, message: Message) -> bool:
+        return any(m is message for m in self._messages)
+
+    def find(self, message_id: str) -> Message | None:
+        return next((m for m in self._messages if m.message_id == message_id), None)
+
+    def open_streams(self) -> list[Message]:
+        """Streamed messages whose text is not complete."""
+        return [m for m in self._messages if m.streamed and not m.complete]
+
+    def add(self, message: Message) -> list[BotEvent]:
+        """Queue a message. One without a word to speak is settled at once: whoever waits for it must not
+        wait for ever."""
+        self._messages.append(message)
+        for sentence in sentences(message.text):
+            self._append_sentence(message, sentence)
+        return self._settle_if_silent(message)
+
+    def append(self, message: Message, chunk: str) -> bool:
+        """More text of a streamed message. False: it has grown over its bound, and is not taken."""
+        if len(message.text) + len(chunk) > MAX_CHARS:
+            return False
+        message.text += chunk
+        for sentence in message.splitter.feed(chunk):
+            self._append_sentence(message, sentence)
+        return True
+
+    def finish(self, message: Message) -> list[BotEvent]:
+        """No more text will come."""
+        rest = message.splitter.flush()
+        if rest:
+            self._append_sentence(message, rest)
+        message.complete = True
+        return self._settle_if_silent(message)
+
+    def _append_sentence(self, message: Message, sentence: str) -> None:
+        message.pending.append((message.cut_at, sentence))
+        message.cut_at += len(sentence)
+
+    def _settle_if_silent(self, message: Message) -> list[BotEvent]:
+        if not message.complete or tokens(message.text):
+            return []
+        self._messages.remove(message)
+        return self._never_played(message, "cancelled", "cancelled")
+
+    def next_job(self) -> Job | None:
+        """The next sentence to synthesise; None while there is none, or enough lies ready."""
+        ready_ms = self._playout.queued_ms
+        for message in self._messages:
+            if message.in_synthesis:
+                return None
+            ready_ms += message.buffered * 1000 / self._rate
+            if ready_ms >= self._ahead_ms:
+                return None
+            while message.pending:
+                offset, sentence = message.pending.popleft()
+                if tokens(sentence):
+                    message.in_synthesis = True
+                    return Job(message, offset, sentence, self._rate)
+            if not message.complete:
+                return None
+        return None
+
+    # --- playing ------------------------------------------------------------------------------------------
+
+    def feed(self, floor_free: bool) -> None:
+        """Move audio that is ready onto the timeline. A message begins only while the floor is free."""
+        if not self._messages:
+            return
+        message = self._messages[0]
+        if message.base is None:
+            # With a whole frame of audio it is heard at once: nothing can come between.
+            if not floor_free or not (message.buffered >= self._rate // 50 or message.synthesised):
+                return
+            message.base = self._playout.written
+            self._playout.begin_message()
+        while message.audio:
+            self._playout.write(message.audio.popleft())
+        message.buffered = 0
+        if message.synthesised and not message.closed:
+            message.closed = True
+            self._playout.end_message()
+
+    def progress(self, now: float) -> list[BotEvent]:
+        """What has been heard since the last time, at most up to the end of one message."""
+        message = self.current
+        if message is None or message.base is None:
+            return []
+        out: list[BotEvent] = []
+        if not message.started and self._playout.sent > message.base:
+            message.started = True
+            out.append(
+                BotSpeaking(message.turn, message.message_id, "" if message.streamed else message.text)
+            )
+        heard = self._playout.heard(now) - message.base
+        if message.started:
+            self._tell_words(message, heard, out)
+        if message.closed and heard >= message.length:
+            self._messages.popleft()
+            if message.started:
+                self._tell_words(message, message.length, out, rest=not message.broken)
+            if message.broken:
+                out += self._ended_short(message, message.length, "cancelled", "cancelled")
+            elif message.started:
+                duration_ms = round(message.length * 1000 / self._rate)
+                out.append(BotFinished(message.turn, message.message_id, duration_ms))
+                out.append(MessageConfirmed(message.turn, message.message_id, message.text.strip()))
+            else:
+                out += self._never_played(message, "cancelled", "cancelled")
+        return out
+
+    def next_at(self) -> float | None:
+        """When ``progress`` next has something to tell; None where that waits for a mark or for audio."""
+        message = self.current
+        if message is None or message.base is None:
+            return None
+        if message.told < len(message.words):
+            position = min(message.words[message.told].start, message.length)
+            if position >= message.length and not message.closed:
+                return None  # The word was told ahead of its audio.
+        elif message.closed:
+            position = message.length
+        else:
+            return None
+        return self._playout.time_of(message.base + position)
+
+    def ends_at(self, now: float) -> float | None:
+        """When the current message will have been heard; None where its end is not known yet."""
+        message = self.current
+        if message is None or message.base is None or not message.closed:
+            return None
+        return now + (message.base + message.length - self._playout.heard(now)) / self._rate
+
+    def dry(self) -> Message | None:
+        """The message being heard, where all that there is of it has been sent and more may come."""
+        message = self.current
+        if message is None or message.complete or message.pending or message.in_synthesis or message.audio:
+            return None
+        return message if self._playout.idle else None
+
+    def played_ms(self, now: float) -> int:
+        """How much of the current message has been heard."""
+        return round(self._heard(now) * 1000 / self._rate)
+
+    def _heard(self, now: float) -> int:
+        message = self.current
+        if message is None or message.base is None:
+            return 0
+        return max(0, min(self._playout.heard(now) - message.base, message.length))
+
+    def _tell_words(self, message: Message, heard: int, out: list[BotEvent], rest: bool = False) -> None:
+        while message.told < len(message.words):
+            word = message.words[message.told]
+            if word.start > heard and not rest:
+                return
+            start_s, end_s = word.start / self._rate, word.end / self._rate
+            out.append(BotWord(message.turn, message.message_id, word.text, message.told, start_s, end_s))
+            message.told += 1
+
+    # --- stopping -----------------------------------------------------------------------------------------
+
+    def cut(self, now: float, reason: InterruptReason, abort: AbortReason) -> list[BotEvent]:
+        """Stop everything, also what only waits. The leg must be cleared with it."""
+        out: list[BotEvent] = []
+        if self.current is not None:
+            out += self._cut_current(now, reason, abort)
+        while self._messages:
+            out += self._never_played(self._messages.popleft(), reason, abort)
+        return out
+
+    def cut_one(self, message: Message, now: float) -> list[BotEvent]:
+        """Stop one message; the others go on."""
+        if message is self.current:
+            return self._cut_current(now, "cancelled", "cancelled")
+        self._messages.remove(message)
+        return self._never_played(message, "cancelled", "cancelled")
+
+    def discard(self, in_reply_to: str, reason: AbortReason) -> list[BotEvent]:
+        """Drop what answers this message id and has not begun to play."""
+        out: list[BotEvent] = []
+        for message in [m for m in self._messages if m.base is None and m.in_reply_to == in_reply_to]:
+            self._messages.remove(message)
+            interrupt: InterruptReason = "early" if reason == "early" else "user_spoke"
+            out += self._never_played(message, interrupt, reason)
+        return out
+
+    def _cut_current(self, now: float, reason: InterruptReason, abort: AbortReason) -> list[BotEvent]:
+        message = self._messages[0]
+        heard = self._heard(now)
+        out: list[BotEvent] = []
+        if message.started:
+            self._tell_words(message, heard, out)
+        self._messages.popleft()
+        self._playout.clear(now)
+        return out + self._ended_short(message, heard, reason, abort)
+
+    def _ended_short(
+        self, message: Message, heard: int, reason: InterruptReason, abort: AbortReason
+    ) -> list[BotEvent]:
+        """What is told of a message that was not heard to its end."""
+        words = message.words[: message.told]
+        # A word whose first sample lies right at the cut was not heard.
+        while words and words[-1].start >= heard:
+            words = words[:-1]
+        last = words[-1] if words else None
+        played_ms = round(heard * 1000 / self._rate)
+        last_word = last.text if last else None
+        out: list[BotEvent] = [
+            BotInterrupted(message.turn, message.message_id, played_ms, len(words), last_word, reason)
+        ]
+        if last is None or reason == "early":
+            out.append(MessageAborted(message.turn, message.message_id, abort))
+        else:
+            text = message.text[: last.text_end].strip()
+            out.append(MessageConfirmed(message.turn, message.message_id, text))
+        return out
+
+    def _never_played(self, message: Message, reason: InterruptReason, abort: AbortReason) -> list[BotEvent]:
+        return [
+            BotInterrupted(message.turn, message.message_id, 0, 0, None, reason),
+            MessageAborted(message.turn, message.message_id, abort),
+        ]
