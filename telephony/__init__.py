@@ -1,0 +1,1 @@
+"""Carriers: what a phone network says and wants. Knows ``media`` only."""

@@ -1,0 +1,81 @@
+"""The answers to Twilio's voice webhook, as TwiML.
+
+Source: https://www.twilio.com/docs/voice/twiml and the pages of its verbs. What Twilio would refuse at the
+call, where nobody sees why, is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from telephony.errors import InvalidInstruction
+
+CONTENT_TYPE: Final = "text/xml"
+PARAMETER_LIMIT: Final = 500
+"""Name and value of one ``<Parameter>`` together must have fewer characters."""
+
+
+@lru_cache(maxsize=1)
+def _response_class() -> Any:
+    # 30 ms of import that a process without Twilio never pays.
+    from twilio.twiml.voice_response import VoiceResponse
+
+    return VoiceResponse
+
+
+def connect_stream(
+    url: str,
+    call_id: str,
+    parameters: Mapping[str, str] | None = None,
+    *,
+    status_callback: str | None = None,
+) -> str:
+    """Answer, and join the call to a bidirectional media stream at ``url``.
+
+    ``parameters`` come back in the stream's ``start`` as ``customParameters``, with ``call_id`` among them.
+    When our server closes the stream there is no verb left, which ends the call. ``status_callback`` is an
+    absolute URL that is told of ``stream-started``, ``stream-stopped`` and ``stream-error``.
+
+    Raises ``InvalidInstruction`` for a URL or a parameter that Twilio does not take.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("wss", "ws") or not parts.netloc:
+        raise InvalidInstruction(f"a stream needs an absolute wss:// URL, not {url!r}")
+    if parts.query or parts.fragment or "?" in url:
+        raise InvalidInstruction(
+            f"Twilio refuses a stream URL with a query (error 31920): use parameters for {url!r}"
+        )
+    values = {**(parameters or {}), "call_id": call_id}
+    for name, value in values.items():
+        if not name:
+            raise InvalidInstruction("a stream parameter needs a name")
+        if len(name) + len(value) >= PARAMETER_LIMIT:
+            raise InvalidInstruction(
+                f"stream parameter {name[:40]!r}: name and value have {len(name) + len(value)} characters; "
+                f"Twilio takes fewer than {PARAMETER_LIMIT}"
+            )
+    response = _response_class()()
+    callback = {} if status_callback is None else {"status_callback": status_callback}
+    stream = response.connect().stream(url=url, **callback)
+    for name, value in values.items():
+        stream.parameter(name=name, value=value)
+    return str(response)
+
+
+def reject(reason: Literal["rejected", "busy"] = "rejected") -> str:
+    """Refuse the call unanswered and uncharged: the caller hears "not in service", or the busy tone."""
+    if reason not in ("rejected", "busy"):
+        raise InvalidInstruction(f"Twilio rejects a call as 'rejected' or 'busy', not as {reason!r}")
+    response = _response_class()()
+    response.reject(reason=reason)
+    return str(response)
+
+
+def hangup() -> str:
+    """End a call that is answered already: a late or repeated request for a call that is over."""
+    response = _response_class()()
+    response.hangup()
+    return str(response)

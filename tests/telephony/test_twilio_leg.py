@@ -1,0 +1,221 @@
+"""The leg on a socket that is a list: what it reads, what it writes, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from media.frames import AudioFrame
+from media.g711 import ulaw_encode
+from telephony.carriers.twilio import wire
+from telephony.carriers.twilio.leg import MAX_FAULTS, OUTBOX, StreamRefused, TwilioLeg, accept
+from tests.fakes.loop import run_virtual
+
+START: dict[str, object] = {
+    "event": "start",
+    "sequenceNumber": "1",
+    "streamSid": "MZ1",
+    "start": {
+        "accountSid": "AC1",
+        "streamSid": "MZ1",
+        "callSid": "CA1",
+        "tracks": ["inbound"],
+        "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+        "customParameters": {},
+    },
+}
+CONNECTED: dict[str, object] = {"event": "connected", "protocol": "Call", "version": "1.0.0"}
+
+
+class FakeSocket:
+    def __init__(self, *messages: dict[str, object] | str | None) -> None:
+        self.incoming: asyncio.Queue[str | None] = asyncio.Queue()
+        for message in messages:
+            self.push(message)
+        self.sent: list[dict[str, object]] = []
+        self.closed: tuple[int, str] | None = None
+        self.blocked = False
+
+    def push(self, message: dict[str, object] | str | None) -> None:
+        self.incoming.put_nowait(json.dumps(message) if isinstance(message, dict) else message)
+
+    async def receive(self) -> str | None:
+        return await self.incoming.get()
+
+    async def send(self, text: str) -> None:
+        if self.blocked:
+            await asyncio.sleep(3600)
+        if self.closed:
+            raise ConnectionError("closed")
+        self.sent.append(json.loads(text))
+
+    async def close(self, code: int, reason: str) -> None:
+        if self.closed is None:
+            self.closed = (code, reason)
+            self.push(None)
+
+
+@dataclass
+class Listener:
+    frames: list[AudioFrame] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
+    digits: list[str] = field(default_factory=list)
+    ends: list[tuple[str, str]] = field(default_factory=list)
+
+    def on_audio(self, frame: AudioFrame) -> None:
+        self.frames.append(frame)
+
+    def on_mark(self, name: str) -> None:
+        self.marks.append(name)
+
+    def on_dtmf(self, digit: str) -> None:
+        self.digits.append(digit)
+
+    def on_closed(self, reason: str, detail: str) -> None:
+        self.ends.append((reason, detail))
+
+
+def media(chunk: int, level: int = 1000) -> dict[str, object]:
+    payload = base64.b64encode(ulaw_encode(np.full(160, level, dtype=np.int16))).decode()
+    return {
+        "event": "media",
+        "streamSid": "MZ1",
+        "media": {"track": "inbound", "chunk": str(chunk), "timestamp": str(chunk * 20), "payload": payload},
+    }
+
+
+STOP: dict[str, object] = {
+    "event": "stop",
+    "streamSid": "MZ1",
+    "stop": {"accountSid": "AC1", "callSid": "CA1"},
+}
+
+
+def streamed(
+    *messages: dict[str, object] | str | None,
+    script: Callable[[TwilioLeg, FakeSocket], Awaitable[None]] | None = None,
+) -> tuple[Listener, FakeSocket, TwilioLeg]:
+    """Run a leg over these messages, and a script beside it."""
+
+    async def main() -> tuple[Listener, FakeSocket, TwilioLeg]:
+        socket, listener = FakeSocket(CONNECTED, START), Listener()
+        leg = TwilioLeg(socket, await accept(socket, "CA1"), lead_ms=300)
+        for message in messages:
+            socket.push(message)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(leg.run(listener))
+            if script is not None:
+                await script(leg, socket)
+        return listener, socket, leg
+
+    return run_virtual(main())
+
+
+def test_audio_marks_and_keys_reach_the_listener() -> None:
+    mark: dict[str, object] = {"event": "mark", "streamSid": "MZ1", "mark": {"name": "1600"}}
+    key: dict[str, object] = {
+        "event": "dtmf",
+        "streamSid": "MZ1",
+        "dtmf": {"track": "inbound_track", "digit": "5"},
+    }
+    listener, _, leg = streamed(media(1), media(2), mark, key, STOP)
+    assert [frame.start for frame in listener.frames] == [0, 160]
+    assert abs(int(listener.frames[0].pcm[0]) - 1000) < 40
+    assert listener.marks == ["1600"]
+    assert listener.digits == ["5"]
+    assert listener.ends == [("hangup", "the caller hung up")]
+    assert leg.format.sample_rate_hz == 8000
+
+
+def test_missing_frames_are_filled_and_repeated_ones_dropped() -> None:
+    listener, _, _ = streamed(media(1), media(4), media(4), media(2), media(5), STOP)
+    assert [(frame.start, len(frame.pcm)) for frame in listener.frames] == [
+        (0, 160), (160, 320), (480, 160), (640, 160),
+    ]  # fmt: skip
+    assert not listener.frames[1].pcm.any()
+
+
+def test_the_bots_own_track_is_not_the_caller() -> None:
+    outbound = media(1)
+    outbound["media"]["track"] = "outbound"  # type: ignore[index]
+    listener, _, _ = streamed(outbound, STOP)
+    assert listener.frames == []
+
+
+def test_a_close_without_a_stop_is_a_failure() -> None:
+    listener, _, _ = streamed(media(1), None)
+    assert listener.ends[0][0] == "failed"
+
+
+def test_malformed_messages_are_counted_and_then_end_the_stream() -> None:
+    listener, socket, leg = streamed(*["garbage"] * 3, STOP)
+    assert leg.counters.faults == 3
+    assert listener.ends == [("hangup", "the caller hung up")]
+    listener, socket, _ = streamed(*["garbage"] * MAX_FAULTS)
+    assert listener.ends[0][0] == "failed"
+    assert socket.closed is not None
+    assert socket.closed[0] == 1002
+
+
+def test_audio_and_marks_go_out_in_order_and_clear_overtakes_what_waits() -> None:
+    async def script(leg: TwilioLeg, socket: FakeSocket) -> None:
+        leg.send(np.zeros(160, dtype=np.int16))
+        leg.mark("160")
+        await asyncio.sleep(0.01)
+        leg.send(np.zeros(160, dtype=np.int16))
+        leg.clear()
+        await asyncio.sleep(0.01)
+        await leg.hang_up("done")
+        await leg.hang_up("twice")
+
+    listener, socket, _ = streamed(script=script)
+    assert [message["event"] for message in socket.sent] == ["media", "mark", "clear"]
+    assert all(message["streamSid"] == "MZ1" for message in socket.sent)
+    assert socket.closed == (1000, "done")
+    assert len(listener.ends) == 1
+
+
+def test_a_socket_that_takes_nothing_is_given_up() -> None:
+    async def script(leg: TwilioLeg, socket: FakeSocket) -> None:
+        socket.blocked = True
+        for _ in range(OUTBOX + 10):
+            leg.send(np.zeros(160, dtype=np.int16))
+        await asyncio.sleep(0.01)
+        socket.push(media(1))
+
+    listener, socket, _ = streamed(script=script)
+    assert listener.ends == [("failed", "the carrier did not take the audio")]
+    assert socket.closed == (1008, "the stream does not take its audio")
+
+
+def refused(*messages: dict[str, object] | str | None, call_id: str = "CA1") -> StreamRefused:
+    async def main() -> StreamRefused:
+        with pytest.raises(StreamRefused) as caught:
+            await accept(FakeSocket(*messages), call_id)
+        return caught.value
+
+    return run_virtual(main())
+
+
+def test_a_stream_that_cannot_be_taken_says_why() -> None:
+    other = json.loads(json.dumps(START))
+    other["start"]["mediaFormat"] = {"encoding": "audio/x-l16", "sampleRate": 16000, "channels": 2}
+    assert refused(CONNECTED, other).code == 1003
+    assert "audio/x-l16 16000 Hz x2" in str(refused(CONNECTED, other))
+    assert refused(CONNECTED, START, call_id="CA2").code == 1008
+    assert "another call" in str(refused(CONNECTED, START, call_id="CA2"))
+    assert refused(CONNECTED).code == 1008
+    assert "5 s" in str(refused(CONNECTED))
+    assert refused(CONNECTED, None).code == 1002
+    assert refused(CONNECTED, "garbage").code == 1002
+    assert "media" in str(refused(CONNECTED, media(1)))
+
+
+def test_the_wire_and_the_leg_agree_on_the_frame() -> None:
+    assert wire.FRAME_BYTES == 160
