@@ -1,0 +1,160 @@
+"""Who answers: the agents that are online, the channels by which calls reach them, and who owns what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from server.protocol import Configuration
+from telephony.numbers import ANY, normalise
+
+STALE_S = 45.0
+"""An owner who was silent for longer may be displaced."""
+
+
+def slug(agent_id: str) -> str:
+    """The form in which agent ids are compared: lower case, hyphens between words."""
+    text = re.sub(r"[\s_]+", "-", agent_id.strip().lower())
+    return re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9-]", "", text)).strip("-")
+
+
+class Owner(Protocol):
+    """The connection of an agent process."""
+
+    @property
+    def modern(self) -> bool:
+        """It announced our protocol: it takes events after ``call.ended``."""
+
+    @property
+    def last_heard(self) -> float:
+        """When something came from it, on the loop's clock."""
+
+    def offer(self, data: bytes) -> bool:
+        """Send an event, now or soon. False: it takes no more, for it could not keep up and is closing."""
+
+    def displace(self, agent_id: str, reason: str) -> None:
+        """It has lost this agent for good."""
+
+
+def merged(layers: dict[str, Any], change: Configuration) -> dict[str, Any]:
+    """A configuration with the keys that ``change`` holds in place of the old ones."""
+    names = Configuration.model_fields.keys() & change.model_fields_set
+    return {**layers, **{name: getattr(change, name) for name in names}}
+
+
+@dataclass(slots=True)
+class Channel:
+    type: str
+    ref: str
+    """As typed."""
+    configuration: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Agent:
+    slug: str
+    agent_id: str
+    """As its process spells it."""
+    owner: Owner
+    configuration: dict[str, Any]
+    channels: dict[str, Channel] = field(default_factory=dict)
+    """By normalised number."""
+
+
+class AgentConflict(Exception):
+    """Another live connection owns the agent."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__("another live connection owns this agent id")
+        self.retry_after_s = retry_after_s
+
+
+class NumberInUse(Exception):
+    """Another agent answers this number."""
+
+
+class AgentRegistry:
+    """All agents that are online."""
+
+    def __init__(self) -> None:
+        self._agents: dict[str, Agent] = {}
+        self._numbers: dict[str, str] = {}
+        """Normalised number to slug."""
+
+    def create(self, agent_id: str, owner: Owner, configuration: Configuration, now: float) -> Agent:
+        """Register an agent for a connection. A holder that went silent is displaced.
+
+        Raises ``AgentConflict`` while the holder lives, ``ValueError`` for an id without a letter or digit.
+        """
+        key = slug(agent_id)
+        if not key:
+            raise ValueError("agent_id must contain at least one letter or digit")
+        held = self._agents.get(key)
+        if held is not None and held.owner is not owner:
+            silent_s = now - held.owner.last_heard
+            if silent_s < STALE_S:
+                raise AgentConflict(round(max(1.0, STALE_S - silent_s), 1))
+            self._drop(held)
+            held.owner.displace(held.agent_id, "displaced: this connection was silent and another took over")
+            held = None
+        if held is not None:
+            held.agent_id = agent_id
+            held.configuration = merged({}, configuration)
+            return held
+        agent = Agent(key, agent_id, owner, merged({}, configuration))
+        self._agents[key] = agent
+        return agent
+
+    def find(self, agent_id: str, owner: Owner) -> Agent | None:
+        """An agent of this connection."""
+        agent = self._agents.get(slug(agent_id))
+        return agent if agent is not None and agent.owner is owner else None
+
+    def get(self, key: str) -> Agent | None:
+        return self._agents.get(key)
+
+    def add_number(self, agent: Agent, ref: str, configuration: Configuration) -> Channel:
+        """Have an agent answer a number. Raises ``NumberInUse``."""
+        number = normalise(ref)
+        if self._numbers.get(number, agent.slug) != agent.slug:
+            raise NumberInUse
+        self._numbers[number] = agent.slug
+        agent.channels[number] = channel = Channel("phone", ref, merged({}, configuration))
+        return channel
+
+    def channel(self, agent: Agent, ref: str) -> Channel | None:
+        return agent.channels.get(normalise(ref))
+
+    def remove_number(self, agent: Agent, ref: str) -> bool:
+        """False: the agent has no such number."""
+        number = normalise(ref)
+        if agent.channels.pop(number, None) is None:
+            return False
+        del self._numbers[number]
+        return True
+
+    def answering(self, number: str) -> tuple[Agent, Channel] | None:
+        """Who answers calls to this number."""
+        for candidate in (normalise(number), ANY):
+            key = self._numbers.get(candidate)
+            if key is not None:
+                agent = self._agents[key]
+                return agent, agent.channels[candidate]
+        return None
+
+    def leave(self, owner: Owner) -> list[Agent]:
+        """A connection is gone: its agents are offline."""
+        gone = [agent for agent in self._agents.values() if agent.owner is owner]
+        for agent in gone:
+            self._drop(agent)
+        return gone
+
+    def online(self) -> Iterable[Agent]:
+        return self._agents.values()
+
+    def _drop(self, agent: Agent) -> None:
+        del self._agents[agent.slug]
+        for number in agent.channels:
+            del self._numbers[number]

@@ -1,0 +1,72 @@
+"""The routes. Each leads to a door; nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from server.doors import page, twilio
+from server.doors.agent import agent_door
+from server.doors.tap import tap_door
+from server.services import Services
+from server.version import __version__
+
+
+def create_app(services: Services) -> FastAPI:
+    """The server's ASGI application."""
+    app = FastAPI(title="Talkwire", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    _http(app, services)
+    _sockets(app, services)
+    return app
+
+
+def _http(app: FastAPI, services: Services) -> None:
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok", "version": __version__}
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        if services.calls.draining:
+            return JSONResponse({"status": "draining"}, 503)
+        return JSONResponse({"status": "ready"})
+
+    @app.get("/")
+    async def index(request: Request) -> Response:
+        return HTMLResponse(page.render(services, detailed=services.open_door(request.headers)))
+
+    @app.get("/v1/stats")
+    async def stats(request: Request) -> Response:
+        """Figures for operators and benchmarks; for holders of a key, or by the open-door rule."""
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        known = scheme.lower() == "bearer" and services.keys.check(key.strip())
+        if not known and not services.open_door(request.headers):
+            return JSONResponse(
+                {"error": "send Authorization: Bearer <API key>", "code": "UNAUTHORIZED"}, 401
+            )
+        figures = {
+            "calls": len(services.calls),
+            "tasks": len(asyncio.all_tasks()),
+            "loop_lag": services.lag.summary(),
+        }
+        return JSONResponse(figures)
+
+    @app.post("/twilio/voice")
+    async def voice(request: Request) -> Response:
+        return await twilio.voice(request, services)
+
+
+def _sockets(app: FastAPI, services: Services) -> None:
+    @app.websocket("/client")
+    async def client(websocket: WebSocket) -> None:
+        await agent_door(websocket, services)
+
+    @app.websocket("/v1/tap")
+    async def tap(websocket: WebSocket) -> None:
+        await tap_door(websocket, services)
+
+    @app.websocket(twilio.MEDIA_PATH + "{token}")
+    async def media(websocket: WebSocket, token: str) -> None:
+        await twilio.media(websocket, token, services)

@@ -1,0 +1,396 @@
+"""The live calls: who owns them, who is told, and what becomes of them when a leg or an agent goes away.
+
+A call belongs to this registry. Legs and agents attach to it, go, and may come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+import structlog
+
+from media.ports import AudioLeg, LegListener
+from media.recorder import Recorder, writer_thread
+from pipeline.events import CallEnded, EndReason, Event, Recorded
+from pipeline.session import Engines, Session
+from server.agents import Agent, Owner
+from server.clock import Clock
+from server.journal import Entry, Journal
+from server.resolve import CallConfig
+from server.wire import CallFacts
+
+log = structlog.get_logger(__name__)
+
+BACKLOG = 4000
+"""Events that are kept for an agent that went away; of more the oldest are lost, which the log tells."""
+INLINE_RECORDING = 2 << 20
+"""A larger file is not put into an event, a minute or so: it stays in the data directory."""
+KEPT_CALLS = 100
+KEPT_S = 300.0
+"""How long, and how many, ended calls are kept for agents that were not told of their end."""
+
+
+class Tap(Protocol):
+    """Somebody who watches a call."""
+
+    def offer(self, data: bytes) -> bool: ...
+
+
+class CallState(StrEnum):
+    RINGING = "ringing"
+    """The carrier was told to open the media stream."""
+    CONNECTING = "connecting"
+    """Its media stream is open and has yet to say so."""
+    LIVE = "live"
+    ENDED = "ended"
+
+
+class AtCapacity(Exception):
+    """As many calls as allowed are live."""
+
+
+class CallIsOver(Exception):
+    """It ended before its media came."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    max_calls: int = 40
+    agent_grace_s: float = 15.0
+    """How long a call waits for its agent to come back."""
+    no_media_s: float = 15.0
+    """How long an answered call may take to open its media stream."""
+
+
+class Call:
+    """One call, from ringing to its end."""
+
+    def __init__(self, facts: CallFacts, agent: Agent, config: CallConfig, clock: Clock) -> None:
+        self.facts = facts
+        self.slug = agent.slug
+        self.config = config
+        self.state = CallState.RINGING
+        self.session: Session | None = None
+        self.owner: Owner | None = agent.owner
+        self.modern = agent.owner.modern
+        self.no_media: asyncio.TimerHandle | None = None
+        self.grace: asyncio.TimerHandle | None = None
+        self.journal = Journal(facts, clock, self._tell)
+        self._taps: set[Tap] = set()
+        self._first: Entry | None = None
+        self._backlog: deque[Entry] = deque(maxlen=BACKLOG)
+
+    @property
+    def call_id(self) -> str:
+        return self.facts.call_id
+
+    def _tell(self, entry: Entry) -> None:
+        if self._first is None:
+            self._first = entry
+        if len(self._backlog) == BACKLOG:
+            log.warning("call.backlog_full", call_id=self.call_id, lost_seq=self._backlog[0].seq)
+        self._backlog.append(entry)
+        self._flush()
+        for tap in tuple(self._taps):
+            if not tap.offer(entry.data):
+                self._taps.discard(tap)
+
+    def _flush(self) -> None:
+        """Hand on what waits, as far as the agent's connection takes it."""
+        while self._backlog and self.owner is not None and self.owner.offer(self._backlog[0].data):
+            self._backlog.popleft()
+
+    @property
+    def undelivered(self) -> int:
+        """Events that no connection has taken yet."""
+        return len(self._backlog)
+
+    def give_back(self, unsent: list[Entry]) -> None:
+        """Events that a connection took and could not send any more: they come first."""
+        room = BACKLOG - len(self._backlog)
+        if room < len(unsent):
+            log.warning("call.backlog_full", call_id=self.call_id, lost_seq=unsent[0].seq)
+        self._backlog.extendleft(reversed(unsent[max(0, len(unsent) - room) :]))
+
+    def watch(self, tap: Tap) -> None:
+        """Tell a watcher of all that comes from here on; of a call's beginning, too."""
+        if self._first is not None:
+            tap.offer(self._first.data)
+        self._taps.add(tap)
+
+    def unwatch(self, tap: Tap) -> None:
+        self._taps.discard(tap)
+
+    def attach(self, owner: Owner) -> None:
+        """The agent is back: the call is announced once more, then all that it missed comes in order."""
+        if self.grace is not None:
+            self.grace.cancel()
+            self.grace = None
+        self.owner = owner
+        self.modern = owner.modern
+        if self._first is None:
+            return
+        if not self._backlog or self._backlog[0].seq != self._first.seq:
+            owner.offer(self._first.data)
+        self._flush()
+
+
+class CallRegistry:
+    """All calls of the process. ``tasks`` owns their tasks."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        limits: CallLimits,
+        clock: Clock,
+        recordings: Path,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._engines = engines
+        self._limits = limits
+        self._clock = clock
+        self._recordings = recordings
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._calls: dict[str, Call] = {}
+        self._over: deque[str] = deque(maxlen=1000)
+        self._ended: OrderedDict[str, tuple[float, Call]] = OrderedDict()
+        self._taps: set[tuple[Tap, Callable[[Call], bool]]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._writer = writer_thread()
+        self.draining = False
+
+    # --- looking ------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def get(self, call_id: str) -> Call | None:
+        return self._calls.get(call_id)
+
+    def is_over(self, call_id: str) -> bool:
+        """It was here, and has ended not long ago."""
+        return call_id in self._over
+
+    def watch(self, tap: Tap, call_id: str | None) -> Callable[[], None]:
+        """Tell a watcher of one call, or of all, also of those to come; returns what ends it."""
+        entry = (tap, lambda call: call_id is None or call.call_id == call_id)
+        self._taps.add(entry)
+        for call in self._calls.values():
+            if entry[1](call):
+                call.watch(tap)
+
+        def stop() -> None:
+            self._taps.discard(entry)
+            for call in self._calls.values():
+                call.unwatch(tap)
+
+        return stop
+
+    # --- a call's life ------------------------------------------------------------------------------------
+
+    def ring(self, facts: CallFacts, agent: Agent, config: CallConfig) -> Call:
+        """Take a call on. The same call may ring twice: it stays one. Raises ``AtCapacity``."""
+        known = self._calls.get(facts.call_id)
+        if known is not None:
+            return known
+        if self.draining or len(self._calls) >= self._limits.max_calls:
+            raise AtCapacity
+        call = Call(facts, agent, config, self._clock)
+        self._calls[facts.call_id] = call
+        self._idle.clear()
+        for tap, wanted in self._taps:
+            if wanted(call):
+                call.watch(tap)
+        call.no_media = self._loop.call_later(self._limits.no_media_s, self._never_came, call)
+        return call
+
+    def connecting(self, call: Call) -> None:
+        """The media socket is open: from here on its own deadlines hold."""
+        call.state = CallState.CONNECTING
+        if call.no_media is not None:
+            call.no_media.cancel()
+
+    def start(self, call: Call, leg: AudioLeg) -> LegListener:
+        """The media is there: begin the conversation. It runs on until ``Session.end``. Raises ``CallIsOver``
+        where the call was given up meanwhile."""
+        if call.state is not CallState.CONNECTING:
+            raise CallIsOver
+        call.state = CallState.LIVE
+        recorder = self._recorder(call, leg) if call.config.recording else None
+        session = Session(leg, self._engines, call.config.session, _teller(call), _new_id, recorder)
+        call.session = session
+        self._tasks.create_task(self._hold(call, session, recorder), name=f"call {call.call_id}")
+        return session
+
+    async def _hold(self, call: Call, session: Session, recorder: Recorder | None) -> None:
+        try:
+            ended = await session.run()
+        except asyncio.CancelledError:
+            self._finish(call, session.summary(), None)
+            raise
+        except Exception:
+            log.exception("call.crashed", call_id=call.call_id)
+            ended = session.summary()
+        recorded = await self._recorded(recorder) if recorder is not None else None
+        self._finish(call, ended, recorded)
+
+    def _finish(self, call: Call, ended: CallEnded, recorded: Recorded | None) -> None:
+        facts: list[Event] = [ended]
+        if recorded is not None:
+            facts.insert(1 if call.modern else 0, recorded)
+        try:
+            for fact in facts:
+                call.journal.append(fact)
+        except Exception:
+            # In the group of all calls an exception would end all of them.
+            log.exception("call.end_not_told", call_id=call.call_id)
+        self._forget(call)
+        self._keep(call)
+        log.info("call.ended", call_id=call.call_id, reason=ended.reason.value, detail=ended.detail)
+
+    def _keep(self, call: Call) -> None:
+        """An ended call stays at hand for a while: its agent may not know of its end."""
+        now = self._loop.time()
+        self._ended[call.call_id] = (now, call)
+        while self._ended:
+            at, oldest = next(iter(self._ended.values()))
+            if len(self._ended) <= KEPT_CALLS and now - at < KEPT_S:
+                return
+            if oldest.undelivered:
+                log.warning("call.undelivered", call_id=oldest.call_id, events=oldest.undelivered)
+            del self._ended[oldest.call_id]
+
+    def _never_came(self, call: Call) -> None:
+        log.warning("call.no_media", call_id=call.call_id, waited_s=self._limits.no_media_s)
+        self._forget(call)
+
+    def forget(self, call: Call) -> None:
+        """Drop a call that never began: its caller is gone, or its media was refused."""
+        if call.state in (CallState.RINGING, CallState.CONNECTING):
+            self._forget(call)
+
+    def _forget(self, call: Call) -> None:
+        call.state = CallState.ENDED
+        for handle in (call.no_media, call.grace):
+            if handle is not None:
+                handle.cancel()
+        self._calls.pop(call.call_id, None)
+        self._over.append(call.call_id)
+        if not self._calls:
+            self._idle.set()
+
+    # --- agents come and go -------------------------------------------------------------------------------
+
+    def agent_left(self, owner: Owner, unsent: list[bytes], successor: Callable[[str], Agent | None]) -> None:
+        """An agent's connection is gone, and could not send some of what it was given. Its calls wait for it,
+        unless another connection has taken it over already (``successor`` tells, by slug)."""
+        self._give_back(unsent)
+        for _, call in self._ended.values():
+            if call.owner is owner:
+                call.owner = None
+        for call in self._calls.values():
+            if call.owner is not owner:
+                continue
+            call.owner = None
+            if call.session is not None:
+                call.session.finish_streams()
+            agent = successor(call.slug)
+            if agent is not None:
+                call.attach(agent.owner)
+                continue
+            grace_s = self._limits.agent_grace_s
+            call.grace = self._loop.call_later(grace_s, self._agent_stayed_away, call, grace_s)
+
+    def _give_back(self, unsent: list[bytes]) -> None:
+        by_call: dict[str, list[Entry]] = {}
+        for data in unsent:
+            frame = orjson.loads(data)
+            if "seq" in frame:
+                by_call.setdefault(frame["call_id"], []).append(Entry(frame["seq"], frame["ts"], data))
+        for call_id, entries in by_call.items():
+            call = self._calls.get(call_id) or self._ended.get(call_id, (0.0, None))[1]
+            if call is not None:
+                call.give_back(entries)
+
+    def agent_came(self, agent: Agent) -> None:
+        """An agent is online: the calls that wait for it go on with it, and it is told how those ended that
+        ended without it."""
+        for _, call in self._ended.values():
+            if call.slug == agent.slug and call.owner is None and call.undelivered:
+                call.attach(agent.owner)
+        for call in self._calls.values():
+            if call.slug == agent.slug and call.owner is None:
+                call.attach(agent.owner)
+
+    def _agent_stayed_away(self, call: Call, grace_s: float) -> None:
+        if call.session is not None:
+            call.session.end(EndReason.FAILED, f"the agent did not come back within {grace_s:g} s")
+        else:
+            self._forget(call)
+
+    # --- the end ------------------------------------------------------------------------------------------
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no further calls, and wait for those that are live; end what is left after the timeout."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            for call in list(self._calls.values()):
+                if call.session is not None:
+                    call.session.end(EndReason.FAILED, "the server stopped")
+                else:
+                    self._forget(call)
+            await self._idle.wait()
+
+    # --- recording ----------------------------------------------------------------------------------------
+
+    def _recorder(self, call: Call, leg: AudioLeg) -> Recorder:
+        def fault(text: str) -> None:
+            log.error("recording.failed", call_id=call.call_id, error=text)
+
+        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in call.call_id)[:80]
+        path = self._recordings / f"{name}-{secrets.token_hex(4)}.wav"
+        return Recorder(path, leg.format.sample_rate_hz, self._writer, fault)
+
+    async def _recorded(self, recorder: Recorder) -> Recorded | None:
+        """Close the file and read it back. A call's end does not wait for it longer than a second."""
+        try:
+            async with asyncio.timeout(1.0):
+                await recorder.aclose()
+                if recorder.failed:
+                    return None
+                audio = await asyncio.to_thread(_read_inline, recorder.path)
+        except (TimeoutError, OSError) as error:
+            log.error("recording.late", path=str(recorder.path), error=str(error))
+            return None
+        return Recorded(audio, recorder.duration_ms, recorder.sample_rate_hz)
+
+
+def _read_inline(path: Path) -> str | None:
+    if path.stat().st_size > INLINE_RECORDING:
+        return None
+    return base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def _teller(call: Call) -> Callable[[Event], None]:
+    def tell(event: Event) -> None:
+        call.journal.append(event)
+
+    return tell
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)

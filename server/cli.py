@@ -1,0 +1,108 @@
+"""The ``talkwire`` command. What a subcommand needs is imported when it runs: worker processes import this
+module, and ``talkwire version`` should not wait for a web framework."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from server.version import __version__
+
+if TYPE_CHECKING:
+    from server.settings import Settings
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="talkwire", description="A self-hostable voice agent server.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("serve", help="run the server")
+    commands.add_parser("config", help="print every setting, its value and where it comes from")
+    commands.add_parser("version", help="print the version")
+    call = commands.add_parser("call", help="call a running server as a phone would, with recorded speech")
+    say = commands.add_parser("say", help="speak a text with the configured voice into a WAV file")
+    command = _peek(argv if argv is not None else sys.argv[1:])
+    if command == "call":
+        from server.commands import call as call_command
+
+        call_command.add_arguments(call)
+    elif command == "say":
+        from server.commands import say as say_command
+
+        say_command.add_arguments(say)
+    args = parser.parse_args(argv)
+    if args.command == "version":
+        print(f"talkwire {__version__}")
+        return 0
+    return _run(args)
+
+
+def _peek(argv: list[str]) -> str:
+    return next((word for word in argv if not word.startswith("-")), "")
+
+
+def _run(args: argparse.Namespace) -> int:
+    from pipeline.errors import ProviderUnavailable
+    from server.secrets import DataDirError
+    from server.settings import SettingsError
+
+    told = (SettingsError, DataDirError, ProviderUnavailable)
+    try:
+        return _dispatch(args)
+    except KeyboardInterrupt:
+        return 130
+    except told as error:
+        print(f"talkwire: {error}", file=sys.stderr)
+        return 2
+    except BaseExceptionGroup as group:
+        known, rest = group.split(told)
+        if known is None or rest is not None:
+            raise
+        for leaf in _leaves(known):
+            print(f"talkwire: {leaf}", file=sys.stderr)
+        return 2
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+def _dispatch(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from server.settings import Settings
+
+    if args.command == "call":
+        from server.commands import call as call_command
+
+        return asyncio.run(call_command.run(args))
+    settings = Settings.load()
+    if args.command == "config":
+        from server.commands import config as config_command
+
+        config_command.run(settings)
+        return 0
+    if args.command == "say":
+        from server.commands import say as say_command
+
+        return asyncio.run(say_command.run(args, settings))
+    return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
+    import uvloop
+
+    from server import logs
+    from server.serve import bind, serve
+
+    logs.configure(settings.log_level, settings.log_format)
+    sock = bind(settings)
+    uvloop.run(serve(settings, sock))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

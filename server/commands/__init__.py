@@ -1,0 +1,1 @@
+"""What the ``talkwire`` command can do, one module for each."""

@@ -1,0 +1,1 @@
+"""One module per kind of connection that reaches the server."""

@@ -1,0 +1,269 @@
+"""``WS /client``: the socket of an agent process.
+
+It registers agents, is told every event of their calls, and says what they shall do. The calls do not
+depend on it: they belong to the registry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from pipeline.events import EndReason
+from pipeline.session import Session
+from server import protocol as wire
+from server.agents import Agent, AgentConflict, NumberInUse, merged
+from server.doors.handshake import close, handshake, receive
+from server.outbox import Outbox
+from server.protocol import CloseCode, ErrorCode, ErrorEvent, ProtocolError
+from server.resolve import substitutions
+from server.services import Services
+
+log = structlog.get_logger(__name__)
+
+OUTBOX_MESSAGES = 4096
+"""Events that may wait for a client; one that is further behind is closed as too slow."""
+PROBE_S = 15.0
+"""Silence of a client after which it is asked whether it lives; ``server.agents.STALE_S`` is three of these."""
+ERRORS_PER_S = 10
+"""Malformed messages that are answered each second; of more only the log knows."""
+
+
+async def agent_door(websocket: WebSocket, services: Services) -> None:
+    """Serve one agent connection to its end."""
+    connect = await handshake(websocket, services)
+    if connect is not None:
+        modern = connect.protocol is not None and connect.protocol.startswith("talkwire/")
+        await AgentConnection(websocket, services, modern, connect.client or "").run()
+
+
+class AgentConnection:
+    """One connection, with any number of agents."""
+
+    def __init__(self, websocket: WebSocket, services: Services, modern: bool, client: str) -> None:
+        self._websocket = websocket
+        self._services = services
+        self._loop = asyncio.get_running_loop()
+        self._outbox = Outbox(OUTBOX_MESSAGES)
+        self._log = log.bind(client=client or "unnamed")
+        self._errors: list[float] = []
+        self._displaced = ""
+        self._modern = modern
+        self._last_heard = self._loop.time()
+        self._probe = self._loop.call_later(PROBE_S, self._ask_alive)
+
+    # --- as the owner of its agents -----------------------------------------------------------------------
+
+    @property
+    def modern(self) -> bool:
+        return self._modern
+
+    @property
+    def last_heard(self) -> float:
+        return self._last_heard
+
+    def offer(self, data: bytes) -> bool:
+        return self._outbox.offer(data)
+
+    def displace(self, agent_id: str, reason: str) -> None:
+        self._send(wire.AgentDisplaced(agent_id=agent_id, reason=reason))
+        self._displaced = reason
+        self._outbox.close()
+
+    def _ask_alive(self) -> None:
+        """A client that has nothing to say must not be taken for a dead one: it answers with ``pong``."""
+        if self._loop.time() - self._last_heard >= PROBE_S:
+            self._send(wire.ServerPing())
+        self._probe = self._loop.call_later(PROBE_S, self._ask_alive)
+
+    def _send(self, event: wire.Event) -> None:
+        self._outbox.offer(wire.to_json(event))
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        self._log.info("agent.connected")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                reader = tasks.create_task(self._read(), name="agent reader")
+                tasks.create_task(self._write(reader), name="agent writer")
+        finally:
+            gone = self._services.agents.leave(self)
+            self._probe.cancel()
+            self._services.calls.agent_left(self, self._outbox.unsent(), self._services.agents.get)
+            self._log.info("agent.disconnected", agents=[agent.agent_id for agent in gone])
+
+    async def _write(self, reader: asyncio.Task[None]) -> None:
+        try:
+            await self._outbox.run(self._websocket.send_text)
+            if self._outbox.overflowed:
+                self._log.warning("agent.slow_consumer")
+                await close(self._websocket, CloseCode.SLOW_CONSUMER, "slow_consumer")
+            elif self._displaced:
+                await close(self._websocket, CloseCode.DISPLACED, self._displaced)
+        except (WebSocketDisconnect, RuntimeError, OSError):
+            pass  # The peer is gone; the reader learns of it, too.
+        reader.cancel()
+
+    async def _read(self) -> None:
+        while (message := await receive(self._websocket)) is not None:
+            self._last_heard = self._loop.time()
+            try:
+                self._handle(wire.parse_command(message[0], binary=message[1]))
+            except ProtocolError as error:
+                self._refuse(error)
+        self._outbox.close()
+
+    def _refuse(self, error: ProtocolError) -> None:
+        now = self._loop.time()
+        self._errors = [at for at in self._errors if at > now - 1.0]
+        if len(self._errors) < ERRORS_PER_S:
+            self._errors.append(now)
+            self._send(wire.error_event(error))
+
+    # --- commands -----------------------------------------------------------------------------------------
+
+    def _handle(self, command: wire.AnyCommand) -> None:
+        match command:
+            case wire.Connect():
+                raise ProtocolError(ErrorCode.BAD_MESSAGE, "this socket is connected already")
+            case wire.ClientPing():
+                self._send(wire.ServerPong(timestamp=self._services.clock.epoch()))
+            case wire.ClientPong():
+                pass
+            case wire.AgentCreate():
+                self._create(command)
+            case wire.AgentConfigure():
+                agent = self._agent(command.agent_id)
+                agent.configuration = merged(agent.configuration, command)
+                self._send(wire.AgentConfigured(agent_id=command.agent_id))
+                self._warn(command.agent_id, command)
+            case wire.ChannelAdd():
+                self._add_channel(command)
+            case wire.ChannelConfigure():
+                self._configure_channel(command)
+            case wire.ChannelRemove():
+                agent = self._agent(command.agent_id)
+                if not self._services.agents.remove_number(agent, command.ref):
+                    raise self._no_channel(command.agent_id, command.ref)
+                self._send(wire.ChannelRemoved(agent_id=command.agent_id, ref=command.ref))
+            case _:
+                self._on_call(command)
+
+    def _on_call(self, command: wire.AnyCallCommand) -> None:
+        """For a call that is over, or is not this connection's, a command has no effect: clients send them
+        after a reconnect, and while the end is on its way to them."""
+        session = self._session(command.call_id)
+        if session is not None:
+            # A bug that one call's command meets is that call's, not this connection's.
+            session.guarded(lambda: self._command(session, command))
+
+    def _command(self, session: Session, command: wire.AnyCallCommand) -> None:
+        match command:
+            case wire.BotReply():
+                session.reply(command.message_id, command.text, command.in_reply_to)
+            case wire.BotReplyStreamStart():
+                session.stream_start(command.message_id, command.in_reply_to)
+            case wire.BotReplyStreamChunk():
+                session.stream_chunk(command.message_id, command.token)
+            case wire.BotReplyStreamEnd():
+                session.stream_end(command.message_id)
+            case wire.BotCancel():
+                session.cancel(command.message_id)
+            case wire.BotClear():
+                session.cancel(None)
+            case wire.CallHangup():
+                session.end(EndReason.CLIENT_HANGUP, command.reason or "the agent hung up")
+
+    def _session(self, call_id: str) -> Session | None:
+        call = self._services.calls.get(call_id)
+        return call.session if call is not None and call.owner is self else None
+
+    # --- registration -------------------------------------------------------------------------------------
+
+    def _create(self, command: wire.AgentCreate) -> None:
+        agents = self._services.agents
+        try:
+            agent = agents.create(command.agent_id, self, command, self._loop.time())
+        except AgentConflict as conflict:
+            text = f"agent {command.agent_id!r} is owned by another live connection"
+            self._send(
+                ErrorEvent(
+                    error=f"{text}; try again in {conflict.retry_after_s:g} s, or use another agent_id",
+                    code=ErrorCode.AGENT_CONFLICT,
+                    agent_id=command.agent_id,
+                    retry_after_s=conflict.retry_after_s,
+                    holder_alive=True,
+                )
+            )
+            return
+        except ValueError as error:
+            raise ProtocolError(
+                ErrorCode.REGISTRATION_ERROR, str(error), agent_id=command.agent_id, key="agent_id"
+            ) from None
+        self._send(wire.AgentCreated(agent_id=command.agent_id))
+        self._warn(command.agent_id, command)
+        self._log.info("agent.created", agent=agent.agent_id)
+        self._services.calls.agent_came(agent)
+
+    def _add_channel(self, command: wire.ChannelAdd) -> None:
+        agent = self._agent(command.agent_id)
+        if command.type != "phone" or command.ref is None:
+            raise ProtocolError(
+                ErrorCode.CHANNEL_UNSUPPORTED,
+                f"this server has no channel of type {command.type}; it has phone",
+                agent_id=command.agent_id,
+                key="type",
+            )
+        try:
+            self._services.agents.add_number(agent, command.ref, command)
+        except NumberInUse:
+            self._send(
+                ErrorEvent(
+                    error=f"another agent answers {command.ref}; remove that channel first",
+                    code=ErrorCode.PHONE_IN_USE,
+                    agent_id=command.agent_id,
+                    phone=command.ref,
+                )
+            )
+            return
+        self._send(wire.ChannelAdded(agent_id=command.agent_id, type=command.type, ref=command.ref))
+        self._warn(command.agent_id, command)
+        self._log.info("channel.added", agent=agent.agent_id, type=command.type, ref=command.ref)
+
+    def _configure_channel(self, command: wire.ChannelConfigure) -> None:
+        agent = self._agent(command.agent_id)
+        channel = self._services.agents.channel(agent, command.ref)
+        if channel is None:
+            raise self._no_channel(command.agent_id, command.ref)
+        channel.configuration = merged(channel.configuration, command)
+        self._send(wire.ChannelConfigured(agent_id=command.agent_id, ref=command.ref))
+        self._warn(command.agent_id, command)
+
+    def _agent(self, agent_id: str) -> Agent:
+        agent = self._services.agents.find(agent_id, self)
+        if agent is None:
+            raise ProtocolError(
+                ErrorCode.AGENT_UNKNOWN,
+                f"this connection has no agent {agent_id!r}: send agent.create first",
+                agent_id=agent_id,
+            )
+        return agent
+
+    def _no_channel(self, agent_id: str, ref: str) -> ProtocolError:
+        text = f"agent {agent_id!r} has no channel {ref!r}: send channel.add first"
+        return ProtocolError(ErrorCode.CHANNEL_UNKNOWN, text, agent_id=agent_id, key="ref")
+
+    def _warn(self, agent_id: str, command: wire.Configuring) -> None:
+        """Tell, once for each command, what of it has no effect."""
+        keys = wire.unknown_keys(command)
+        if keys:
+            text = f"keys that this server does not know have no effect: {', '.join(keys)}"
+            self._warning(agent_id, wire.WarningCode.UNKNOWN_KEYS, text, tuple(keys))
+        for code, key, text in substitutions(merged({}, command), self._services.defaults):
+            self._warning(agent_id, code, text, (key,))
+
+    def _warning(self, agent_id: str, code: wire.WarningCode, text: str, keys: tuple[str, ...]) -> None:
+        self._send(wire.ServerWarning(agent_id=agent_id, code=code, warning=text, keys=keys))

@@ -1,0 +1,55 @@
+"""What waits to be sent on a socket: bounded, so that a peer who does not read costs memory up to a limit
+and no call any time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+
+class Outbox:
+    """Texts for one socket, in order. One task sends them (``run``); offering never waits."""
+
+    def __init__(self, max_messages: int = 4096, max_bytes: int = 64 << 20) -> None:
+        self._queue: deque[bytes] = deque()
+        self._bytes = 0
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._wake = asyncio.Event()
+        self._closing = False
+        self.overflowed = False
+        """A message did not fit: the peer is too slow, and has lost something."""
+
+    def offer(self, data: bytes) -> bool:
+        """Queue a message. False: it did not fit, or the box is closed; the socket is to be closed."""
+        if self._closing or self.overflowed:
+            return False
+        if len(self._queue) >= self._max_messages or self._bytes + len(data) > self._max_bytes:
+            self.overflowed = True
+            self._wake.set()
+            return False
+        self._queue.append(data)
+        self._bytes += len(data)
+        self._wake.set()
+        return True
+
+    def unsent(self) -> list[bytes]:
+        """What was taken and never sent; the last one may have been on its way."""
+        return list(self._queue)
+
+    def close(self) -> None:
+        """What is queued is still sent; then ``run`` returns."""
+        self._closing = True
+        self._wake.set()
+
+    async def run(self, send: Callable[[str], Awaitable[None]]) -> None:
+        """Send until closed or overflowed. What ``send`` raises passes through."""
+        while True:
+            while self._queue and not self.overflowed:
+                await send(self._queue[0].decode())
+                self._bytes -= len(self._queue.popleft())
+            if self._closing or self.overflowed:
+                return
+            self._wake.clear()
+            await self._wake.wait()

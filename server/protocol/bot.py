@@ -1,0 +1,89 @@
+"""What the caller hears of the bot."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from server.protocol.base import CallEvent
+
+InterruptReason = Literal["early", "user_spoke", "cancelled"]
+AbortReason = Literal["early", "new_turn", "cancelled", "call_ended"]
+
+
+class BotSpeaking(CallEvent):
+    """The first sound of a message is heard. Comes before all other events of the message."""
+
+    event: Literal["bot.speaking"] = "bot.speaking"
+    message_id: str = Field(description="The message: the client's own id, or the server's for a greeting.")
+    text: str = Field(description="All of it; empty for a streamed message.")
+
+
+class BotWord(CallEvent):
+    """A word begins to be heard."""
+
+    event: Literal["bot.word"] = "bot.word"
+    message_id: str = Field(description="The message.")
+    word: str = Field(description="The word, with its punctuation.")
+    word_index: int = Field(ge=0, description="Place in the message, from 0.")
+    start_time: float | None = Field(
+        default=None, ge=0, description="Its beginning, seconds from the first sound of the message."
+    )
+    end_time: float | None = Field(
+        default=None, ge=0, description="Its end, seconds from the first sound of the message."
+    )
+
+
+class BotFinished(CallEvent):
+    """The message was heard to its end."""
+
+    event: Literal["bot.finished"] = "bot.finished"
+    message_id: str = Field(description="The message.")
+    duration_ms: int = Field(ge=0, description="Audio that was heard, milliseconds.")
+
+
+class BotInterrupted(CallEvent):
+    """The message was cut off, or never began to be heard. It has no `bot.finished`."""
+
+    event: Literal["bot.interrupted"] = "bot.interrupted"
+    message_id: str = Field(description="The message.")
+    played_ms: int = Field(ge=0, description="Audio that was heard, milliseconds; 0: it never began.")
+    words_spoken: int = Field(ge=0, description="Words that began to be heard.")
+    last_word: str | None = Field(default=None, description="The last of them.")
+    reason: InterruptReason = Field(
+        description="`early`: the user spoke before 2000 ms were heard; `user_spoke`: later; `cancelled`: by "
+        "the agent, or the call ended."
+    )
+
+
+class MessageConfirmed(CallEvent):
+    """What was heard of a message entered the history. Once for a message, after its end."""
+
+    event: Literal["message.confirmed"] = "message.confirmed"
+    message_id: str = Field(description="The message.")
+    text: str = Field(description="What the caller heard of it.")
+
+
+class MessageAborted(CallEvent):
+    """Nothing of a message entered the history: it was not heard, or cut off early."""
+
+    event: Literal["message.aborted"] = "message.aborted"
+    message_id: str = Field(description="The message.")
+    reason: AbortReason = Field(
+        description="`early`: cut off before 2000 ms were heard; `new_turn`: the user went on before it was "
+        "heard; `cancelled`: by the agent; `call_ended`: the call was over first."
+    )
+
+
+class ReplyRejected(CallEvent):
+    """A reply was not accepted and is not spoken. No other event of the message follows."""
+
+    event: Literal["reply.rejected"] = "reply.rejected"
+    message_id: str = Field(description="The message.")
+    in_reply_to: str = Field(description="What the reply named.")
+    expected_reply_to: str = Field(description="What it would have had to name; empty where nothing fits.")
+    reason: str = Field(
+        description="`message_obsolete`: the user has gone on; `call_ended`: the call is ending; "
+        "others in words."
+    )

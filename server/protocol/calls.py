@@ -1,0 +1,102 @@
+"""A call and its audio."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from server.protocol.base import CallEvent, Share
+
+Direction = Literal["inbound", "outbound"]
+Transport = Literal["phone", "webrtc"]
+
+
+class EndReason(StrEnum):
+    """Why a call ended."""
+
+    HANGUP = "hangup"
+    TIMEOUT = "timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    MAX_DURATION = "max_duration"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    FAILED = "failed"
+    CLIENT_HANGUP = "client_hangup"
+    CHAT_COMPLETED = "chat_completed"
+    CHAT_ERROR = "chat_error"
+
+
+class HistoryMessage(BaseModel):
+    """One utterance, as it was understood or heard."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Literal["system", "user", "assistant"] = Field(description="Who said it.")
+    content: str = Field(description="What was said; of the bot only what the caller heard.")
+
+
+class CallStarted(CallEvent):
+    """A call was answered and its audio flows. First event of a call.
+
+    Sent once more to an agent that connects again while the call goes on.
+    """
+
+    event: Literal["call.started"] = "call.started"
+    from_: str = Field(alias="from", description="The caller's number; `webrtc` for a browser.")
+    to: str = Field(description="The number that was called; for a browser the agent's id.")
+    direction: Direction = Field(description="Who called: `inbound` is the other side.")
+    transport: Transport = Field(description="How the audio travels.")
+    metadata: dict[str, Any] | None = Field(
+        default=None, description="What the channel knows of the call besides; values as they came."
+    )
+    language: str | None = Field(default=None, description="Language of the call, BCP-47 base tag.")
+
+
+class CallEnded(CallEvent):
+    """The call is over. Nothing but its `call.recording` follows."""
+
+    event: Literal["call.ended"] = "call.ended"
+    reason: EndReason = Field(description="Why, for a program.")
+    detail: str | None = Field(default=None, description="Why, in words.")
+    duration_seconds: float = Field(ge=0, description="From `started_at` to `ended_at`, seconds.")
+    started_at: float = Field(description="When it was answered, epoch seconds.")
+    ended_at: float = Field(description="When it ended, epoch seconds.")
+    messages: tuple[HistoryMessage, ...] = Field(
+        description="The history of the call, as a language model would be given it."
+    )
+    transcript: tuple[HistoryMessage, ...] = Field(description="What user and bot said, in order.")
+    direction: Direction = Field(description="As in `call.started`.")
+    from_: str = Field(alias="from", description="As in `call.started`.")
+    to: str = Field(description="As in `call.started`.")
+
+
+class CallRecording(CallEvent):
+    """The recording of an ended call, where recording was on: stereo, the user left, the bot right.
+
+    Follows `call.ended`. For a client that did not announce `talkwire/1` in `connect` it comes just before,
+    since such clients drop what comes after.
+    """
+
+    event: Literal["call.recording"] = "call.recording"
+    audio: str | None = Field(
+        default=None, description="The file, base64; absent where it is too large for a message."
+    )
+    url: str | None = Field(default=None, description="Where the file can be fetched.")
+    duration_ms: int = Field(ge=0, description="Length, milliseconds.")
+    format: Literal["wav"] = Field(default="wav", description="Kind of file.")
+    sample_rate: int = Field(ge=1, description="Samples a second; 8000 for a phone call.")
+
+
+class AudioMetrics(CallEvent):
+    """The level of one side's audio, at the interval that was asked for; only with `send_audio_metrics`."""
+
+    event: Literal["audio.metrics"] = "audio.metrics"
+    source: Literal["user", "bot"] = Field(description="Whose audio.")
+    energy_db: float = Field(ge=-60, le=0, description="Energy, decibels below full scale, -60 to 0.")
+    rms: Share = Field(description="Root mean square, as a share of full scale, 0 to 1.")
+    peak: Share = Field(description="Largest sample, as a share of full scale, 0 to 1.")
+    is_speech: bool = Field(description="Whether it is taken for speech.")
+    vad_prob: Share | None = Field(default=None, description="Probability of voice, 0 to 1; the user's only.")
+    timestamp: float = Field(description="The end of the audio measured, epoch seconds.")

@@ -1,0 +1,237 @@
+"""What a client may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, model_validator
+
+from server.protocol.base import Allowed, Command, Id
+from server.protocol.configuration import Configuration
+
+ChannelType = Literal["phone", "webrtc", "chat", "whatsapp", "mic"]
+Spoken = Annotated[str, Field(max_length=100_000), Allowed("text of at most 100000 characters")]
+Origins = Annotated[tuple[Id, ...], Field(max_length=100, strict=False)]
+
+
+# --- the connection ---------------------------------------------------------------------------------------
+
+
+class Connect(Command):
+    """The first message of a connection; answered by `connected`.
+
+    With a wrong key the answer is `error` with `UNAUTHORIZED`, and the socket closes.
+    """
+
+    event: Literal["connect"] = "connect"
+    api_key: Annotated[SecretStr, Field(max_length=512), Allowed("text of at most 512 characters")] = Field(
+        description="One of the server's API keys."
+    )
+    protocol: Id | None = Field(
+        default=None,
+        description="The protocol that the client speaks: `talkwire/1`. Absent for clients of older servers.",
+    )
+    client: Id | None = Field(
+        default=None,
+        description="Name and version of the client, for the log, for example `demo/1.0`.",
+    )
+
+
+class ClientPing(Command):
+    """Asks whether the server is alive; answered by `pong`. Send one every 30 s."""
+
+    event: Literal["ping"] = "ping"
+
+
+class ClientPong(Command):
+    """Answers the server's `ping`."""
+
+    event: Literal["pong"] = "pong"
+
+
+# --- agents and channels ----------------------------------------------------------------------------------
+
+
+class AgentCommand(Command):
+    """Concerns one agent of this connection."""
+
+    agent_id: Id = Field(
+        description="The agent, as its developer spells it. Ids that differ only in case, spaces, "
+        "underscores and punctuation are the same agent."
+    )
+
+
+class AgentCreate(Configuration, AgentCommand):
+    """Registers an agent on this connection; answered by `agent.created`.
+
+    Sent again for an agent of the same connection it replaces the configuration. Refused with
+    `AGENT_CONFLICT` while another live connection owns the agent.
+    """
+
+    event: Literal["agent.create"] = "agent.create"
+    allowed_origins: Origins | None = Field(
+        default=None, description="Origins of the pages that may call the agent. Kept; phone calls have none."
+    )
+
+
+class AgentConfigure(Configuration, AgentCommand):
+    """Changes the keys that it holds; answered by `agent.configured`. Calls in progress keep theirs."""
+
+    event: Literal["agent.configure"] = "agent.configure"
+
+
+class ChannelAdd(Configuration, AgentCommand):
+    """Opens a way by which calls reach the agent; answered by `channel.added`.
+
+    The configuration keys in it override those of the agent for calls that come this way.
+    """
+
+    event: Literal["channel.add"] = "channel.add"
+    type: ChannelType = Field(description="Kind of channel. This server has `phone`.")
+    ref: Id | None = Field(
+        default=None,
+        description="For `phone`, required: the number as typed, for example `+1 (555) 000-2222`, a `sip:` "
+        "address, or `*` for all numbers that nobody else answers.",
+    )
+    ringing: bool | None = Field(
+        default=None, description="Ask the agent before answering. Accepted; this server answers at once."
+    )
+
+    @model_validator(mode="after")
+    def _phone_has_ref(self) -> ChannelAdd:
+        if self.type == "phone" and self.ref is None:
+            raise ValueError("ref is required for a phone channel: the number, or * for any")
+        return self
+
+
+class ChannelConfigure(Configuration, AgentCommand):
+    """Changes overrides of one channel; answered by `channel.configured`. Calls in progress keep theirs."""
+
+    event: Literal["channel.configure"] = "channel.configure"
+    ref: Id = Field(description="The channel, as it was added; for a channel without a `ref` its type.")
+
+
+class ChannelRemove(AgentCommand):
+    """Closes a channel; answered by `channel.removed`. Calls in progress go on."""
+
+    event: Literal["channel.remove"] = "channel.remove"
+    ref: Id = Field(description="The channel, as it was added; for a channel without a `ref` its type.")
+    type: ChannelType | None = Field(default=None, description="Its kind, where one `ref` has several.")
+
+
+# --- a call -----------------------------------------------------------------------------------------------
+
+
+class CallCommand(Command):
+    """Concerns one call. For a call that is over it has no effect."""
+
+    call_id: Id = Field(description="The call.")
+
+
+class BotReply(CallCommand):
+    """Speaks a text.
+
+    The message ends in exactly one of `bot.finished` and `bot.interrupted`, or, where it is not accepted, in
+    `reply.rejected`.
+    """
+
+    event: Literal["bot.reply"] = "bot.reply"
+    message_id: Id = Field(description="The client's id for the message; all events about it carry the same.")
+    text: Spoken = Field(description="What to say.")
+    in_reply_to: str = Field(
+        default="",
+        max_length=200,
+        description="Message id of the user's turn that it answers: if that turn has gone on meanwhile, the "
+        "reply is rejected. Empty: it is spoken in any case.",
+    )
+    add_to_history: bool = Field(
+        default=False,
+        description="Accepted. What the caller heard enters the history of the call in any case.",
+    )
+
+
+class BotReplyStreamStart(CallCommand):
+    """Begins a message whose text comes in pieces. `in_reply_to` is checked now, as for `bot.reply`."""
+
+    event: Literal["bot.reply.stream"] = "bot.reply.stream"
+    action: Literal["start"] = Field(default="start", description="Which step of the stream this is.")
+    message_id: Id = Field(description="The client's id for the message.")
+    in_reply_to: str = Field(
+        default="", max_length=200, description="As for `bot.reply`. Empty: it is spoken in any case."
+    )
+
+
+class BotReplyStreamChunk(CallCommand):
+    """Adds to the text of a streamed message. Speaking begins with the first complete sentence."""
+
+    event: Literal["bot.reply.stream"] = "bot.reply.stream"
+    action: Literal["chunk"] = Field(default="chunk", description="Which step of the stream this is.")
+    message_id: Id = Field(description="The message.")
+    token: Spoken = Field(description="The next piece of text, verbatim: it may end within a word.")
+
+
+class BotReplyStreamEnd(CallCommand):
+    """Says that the text of a streamed message is complete. Without any text nothing is spoken."""
+
+    event: Literal["bot.reply.stream"] = "bot.reply.stream"
+    action: Literal["end"] = Field(default="end", description="Which step of the stream this is.")
+    message_id: Id = Field(description="The message.")
+
+
+class BotCancel(CallCommand):
+    """Stops a message, spoken or waiting; it ends in `bot.interrupted` with the reason `cancelled`."""
+
+    event: Literal["bot.cancel"] = "bot.cancel"
+    message_id: Id | None = Field(default=None, description="The message; absent: the one being spoken.")
+
+
+class BotClear(CallCommand):
+    """Stops the message being spoken and all that wait; each ends in `bot.interrupted`."""
+
+    event: Literal["bot.clear"] = "bot.clear"
+
+
+class CallHangup(CallCommand):
+    """Ends the call at once; what was still to be spoken is dropped. Followed by `call.ended`."""
+
+    event: Literal["call.hangup"] = "call.hangup"
+    reason: str | None = Field(
+        default=None, max_length=500, description="Why, in the client's words; becomes `call.ended.detail`."
+    )
+
+
+COMMANDS: tuple[type[Command], ...] = (
+    Connect,
+    AgentCreate,
+    AgentConfigure,
+    ChannelAdd,
+    ChannelConfigure,
+    ChannelRemove,
+    ClientPing,
+    ClientPong,
+    BotReply,
+    BotReplyStreamStart,
+    BotReplyStreamChunk,
+    BotReplyStreamEnd,
+    BotCancel,
+    BotClear,
+    CallHangup,
+)
+"""All commands, in the order of the written page."""
+
+Configuring = AgentCreate | AgentConfigure | ChannelAdd | ChannelConfigure
+"""Commands that carry configuration keys."""
+
+AnyCallCommand = (
+    BotReply
+    | BotReplyStreamStart
+    | BotReplyStreamChunk
+    | BotReplyStreamEnd
+    | BotCancel
+    | BotClear
+    | CallHangup
+)
+"""Commands about a call."""
+
+AnyCommand = Connect | Configuring | ChannelRemove | ClientPing | ClientPong | AnyCallCommand
+"""All commands, as a type for a total ``match``."""

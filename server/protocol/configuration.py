@@ -1,0 +1,192 @@
+"""What an agent may configure, for itself or for one of its channels.
+
+Each key is optional; absent or null it is not set here, and the next wider level decides (channel, then
+agent, then the server's settings). Keys that are not declared here are kept and reported, never refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Discriminator, Field, Tag
+
+from server.protocol.base import Allowed, Lenient, Range
+
+Text = Annotated[str, Field(min_length=1, max_length=200), Allowed("text of 1 to 200 characters")]
+LongText = Annotated[str, Field(max_length=5000), Allowed("text of at most 5000 characters")]
+LanguageTag = Annotated[
+    str,
+    Field(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"),
+    Allowed("a BCP-47 language tag, for example en or es-PE"),
+]
+Phrases = Annotated[tuple[Text, ...], Field(max_length=500, strict=False)]
+
+
+def one_of(shape: str, allowed: str) -> Discriminator:
+    """Choose between a short form and an object by what was sent, so that an error speaks of that one only.
+
+    The tags stand in error paths; ``<...>`` tells them from keys.
+    """
+    short = {"text": str, "flag": bool}[shape]
+    return Discriminator(
+        _chooser(short, f"<{shape}>"),
+        custom_error_type="not_allowed",
+        custom_error_message=f"must be {allowed}",
+    )
+
+
+def _chooser(short: type, tag: str) -> Callable[[Any], str | None]:
+    def choose(value: Any) -> str | None:
+        if isinstance(value, short):
+            return tag
+        return "<object>" if isinstance(value, dict | BaseModel) else None
+
+    return choose
+
+
+class Part(Lenient):
+    """An object within the configuration."""
+
+
+class VoiceSettings(Part):
+    """The voice that speaks."""
+
+    provider: Text | None = Field(default=None, description="Speech engine, for example `espeak`.")
+    voice_id: Text | None = Field(
+        default=None, description="A voice of that engine, by the engine's own name."
+    )
+    language: LanguageTag | None = Field(
+        default=None, description="Language to be spoken, BCP-47; else that of the session."
+    )
+    speed: Annotated[float, Range(0.5, 2)] | None = Field(
+        default=None, description="Pace, as a factor: 1 is the voice's own."
+    )
+
+
+class SttSettings(Part):
+    """The recogniser that listens."""
+
+    provider: Text | None = Field(default=None, description="Recogniser, for example `pocketsphinx`.")
+    language: LanguageTag | None = Field(
+        default=None, description="Language to be understood, BCP-47; else that of the session."
+    )
+    phrases: Phrases | None = Field(
+        default=None,
+        description="What the agent expects to hear: a hint, other words stay possible. At most 500 entries.",
+    )
+    keyterms: Phrases | None = Field(
+        default=None, description="Means the same as `phrases`; given both, they are joined."
+    )
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """``phrases`` and ``keyterms`` together, each phrase once, at most 500."""
+        return tuple(dict.fromkeys((*(self.phrases or ()), *(self.keyterms or ()))))[:500]
+
+
+class InterruptionSettings(Part):
+    """When a user who speaks over the bot cuts it off."""
+
+    enabled: bool | None = Field(default=None, description="False: the user's voice never cuts the bot off.")
+    min_duration_ms: Annotated[int, Range(0, 5000)] | None = Field(
+        default=None, description="Continuous voice, from its onset, that cuts the bot off, milliseconds."
+    )
+    min_words: Annotated[int, Range(1, 20)] | None = Field(
+        default=None,
+        description="Words that cut the bot off although the voice did not last `min_duration_ms`.",
+    )
+
+
+class TurnDetectionSettings(Part):
+    """When a user's turn is over."""
+
+    silence_ms: Annotated[int, Range(100, 5000)] | None = Field(
+        default=None, description="Silence after the end of voice that ends the turn, milliseconds."
+    )
+    max_silence_seconds: Annotated[float, Range(0.5, 30)] | None = Field(
+        default=None,
+        description="Silence that ends the turn although the recogniser still owes its text, seconds.",
+    )
+
+
+class VadSettings(Part):
+    """When there is voice."""
+
+    threshold: Annotated[float, Range(0.01, 1)] | None = Field(
+        default=None, description="Probability from which on a window of audio counts as voice."
+    )
+    speech_end_delay_ms: Annotated[int, Range(20, 5000)] | None = Field(
+        default=None, description="Silence that is waited out before `speech.ended`, milliseconds."
+    )
+    resume_min_ms: Annotated[int, Range(0, 2000)] | None = Field(
+        default=None, description="Continuous voice that takes a turn signal back, milliseconds."
+    )
+
+
+class AnalysisSettings(Part):
+    """What is measured and kept of the audio."""
+
+    send_audio_metrics: bool | None = Field(default=None, description="Send `audio.metrics`.")
+    audio_metrics_interval_ms: Annotated[int, Range(20, 10000)] | None = Field(
+        default=None, description="Time between two `audio.metrics` of one source, milliseconds."
+    )
+    recording: bool | None = Field(default=None, description="Record the call and send `call.recording`.")
+
+
+class MediaSettings(Part):
+    """Recording, in its older place."""
+
+    recording: bool | None = Field(default=None, description="Means the same as `analysis.recording`.")
+
+
+Voice = Annotated[
+    Annotated[Text, Tag("<text>")] | Annotated[VoiceSettings, Tag("<object>")],
+    one_of("text", "text such as provider/voice, or an object"),
+]
+Stt = Annotated[
+    Annotated[Text, Tag("<text>")] | Annotated[SttSettings, Tag("<object>")],
+    one_of("text", "text such as provider/model, or an object"),
+]
+Interruption = Annotated[
+    Annotated[bool, Tag("<flag>")] | Annotated[InterruptionSettings, Tag("<object>")],
+    one_of("flag", "true, false or an object"),
+]
+Greeting = Annotated[
+    Annotated[LongText, Tag("<text>")]
+    | Annotated[dict[LanguageTag, LongText], Field(max_length=100), Tag("<object>")],
+    one_of("text", "text, or an object of language to text"),
+]
+
+
+class SessionConfig(Part):
+    """How a conversation is held. The same keys stand beside `config` and within it; within it they win."""
+
+    stt: Stt | None = Field(
+        default=None, description="Recogniser: `provider/model` or an object; default: the server's."
+    )
+    voice: Voice | None = Field(
+        default=None, description="Voice: `provider/voice` or an object; default: the server's."
+    )
+    language: LanguageTag | None = Field(
+        default=None, description="Language of the conversation, BCP-47; default: the server's."
+    )
+    interruption: Interruption | None = Field(
+        default=None, description="Whether, and when, the user's voice cuts the bot off."
+    )
+    turn_detection: TurnDetectionSettings | None = Field(default=None, description="When a turn is over.")
+    vad: VadSettings | None = Field(default=None, description="When there is voice.")
+    analysis: AnalysisSettings | None = Field(default=None, description="What is measured and recorded.")
+
+
+class Configuration(SessionConfig):
+    """All that an agent or a channel may configure."""
+
+    greeting: Greeting | None = Field(
+        default=None,
+        description="Spoken by the server at the beginning of a call: text, or one text for each language.",
+    )
+    config: SessionConfig | None = Field(
+        default=None, description="The same keys once more, as some clients send them."
+    )
+    media: MediaSettings | None = Field(default=None, description="Recording, in its older place.")

@@ -1,0 +1,153 @@
+"""What can go wrong on the wire, as codes that a program may branch on. A code never changes its meaning."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class Code(StrEnum):
+    """A word of the wire together with what it means, so that the written page is made from it.
+
+    ``ErrorCode("BAD_MESSAGE")`` gives the member, as with any enum.
+    """
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> Code:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+
+class ErrorCode(Code):
+    """``error.code``."""
+
+    UNAUTHORIZED = (
+        "UNAUTHORIZED",
+        "The API key is wrong, or something was sent before `connect`. The socket closes with 1008.",
+    )
+    BAD_MESSAGE = (
+        "BAD_MESSAGE",
+        "The message is not JSON, not an object, binary, or a field of it is missing or of the wrong type. "
+        "It had no effect; the socket stays.",
+    )
+    UNKNOWN_EVENT = (
+        "UNKNOWN_EVENT",
+        "No command has this `event`. It had no effect; the socket stays.",
+    )
+    REGISTRATION_ERROR = (
+        "REGISTRATION_ERROR",
+        "A configuration key of an agent or a channel has a wrong type or lies out of range. "
+        "`key` names it, the text says what is allowed. Nothing of the message was applied.",
+    )
+    AGENT_CONFLICT = (
+        "AGENT_CONFLICT",
+        "Another live connection owns this agent id. Try again after `retry_after_s`.",
+    )
+    AGENT_UNKNOWN = (
+        "AGENT_UNKNOWN",
+        "The command names an agent that this connection has not created.",
+    )
+    PHONE_IN_USE = (
+        "PHONE_IN_USE",
+        "Another agent answers this number. `phone` repeats it as it was typed.",
+    )
+    CHANNEL_UNSUPPORTED = (
+        "CHANNEL_UNSUPPORTED",
+        "This server has no channel of this type.",
+    )
+    CHANNEL_UNKNOWN = (
+        "CHANNEL_UNKNOWN",
+        "The agent has no channel with this `ref`.",
+    )
+    MEDIA_REFUSED = (
+        "MEDIA_REFUSED",
+        "The carrier's audio connection of a call was refused: the call could not begin.",
+    )
+    PROVIDER_ERROR = (
+        "PROVIDER_ERROR",
+        "An engine failed on a stretch of speech or a message of this call. The call goes on.",
+    )
+    STT_BUSY = (
+        "STT_BUSY",
+        "All recognisers stayed taken for too long; what the user said meanwhile is lost. The call goes on.",
+    )
+    TTS_BUSY = (
+        "TTS_BUSY",
+        "All synthesisers stayed taken for too long; the message is not spoken. The call goes on.",
+    )
+    PROVIDER_UNAVAILABLE = (
+        "PROVIDER_UNAVAILABLE",
+        "An engine cannot be used in this process, and trying again will not help.",
+    )
+    INTERNAL_ERROR = (
+        "INTERNAL_ERROR",
+        "A fault of the server itself. Its log has the details.",
+    )
+
+
+class WarningCode(Code):
+    """``server.warning.code``."""
+
+    UNKNOWN_KEYS = (
+        "UNKNOWN_KEYS",
+        "The message has keys that this server does not know. They are kept and have no effect.",
+    )
+    LANGUAGE_UNSUPPORTED = (
+        "LANGUAGE_UNSUPPORTED",
+        "An engine does not know the language that was asked for: choose another engine or language.",
+    )
+    PROVIDER_SUBSTITUTED = (
+        "PROVIDER_SUBSTITUTED",
+        "The engine or voice that was asked for is not to be had; the configured one takes its place.",
+    )
+
+
+class CloseCode(IntEnum):
+    """Why the server closes the agent socket (RFC 6455, section 7.4)."""
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str = "") -> CloseCode:
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    GOING_AWAY = (1001, "The server stops or restarts. Connect again.")
+    POLICY = (1008, "Wrong API key, or no `connect` within 10 s.")
+    TOO_BIG = (1009, "A message was larger than 1 MiB.")
+    INTERNAL = (1011, "A fault of the server itself.")
+    SLOW_CONSUMER = (
+        1013,
+        "Reason `slow_consumer`: the client did not read its events fast enough. Connect again.",
+    )
+    DISPLACED = (
+        4001,
+        "The agent was taken over by another connection or deleted. Do not connect again by yourself.",
+    )
+
+
+class ProtocolError(Exception):
+    """A message of the client that cannot be understood. The client's fault, and told to it.
+
+    ``agent_id`` is the client's own spelling: clients match errors of registration by it.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        agent_id: str | None = None,
+        call_id: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.agent_id = agent_id
+        self.call_id = call_id
+        self.key = key
+        """Path of the first field at fault, for example ``config.vad.threshold``."""

@@ -1,0 +1,119 @@
+"""``talkwire serve``: bind, load, listen, and end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from server.app import create_app
+from server.compose import services as composed
+from server.services import Services
+from server.settings import Settings, SettingsError
+
+log = structlog.get_logger(__name__)
+
+FLUSH_S = 0.1
+"""For the last events on their way to agents."""
+MAX_MESSAGE = 1 << 20
+"""A larger WebSocket message closes its socket with 1009."""
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, but the signals are ours: live calls must be let finish."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Take the address before anything slow is loaded. Raises ``SettingsError`` where it is not to be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((settings.host, settings.port))
+    except OSError as error:
+        sock.close()
+        raise SettingsError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. Stop what uses "
+            "it, or set TALKWIRE_PORT (and TALKWIRE_HOST) to another"
+        ) from None
+    return sock
+
+
+def listener(app: FastAPI) -> uvicorn.Server:
+    """The web server for ``app``, without signal handlers of its own."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE,
+        ws_per_message_deflate=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    return _Server(config)
+
+
+async def serve(settings: Settings, sock: socket.socket) -> None:
+    """Serve until a signal, then let the live calls finish."""
+    for warning in settings.warnings:
+        log.warning("settings", warning=warning)
+    loop = asyncio.get_running_loop()
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for which in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(which, signals.put_nowait, which)
+    async with composed(settings) as services:
+        # What is loaded by now stays: a full collection need not walk through it while calls are live.
+        gc.collect()
+        gc.freeze()
+        server = listener(create_app(services))
+        async with asyncio.TaskGroup() as tasks:
+            watcher = tasks.create_task(_stop_on_signal(server, services, signals), name="signals")
+            announcer = tasks.create_task(_announce(server, settings), name="announce")
+            await server.serve(sockets=[sock])
+            watcher.cancel()
+            announcer.cancel()
+
+
+async def _announce(server: uvicorn.Server, settings: Settings) -> None:
+    while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody; it is over within seconds
+        await asyncio.sleep(0.02)
+    log.info("server.ready", url=settings.public_url, host=settings.host, port=settings.port)
+
+
+async def _stop_on_signal(
+    server: uvicorn.Server, services: Services, signals: asyncio.Queue[signal.Signals]
+) -> None:
+    """The first signal drains. A second SIGINT stops at once; a second SIGTERM changes nothing, since
+    supervisors repeat themselves."""
+    first = await signals.get()
+    calls, drain_s = services.calls, services.settings.drain_s
+    log.info("server.draining", signal=first.name, calls=len(calls), at_most_s=drain_s)
+    async with asyncio.TaskGroup() as tasks:
+        draining = tasks.create_task(calls.drain(drain_s), name="drain")
+        impatient = tasks.create_task(_second_interrupt(signals, draining), name="second signal")
+        await asyncio.wait([draining])
+        impatient.cancel()
+    # Where a second SIGINT cut that short: the calls end now, and their agents are told before the sockets go.
+    await calls.drain(0.0)
+    await asyncio.sleep(FLUSH_S)
+    server.should_exit = True
+
+
+async def _second_interrupt(signals: asyncio.Queue[signal.Signals], draining: asyncio.Task[None]) -> None:
+    while await signals.get() is not signal.SIGINT:
+        pass
+    draining.cancel()

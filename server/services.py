@@ -1,0 +1,33 @@
+"""What the doors share: one value, made by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.datastructures import Headers
+
+    from server.agents import AgentRegistry
+    from server.auth import KeyRing
+    from server.calls import CallRegistry
+    from server.clock import Clock
+    from server.looplag import LoopLag
+    from server.resolve import Defaults
+    from server.settings import Settings
+    from server.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    keys: KeyRing
+    tokens: Tokens
+    clock: Clock
+    agents: AgentRegistry
+    calls: CallRegistry
+    defaults: Defaults
+    lag: LoopLag
+    open_door: Callable[[Headers], bool]
+    """Whether a request may do without credentials (loopback, unproxied)."""

@@ -1,0 +1,404 @@
+"""What can be set, read once from the environment and from ``.env`` (the environment wins).
+
+Each setting is declared here and nowhere else, with its unit, its default and what is allowed; from that come
+the errors, ``talkwire config``, ``.env.example`` and ``docs/configuration.md``. Nothing else in the server
+reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from server.secrets import API_KEY_FILE, load_or_create_secret, new_api_key
+
+PREFIX = "TALKWIRE_"
+NOT_YET = frozenset({"OPENAI_API_KEY", "OPENAI_BASE_URL", "DATABASE_URL", "REDIS_URL"})
+"""Names that others have given a meaning, and that the engines and stores to come will be configured by. Whoever
+sets one now is told that it has no effect."""
+ELSEWHERE = frozenset({"TALKWIRE_URL", "TALKWIRE_SPEECH_DIR"})
+"""Variables of agents, examples and tests, which are no settings of the server."""
+Source = Literal["default", ".env", "environment"]
+
+
+class SettingsError(Exception):
+    """The server cannot start with these settings. The text names each as the user writes it, says what is
+    allowed, and holds no secret.
+    """
+
+
+# --- kinds of values --------------------------------------------------------------------------------------
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _split(value: Any) -> Any:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+
+
+def _host(value: str) -> str:
+    if not value or any(sign in value for sign in "/ @"):
+        raise ValueError("not a host")
+    return value
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(sign.isspace() for sign in value):
+        raise ValueError("no http(s) origin")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("more than an origin and a path")
+    # Asking for the port raises ValueError where it is not one.
+    if parts.port == 0:
+        raise ValueError("no port to connect to")
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+
+
+def _own_url(settings: dict[str, Any]) -> str:
+    return f"http://127.0.0.1:{settings['port']}"
+
+
+Word = BeforeValidator(_lower)
+Host = Annotated[str, AfterValidator(_host)]
+Url = Annotated[str, AfterValidator(_url)]
+Keys = Annotated[tuple[Annotated[SecretStr, Field(max_length=512)], ...], BeforeValidator(_split)]
+Directory = Annotated[Path, AfterValidator(Path.expanduser)]
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35)]
+
+
+NETWORK, ACCESS, LOGS = "Network", "Access and data", "Logs"
+CALLS, ENGINES, TWILIO = "Calls", "Ears and voice", "Twilio"
+
+
+def setting(section: str, key: str, default: Any, text: str, *, unit: str = "", allowed: str = "") -> Any:
+    """Declare one setting. ``allowed`` is told where the type does not say it."""
+    known: dict[str, Any] = {
+        "validation_alias": key,
+        "description": text,
+        "json_schema_extra": {"section": section, "unit": unit, "allowed": allowed},
+    }
+    return Field(default_factory=default, **known) if callable(default) else Field(default=default, **known)
+
+
+# --- the declaration --------------------------------------------------------------------------------------
+
+
+class Settings(BaseSettings):
+    """All settings. One made by hand, in a test, does not read the environment: only ``load`` does."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        case_sensitive=True,
+        # An empty variable is what compose files make of one that is not set.
+        env_ignore_empty=True,
+        enable_decoding=False,
+    )
+
+    host: Host = setting(
+        NETWORK,
+        "TALKWIRE_HOST",
+        "127.0.0.1",
+        "Address to listen on. Only a loopback address may leave a door open without credentials; "
+        "`0.0.0.0` listens everywhere.",
+        allowed="an IP address or a host name",
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] = setting(
+        NETWORK, "TALKWIRE_PORT", 8080, "TCP port to listen on."
+    )
+    public_url: Url = setting(
+        NETWORK,
+        "TALKWIRE_PUBLIC_URL",
+        _own_url,
+        "How carriers and browsers reach the server from outside; unset: `http://127.0.0.1:PORT`. Carriers "
+        "sign their requests with it, and the address of the media stream is made from it (`ws` for `http`, "
+        "`wss` for `https`).",
+        allowed="an http or https URL with nothing behind its path, for example https://voice.example.org",
+    )
+
+    api_keys: Keys = setting(
+        ACCESS,
+        "TALKWIRE_API_KEYS",
+        (),
+        "Keys that agents connect with. Unset: one is made at the first start and kept in `api-key` in the "
+        "data directory.",
+        allowed="keys separated by commas, each of at most 512 characters",
+    )
+
+    data_dir: Directory = setting(
+        ACCESS,
+        "TALKWIRE_DATA_DIR",
+        Path("data"),
+        "Directory for generated keys and all that is stored. It is made where it is missing.",
+        allowed="a path",
+    )
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Word] = setting(
+        LOGS, "TALKWIRE_LOG_LEVEL", "info", "Least severe lines that are written."
+    )
+    log_format: Annotated[Literal["console", "json"], Word] = setting(
+        LOGS, "TALKWIRE_LOG_FORMAT", "console", "Lines for a human or, one JSON object each, for a machine."
+    )
+
+    max_calls: Annotated[int, Field(ge=1, le=10_000)] = setting(
+        CALLS, "TALKWIRE_MAX_CALLS", 40, "Calls at the same time; a further one is rejected.", unit="calls"
+    )
+    max_call_s: Annotated[float, Field(ge=10, le=86_400)] = setting(
+        CALLS, "TALKWIRE_MAX_CALL_S", 3600.0, "Longest call; then it ends with `max_duration`.", unit="s"
+    )
+    agent_grace_s: Annotated[float, Field(ge=0, le=300)] = setting(
+        CALLS,
+        "TALKWIRE_AGENT_GRACE_S",
+        15.0,
+        "How long a call waits for its agent to connect again.",
+        unit="s",
+    )
+    media_timeout_s: Annotated[float, Field(ge=1, le=120)] = setting(
+        CALLS,
+        "TALKWIRE_MEDIA_TIMEOUT_S",
+        10.0,
+        "Silence of a media connection after which it counts as lost.",
+        unit="s",
+    )
+    drain_s: Annotated[float, Field(ge=0, le=3600)] = setting(
+        CALLS, "TALKWIRE_DRAIN_S", 30.0, "How long SIGTERM lets calls in progress go on.", unit="s"
+    )
+    recording: bool = setting(
+        CALLS, "TALKWIRE_RECORDING", False, "Record calls whose agent does not say whether to."
+    )
+
+    language: Language = setting(
+        ENGINES,
+        "TALKWIRE_LANGUAGE",
+        "en",
+        "Language of agents that name none.",
+        allowed="a BCP-47 language tag, for example en or es-PE",
+    )
+    vad: Annotated[Literal["auto", "silero", "webrtc"], Word] = setting(
+        ENGINES, "TALKWIRE_VAD", "auto", "Voice detector. `auto`: the best one that is installed."
+    )
+    stt: Annotated[Literal["auto", "pocketsphinx", "none"], Word] = setting(
+        ENGINES, "TALKWIRE_STT", "auto", "Recogniser. `auto`: the best one that is installed."
+    )
+    stt_workers: Annotated[int, Field(ge=1, le=32)] = setting(
+        ENGINES,
+        "TALKWIRE_STT_WORKERS",
+        2,
+        "Processes that recognise speech; one for each core is enough.",
+        unit="processes",
+    )
+    tts: Annotated[Literal["auto", "espeak", "flite"], Word] = setting(
+        ENGINES, "TALKWIRE_TTS", "auto", "Speech engine. `auto`: the best one that is installed."
+    )
+    voice: Annotated[str, Field(max_length=200)] | None = setting(
+        ENGINES,
+        "TALKWIRE_VOICE",
+        None,
+        "Voice of agents that name none, by the engine's own name; unset: the engine's default.",
+        allowed="text of at most 200 characters",
+    )
+
+    twilio_account_sid: Annotated[str, Field(pattern=r"^AC[0-9a-fA-F]{32}$")] | None = setting(
+        TWILIO,
+        "TWILIO_ACCOUNT_SID",
+        None,
+        "The account whose calls are taken; those of another one are refused.",
+        allowed="AC and 32 hexadecimal digits",
+    )
+    twilio_auth_token: SecretStr | None = setting(
+        TWILIO,
+        "TWILIO_AUTH_TOKEN",
+        None,
+        "With it every webhook and media connection must be signed by Twilio; without it they are refused "
+        "(but see `TALKWIRE_TWILIO_UNSIGNED`).",
+        allowed="the account's auth token",
+    )
+    twilio_unsigned: Annotated[Literal["never", "loopback"], Word] = setting(
+        TWILIO,
+        "TALKWIRE_TWILIO_UNSIGNED",
+        "never",
+        "`loopback`: without an auth token, take unsigned requests of this machine, for trying out.",
+    )
+    twilio_lead_ms: Annotated[int, Field(ge=100, le=500)] = setting(
+        TWILIO,
+        "TALKWIRE_TWILIO_LEAD_MS",
+        300,
+        "How far ahead of its being heard audio is sent. More bridges longer stalls of the server.",
+        unit="ms",
+    )
+
+    sources: Mapping[str, Source] = Field(default_factory=dict)
+    """By key, for the settings that are not at their default."""
+    warnings: tuple[str, ...] = ()
+    """What is odd about the environment but stops nothing, for the log."""
+
+    @property
+    def stream_url(self) -> str:
+        """``public_url`` for WebSockets: ``ws://`` for ``http://``, ``wss://`` for ``https://``."""
+        return "ws" + self.public_url.removeprefix("http")
+
+    def load_api_keys(self) -> tuple[str, ...]:
+        """The configured keys; where there are none, the one in the data directory, made if need be.
+
+        Reads and writes files. Raises ``server.secrets.DataDirError``.
+        """
+        if self.api_keys:
+            return tuple(key.get_secret_value() for key in self.api_keys)
+        return (load_or_create_secret(self.data_dir / API_KEY_FILE, new_api_key),)
+
+    @classmethod
+    def load(cls, env_file: Path | None = Path(".env")) -> Self:
+        """Read the environment and, where it exists, ``env_file``.
+
+        Raises ``SettingsError`` naming every setting that is wrong.
+        """
+        try:
+            file = DotEnvSettingsSource(cls, env_file=env_file, env_file_encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{env_file} cannot be read: {error}") from error
+        known = {setting.key for setting in declared()}
+        from_file, from_environment = file(), EnvSettingsSource(cls)()
+        values = {key: value for key, value in {**from_file, **from_environment}.items() if key in known}
+        sources: dict[str, Source] = {
+            key: "environment" if key in from_environment else ".env" for key in values
+        }
+        warnings = _misspelt({*os.environ, *file.env_vars} - known)
+        try:
+            return cls.model_validate({**values, "sources": sources, "warnings": warnings})
+        except ValidationError as error:
+            raise SettingsError("\n".join(_faults(error, values, sources))) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+# --- what is known of a setting ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One setting as its user sees it."""
+
+    key: str
+    name: str
+    """Name in ``Settings``."""
+    section: str
+    description: str
+    unit: str
+    allowed: str
+    default: str
+    """As one would write it; empty: unset."""
+    secret: bool
+
+    def value_in(self, settings: Settings) -> str:
+        """As one would write it; of a secret only ``set`` or ``unset``."""
+        value = getattr(settings, self.name)
+        if self.secret:
+            return "set" if value else "unset"
+        return _written(value)
+
+
+def declared() -> Iterator[Declared]:
+    """All settings in the order of their declaration."""
+    for name, field in Settings.model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict):
+            secret = "SecretStr" in str(field.annotation)
+            yield Declared(
+                key=str(field.validation_alias),
+                name=name,
+                section=str(extra["section"]),
+                description=field.description or "",
+                unit=str(extra["unit"]),
+                allowed=str(extra["allowed"]) or _allowed(field),
+                default="" if secret or field.default_factory else _written(field.default),
+                secret=secret,
+            )
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Path) and not value.is_absolute():
+        return f"./{value}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _allowed(field: FieldInfo) -> str:
+    kind = field.annotation
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(choice for choice in get_args(kind) if choice is not type(None))
+    if get_origin(kind) is Literal:
+        return ", ".join(get_args(kind))
+    if kind is bool:
+        return "true or false"
+    low, high = (
+        next(getattr(mark, bound) for mark in field.metadata if hasattr(mark, bound))
+        for bound in ("ge", "le")
+    )
+    return f"{'a whole number' if kind is int else 'a number'} from {low} to {high}"
+
+
+def _faults(
+    error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, Source]
+) -> Iterator[str]:
+    told = {setting.key: setting for setting in declared()}
+    for key in dict.fromkeys(str(fault["loc"][0]) for fault in error.errors(include_input=False)):
+        if key not in values:
+            continue  # Its default hangs on another one, which is told.
+        allowed = told[key].allowed
+        if "," in allowed and " " not in allowed.replace(", ", ""):
+            allowed = f"one of {allowed}"
+        given = str(values[key])[:80]
+        # A URL with a password in it is refused, and not repeated either.
+        shown = f"got {given!r} " if not told[key].secret and "@" not in given else ""
+        place = "the environment" if sources[key] == "environment" else "the file .env"
+        yield f"{key} must be {allowed} ({shown}from {place})"
+
+
+def _misspelt(unknown: set[str]) -> tuple[str, ...]:
+    """An unknown setting stops nothing, since it may be meant for another program; it is told."""
+    known = [setting.key for setting in declared()]
+    warnings = []
+    for key in sorted(unknown - ELSEWHERE):
+        if key.startswith(PREFIX):
+            close = get_close_matches(key, known, n=2, cutoff=0.8)
+            advice = (
+                f"did you mean {' or '.join(close)}?" if close else "`talkwire config` lists all settings"
+            )
+            warnings.append(f"{key} is no setting and has no effect: {advice}")
+    unused = sorted(unknown & NOT_YET)
+    if unused:
+        warnings.append(f"{', '.join(unused)}: this version has nothing yet that uses it")
+    return tuple(warnings)

@@ -1,0 +1,187 @@
+"""From what happened (``pipeline.events``) to what is said of it on the wire (``server.protocol``).
+
+The one place where the two vocabularies meet, and total: an event without a word for it does not type-check.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, assert_never
+
+from pipeline import events
+from server import protocol as wire
+from server.clock import Clock
+from server.protocol import AnyCallEvent, ErrorCode, HistoryMessage
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What is known of a call when it begins."""
+
+    call_id: str
+    agent_id: str
+    """The agent as its own process spells it."""
+    from_: str
+    to: str
+    direction: Literal["inbound", "outbound"] = "inbound"
+    transport: Literal["phone", "webrtc"] = "phone"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Place and time that the journal gives to an event."""
+
+    seq: int
+    ts: float
+
+
+def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) -> AnyCallEvent:
+    """The message that tells ``event``."""
+    ids: dict[str, Any] = {
+        "agent_id": call.agent_id,
+        "call_id": call.call_id,
+        "session_id": call.call_id,
+        "seq": stamp.seq,
+        "ts": stamp.ts,
+    }
+    turn = getattr(event, "turn", None)
+    if turn is not None:
+        ids["turn_id"] = turn.turn_id
+        ids["correlation_id"] = turn.correlation_id
+    match event:
+        case events.SpeechStarted():
+            return wire.SpeechStarted(
+                **ids,
+                confidence=_share(event.confidence),
+                timestamp=clock.epoch(event.at),
+                segment_id=event.segment_id,
+            )
+        case events.SpeechEnded():
+            return wire.SpeechEnded(
+                **ids,
+                duration_ms=event.duration_ms,
+                timestamp=clock.epoch(event.at),
+                segment_id=event.segment_id,
+            )
+        case events.UserSpeaking():
+            return wire.UserSpeaking(
+                **ids,
+                text=event.text,
+                confirmed_text=event.confirmed_text,
+                confidence=_share(event.confidence),
+            )
+        case events.UserMessage():
+            return wire.UserMessage(
+                **ids,
+                text=event.text,
+                message_id=event.message_id,
+                confidence=_share(event.confidence),
+                segment_ids=event.segment_ids,
+            )
+        case events.EagerTurn():
+            return wire.EagerTurn(**ids, **_signal(event))
+        case events.TurnEnd():
+            return wire.TurnEnd(**ids, **_signal(event))
+        case events.TurnContinued():
+            return wire.TurnContinued(**ids, timestamp=clock.epoch(event.at))
+        case events.BotSpeaking():
+            return wire.BotSpeaking(**ids, message_id=event.message_id, text=event.text)
+        case events.BotWord():
+            return wire.BotWord(
+                **ids,
+                message_id=event.message_id,
+                word=event.word,
+                word_index=event.word_index,
+                start_time=round(event.start_s, 3),
+                end_time=round(event.end_s, 3),
+            )
+        case events.BotFinished():
+            return wire.BotFinished(**ids, message_id=event.message_id, duration_ms=event.duration_ms)
+        case events.BotInterrupted():
+            return wire.BotInterrupted(
+                **ids,
+                message_id=event.message_id,
+                played_ms=event.played_ms,
+                words_spoken=event.words_spoken,
+                last_word=event.last_word,
+                reason=event.reason,
+            )
+        case events.MessageConfirmed():
+            return wire.MessageConfirmed(**ids, message_id=event.message_id, text=event.text)
+        case events.MessageAborted():
+            return wire.MessageAborted(**ids, message_id=event.message_id, reason=event.reason)
+        case events.ReplyRejected():
+            return wire.ReplyRejected(
+                **ids,
+                message_id=event.message_id,
+                in_reply_to=event.in_reply_to,
+                expected_reply_to=event.expected_reply_to,
+                reason=event.reason,
+            )
+        case events.CallStarted():
+            return wire.CallStarted(
+                **ids,
+                from_=call.from_,
+                to=call.to,
+                direction=call.direction,
+                transport=call.transport,
+                language=event.language.split("-")[0],
+            )
+        case events.CallEnded():
+            lines = tuple(HistoryMessage(role=u.role, content=u.content) for u in event.transcript)
+            return wire.CallEnded(
+                **ids,
+                reason=event.reason.value,
+                detail=event.detail or None,
+                duration_seconds=round(event.duration_s, 3),
+                started_at=clock.epoch(event.at - event.duration_s),
+                ended_at=clock.epoch(event.at),
+                messages=lines,
+                transcript=lines,
+                direction=call.direction,
+                from_=call.from_,
+                to=call.to,
+            )
+        case events.AudioMetrics():
+            return wire.AudioMetrics(
+                **ids,
+                source=event.source,
+                energy_db=event.level.energy_db,
+                rms=event.level.rms,
+                peak=event.level.peak,
+                is_speech=event.is_speech,
+                vad_prob=event.vad_probability,
+                timestamp=clock.epoch(event.at),
+            )
+        case events.Recorded():
+            return wire.CallRecording(
+                **ids,
+                audio=event.audio,
+                duration_ms=event.duration_ms,
+                sample_rate=event.sample_rate_hz,
+            )
+        case events.EngineFault():
+            return wire.ErrorEvent(
+                **ids,
+                error=event.text,
+                code=ErrorCode(event.code),
+                provider=event.provider,
+                stage=event.stage,
+                retryable=event.retryable,
+            )
+        case _:
+            assert_never(event)
+
+
+def _share(value: float) -> float:
+    return round(min(1.0, max(0.0, value)), 3)
+
+
+def _signal(event: events.EagerTurn | events.TurnEnd) -> dict[str, Any]:
+    return {
+        "message_id": event.message_id,
+        "text": event.text,
+        "probability": event.probability,
+        "latency_ms": event.latency_ms,
+        "reason": event.reason.value,
+    }

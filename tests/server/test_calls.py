@@ -1,0 +1,149 @@
+"""The registry: a call that was given up stays given up, and no event is lost between two connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+
+from pipeline.events import CallStarted
+from pipeline.session import Engines
+from server.agents import Agent, AgentRegistry
+from server.calls import BACKLOG, AtCapacity, Call, CallIsOver, CallLimits, CallRegistry
+from server.clock import Clock
+from server.protocol import AgentCreate
+from server.resolve import Defaults, resolve
+from server.wire import CallFacts
+from tests.fakes.leg import FakeLeg
+from tests.fakes.loop import run_virtual
+from tests.fakes.tts import FakeTts
+from tests.fakes.vad import FakeVad
+
+
+class Owner:
+    """A connection that takes so many events and no more."""
+
+    modern = True
+    last_heard = 0.0
+
+    def __init__(self, room: int = 10_000) -> None:
+        self.room = room
+        self.seqs: list[int] = []
+
+    def offer(self, data: bytes) -> bool:
+        if len(self.seqs) >= self.room:
+            return False
+        self.seqs.append(orjson.loads(data)["seq"])
+        return True
+
+    def displace(self, agent_id: str, reason: str) -> None: ...
+
+
+def agent_of(owner: Owner) -> Agent:
+    return AgentRegistry().create("x", owner, AgentCreate(agent_id="x"), 0.0)
+
+
+def call_for(agent: Agent, call_id: str = "CA1") -> Call:
+    config = resolve([agent.configuration], Defaults("", "fake"))
+    return Call(CallFacts(call_id, "x", "+1", "+2"), agent, config, Clock(asyncio.get_running_loop()))
+
+
+@asynccontextmanager
+async def registry(tmp_path: Path, **limits: float) -> AsyncIterator[CallRegistry]:
+    voice = FakeTts()
+    await voice.start()
+    clock = Clock(asyncio.get_running_loop())
+    async with asyncio.TaskGroup() as tasks:
+        made = CallRegistry(Engines(FakeVad(), None, voice), CallLimits(**limits), clock, tmp_path, tasks)  # type: ignore[arg-type]
+        yield made
+        await made.drain(0.0)
+
+
+def test_a_call_whose_media_never_comes_is_given_up_and_cannot_begin(tmp_path: Path) -> None:
+    async def main() -> None:
+        agent = agent_of(Owner())
+        async with registry(tmp_path, no_media_s=5.0, max_calls=1) as calls:
+            config = resolve([agent.configuration], Defaults("", "fake"))
+            call = calls.ring(CallFacts("CA1", "x", "+1", "+2"), agent, config)
+            with pytest.raises(AtCapacity):
+                calls.ring(CallFacts("CA2", "x", "+1", "+2"), agent, config)
+            await asyncio.sleep(6.0)
+            assert len(calls) == 0
+            assert calls.is_over("CA1")
+            with pytest.raises(CallIsOver):
+                calls.start(call, FakeLeg())
+
+    run_virtual(main())
+
+
+def test_a_call_that_is_connecting_does_not_wait_for_the_webhooks_deadline(tmp_path: Path) -> None:
+    async def main() -> None:
+        agent = agent_of(Owner())
+        async with registry(tmp_path, no_media_s=5.0) as calls:
+            config = resolve([agent.configuration], Defaults("", "fake"))
+            call = calls.ring(CallFacts("CA1", "x", "+1", "+2"), agent, config)
+            await asyncio.sleep(4.9)
+            calls.connecting(call)
+            await asyncio.sleep(1.0)
+            leg = FakeLeg()
+            leg.listener = calls.start(call, leg)
+            assert calls.get("CA1") is call
+            await leg.silence(0.1)
+
+    run_virtual(main())
+
+
+def test_a_connection_that_takes_only_some_loses_none() -> None:
+    async def main() -> None:
+        small, large = Owner(room=20), Owner()
+        call = call_for(agent_of(Owner()))
+        call.journal.append(CallStarted("en"))
+        call.owner = None
+        for _ in range(50):
+            call.journal.append(CallStarted("en"))
+        call.attach(small)
+        assert small.seqs == [1, *range(2, 21)]
+        assert call.undelivered == 31
+        call.owner = None
+        call.attach(large)
+        assert large.seqs == [1, *range(21, 52)]
+        assert call.undelivered == 0
+
+    run_virtual(main())
+
+
+def test_what_a_connection_could_not_send_goes_to_the_next_in_its_place(tmp_path: Path) -> None:
+    async def main() -> None:
+        first, second = Owner(), Owner()
+        agent = agent_of(first)
+        async with registry(tmp_path) as calls:
+            config = resolve([agent.configuration], Defaults("", "fake"))
+            call = calls.ring(CallFacts("CA1", "x", "+1", "+2"), agent, config)
+            entries = [call.journal.append(CallStarted("en")) for _ in range(5)]
+            calls.agent_left(first, [entry.data for entry in entries[3:]], lambda _: None)
+            call.journal.append(CallStarted("en"))
+            agent.owner = second
+            calls.agent_came(agent)
+            assert second.seqs == [1, 4, 5, 6]
+
+    run_virtual(main())
+
+
+def test_what_is_given_back_to_a_full_backlog_does_not_push_out_what_came_later() -> None:
+    async def main() -> None:
+        call = call_for(agent_of(Owner()))
+        first = [call.journal.append(CallStarted("en")) for _ in range(3)]
+        call.owner = None
+        later = [call.journal.append(CallStarted("en")) for _ in range(BACKLOG)]
+        call.give_back(first)
+        assert call.undelivered == BACKLOG
+        last = Owner()
+        call.attach(last)
+        assert last.seqs[-1] == later[-1].seq
+        assert sorted(last.seqs) == last.seqs
+
+    run_virtual(main())

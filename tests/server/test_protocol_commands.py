@@ -1,0 +1,474 @@
+"""What a client says is understood, or refused in words that say what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.protocol import (
+    COMMANDS,
+    AgentCreate,
+    BotReply,
+    BotReplyStreamChunk,
+    BotReplyStreamEnd,
+    BotReplyStreamStart,
+    ChannelAdd,
+    Command,
+    Connect,
+    ErrorCode,
+    ProtocolError,
+    SttSettings,
+    error_event,
+    parse_command,
+    to_json,
+    unknown_keys,
+)
+
+TEST_DATA: dict[str, list[dict[str, Any]]] = {
+    "Connect": [
+        {"event": "connect", "api_key": "tw_0"},
+        {"event": "connect", "api_key": "", "protocol": "talkwire/1", "client": "demo/1.0"},
+    ],
+    "ClientPing": [{"event": "ping"}],
+    "ClientPong": [{"event": "pong"}],
+    "AgentCreate": [
+        {"event": "agent.create", "agent_id": "My Agent"},
+        {
+            "event": "agent.create",
+            "agent_id": "clock",
+            "voice": "espeak/en-us",
+            "language": "es-PE",
+            "stt": "pocketsphinx/en",
+            "interruption": False,
+            "greeting": "Hello.",
+            "allowed_origins": ["https://example.org"],
+        },
+        {
+            "event": "agent.create",
+            "agent_id": "clock",
+            "voice": {"provider": "espeak", "voice_id": "en-us"},
+            "stt": {
+                "provider": "pocketsphinx",
+                "language": "en",
+                "phrases": ["ten past nine"],
+                "keyterms": ["noon"],
+            },
+            "interruption": {"enabled": True, "min_duration_ms": 200, "min_words": 2},
+            "greeting": {"en": "Hello.", "es-PE": "Hola."},
+            "turn_detection": {"silence_ms": 700, "max_silence_seconds": 2.5},
+            "vad": {"threshold": 0.5, "speech_end_delay_ms": 300, "resume_min_ms": 200},
+            "analysis": {"send_audio_metrics": True, "audio_metrics_interval_ms": 100, "recording": True},
+            "media": {"recording": False},
+            "config": {
+                "stt": "pocketsphinx",
+                "voice": "espeak/en",
+                "language": "en",
+                "interruption": True,
+                "turn_detection": {"silence_ms": 600},
+                "vad": {"threshold": 1},
+                "analysis": {"recording": False},
+            },
+        },
+    ],
+    "AgentConfigure": [{"event": "agent.configure", "agent_id": "clock", "language": "en"}],
+    "ChannelAdd": [
+        {"event": "channel.add", "agent_id": "clock", "type": "phone", "ref": "+1 (555) 000-2222"},
+        {"event": "channel.add", "agent_id": "clock", "type": "phone", "ref": "*", "ringing": True},
+        {"event": "channel.add", "agent_id": "clock", "type": "phone", "ref": "sip:204@example.org"},
+        {"event": "channel.add", "agent_id": "clock", "type": "webrtc", "language": "en"},
+    ],
+    "ChannelConfigure": [
+        {"event": "channel.configure", "agent_id": "clock", "ref": "*", "greeting": "Good evening."}
+    ],
+    "ChannelRemove": [
+        {"event": "channel.remove", "agent_id": "clock", "ref": "webrtc"},
+        {"event": "channel.remove", "agent_id": "clock", "ref": "+15550002222", "type": "phone"},
+    ],
+    "BotReply": [
+        {"event": "bot.reply", "call_id": "CA1", "message_id": "m1", "text": "Hi.", "in_reply_to": ""},
+        {
+            "event": "bot.reply",
+            "call_id": "CA1",
+            "message_id": "m1",
+            "text": "Hi.",
+            "in_reply_to": "u1",
+            "add_to_history": True,
+        },
+    ],
+    "BotReplyStreamStart": [
+        {
+            "event": "bot.reply.stream",
+            "call_id": "CA1",
+            "action": "start",
+            "message_id": "m1",
+            "in_reply_to": "u1",
+        }
+    ],
+    "BotReplyStreamChunk": [
+        {
+            "event": "bot.reply.stream",
+            "call_id": "CA1",
+            "action": "chunk",
+            "message_id": "m1",
+            "token": " wor",
+        }
+    ],
+    "BotReplyStreamEnd": [
+        {"event": "bot.reply.stream", "call_id": "CA1", "action": "end", "message_id": "m1"}
+    ],
+    "BotCancel": [
+        {"event": "bot.cancel", "call_id": "CA1"},
+        {"event": "bot.cancel", "call_id": "CA1", "message_id": "m1"},
+    ],
+    "BotClear": [{"event": "bot.clear", "call_id": "CA1"}],
+    "CallHangup": [
+        {"event": "call.hangup", "call_id": "CA1"},
+        {"event": "call.hangup", "call_id": "CA1", "reason": "done"},
+    ],
+}
+"""A row for each command: what travels, word for word."""
+
+
+def refused(message: object) -> ProtocolError:
+    raw = message if isinstance(message, str | bytes) else json.dumps(message)
+    with pytest.raises(ProtocolError) as caught:
+        parse_command(raw)
+    return caught.value
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_each_command_is_read_as_it_was_sent(command: type[Command]) -> None:
+    for row in TEST_DATA[command.__name__]:
+        parsed = parse_command(json.dumps(row))
+        assert type(parsed) is command
+        assert unknown_keys(parsed) == []
+        kept = parsed.model_dump(mode="json", exclude_unset=True)
+        if isinstance(parsed, Connect):
+            kept["api_key"] = parsed.api_key.get_secret_value()
+        assert kept == row
+
+
+def test_the_rows_are_those_of_the_commands() -> None:
+    assert set(TEST_DATA) == {command.__name__ for command in COMMANDS}
+
+
+def test_bytes_and_text_are_read_alike() -> None:
+    raw = '{"event":"bot.reply","call_id":"c","message_id":"m","text":"Grüße"}'
+    assert parse_command(raw) == parse_command(raw.encode())
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    reply = parse_command('{"event":"bot.reply","call_id":"c","message_id":"m","text":"x"}')
+    assert isinstance(reply, BotReply)
+    assert (reply.in_reply_to, reply.add_to_history) == ("", False)
+
+
+def test_a_command_cannot_be_changed() -> None:
+    reply = parse_command('{"event":"bot.reply","call_id":"c","message_id":"m","text":"x"}')
+    with pytest.raises(ValueError, match="frozen"):
+        reply.event = "other"  # type: ignore[assignment,misc]  # what is tested
+
+
+def test_a_stream_is_told_apart_by_its_action() -> None:
+    def step(**fields: str) -> object:
+        return type(
+            parse_command(
+                json.dumps({"event": "bot.reply.stream", "call_id": "c", "message_id": "m", **fields})
+            )
+        )
+
+    assert step(action="start") is BotReplyStreamStart
+    assert step(action="chunk", token="") is BotReplyStreamChunk
+    assert step(action="end") is BotReplyStreamEnd
+    error = refused({"event": "bot.reply.stream", "call_id": "c", "message_id": "m", "action": "stop"})
+    assert (error.code, error.key, error.call_id) == (ErrorCode.BAD_MESSAGE, "action", "c")
+    assert "start, chunk, end" in error.message
+    assert refused({"event": "bot.reply.stream", "call_id": "c", "action": ["end"]}).key == "action"
+    error = refused({"event": "bot.reply.stream", "call_id": "c", "message_id": "m", "action": "chunk"})
+    assert (error.code, error.key) == (ErrorCode.BAD_MESSAGE, "token")
+
+
+# --- what is not a command --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        ("\ud800", "not JSON"),
+        ('{"event":"ping","x":NaN}', "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "must be a JSON object with the field event, not a list"),
+        ("null", "not null"),
+        ('"ping"', "not text of 4 characters"),
+        ("{}", "event is required"),
+        ('{"event":null}', "event is required and must be text, the name of a command (got null)"),
+        ('{"event":["ping"]}', "event is required"),
+    ],
+)
+def test_what_is_no_message_is_a_bad_message(raw: str | bytes, says: str) -> None:
+    error = refused(raw)
+    assert error.code is ErrorCode.BAD_MESSAGE
+    assert says in error.message
+
+
+def test_a_binary_frame_is_a_bad_message() -> None:
+    with pytest.raises(ProtocolError, match="binary frames are not understood") as caught:
+        parse_command(b'{"event":"ping"}', binary=True)
+    assert caught.value.code is ErrorCode.BAD_MESSAGE
+
+
+def test_an_unknown_event_is_told_with_the_nearest_known_one() -> None:
+    error = refused({"event": "bot.replay", "agent_id": "My Agent", "call_id": "c"})
+    assert error.code is ErrorCode.UNKNOWN_EVENT
+    assert "'bot.replay'" in error.message
+    assert "did you mean bot.reply" in error.message
+    assert (error.agent_id, error.call_id) == ("My Agent", "c")
+
+
+def test_an_event_that_resembles_none_is_told_with_all() -> None:
+    message = refused({"event": "zzzzzz"}).message
+    assert all(row["event"] in message for rows in TEST_DATA.values() for row in rows)
+
+
+def test_an_event_of_the_server_is_none_of_the_client() -> None:
+    assert "only the server sends it" in refused({"event": "bot.word"}).message
+
+
+def test_an_endless_event_name_is_not_repeated() -> None:
+    assert len(refused({"event": "x" * 100_000}).message) < 500
+
+
+EVENT_NAMES = sorted({row["event"] for rows in TEST_DATA.values() for row in rows})
+FIELDS = ("agent_id", "call_id", "message_id", "text", "stt", "vad", "config", "type", "ref", "action")
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.binary(max_size=80)
+    | VALUES
+    | st.fixed_dictionaries({"event": st.sampled_from(EVENT_NAMES)}, optional=dict.fromkeys(FIELDS, VALUES))
+)
+def test_nothing_that_a_client_sends_raises_anything_else(message: object) -> None:
+    raw = message if isinstance(message, bytes) else json.dumps(message)
+    try:
+        parsed = parse_command(raw)
+    except ProtocolError as error:
+        to_json(error_event(error))
+    else:
+        unknown_keys(parsed)
+
+
+# --- fields -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "key", "says"),
+    [
+        ({"event": "connect"}, "api_key", "connect: api_key is required"),
+        ({"event": "connect", "api_key": 5}, "api_key", "must be text of at most 512 characters (got 5)"),
+        ({"event": "bot.clear"}, "call_id", "call_id is required"),
+        ({"event": "bot.clear", "call_id": ""}, "call_id", "1 to 200 characters (got empty text)"),
+        (
+            {"event": "bot.reply", "call_id": "c", "message_id": "m", "text": 5},
+            "text",
+            "bot.reply: text must be text of at most 100000 characters (got 5)",
+        ),
+        (
+            {"event": "bot.reply", "call_id": "c", "message_id": "m", "text": "x", "add_to_history": "yes"},
+            "add_to_history",
+            "must be true or false (got text of 3 characters)",
+        ),
+        (
+            {"event": "bot.reply", "call_id": "c", "message_id": "m", "text": "x", "in_reply_to": "y" * 201},
+            "in_reply_to",
+            "must be text of at most 200 characters (got text of 201 characters)",
+        ),
+        ({"event": "agent.create"}, "agent_id", "agent_id is required"),
+        ({"event": "agent.create", "agent_id": ""}, "agent_id", "1 to 200 characters (got empty text)"),
+        ({"event": "agent.create", "agent_id": 7}, "agent_id", "agent_id must be text"),
+        ({"event": "agent.create", "agent_id": "x" * 201}, "agent_id", "1 to 200 characters"),
+    ],
+)
+def test_a_wrong_field_is_named_with_what_is_allowed(fields: dict[str, Any], key: str, says: str) -> None:
+    error = refused(fields)
+    assert (error.code, error.key) == (ErrorCode.BAD_MESSAGE, key)
+    assert says in error.message
+
+
+@pytest.mark.parametrize(
+    ("keys", "path", "says"),
+    [
+        ({"voice": 5}, "voice", "must be text such as provider/voice, or an object (got 5)"),
+        ({"voice": {"provider": 3}}, "voice.provider", "must be text of 1 to 200 characters (got 3)"),
+        (
+            {"turn_detection": {"max_silence_seconds": 0.4}},
+            "turn_detection.max_silence_seconds",
+            "from 0.5 to 30",
+        ),
+        ({"stt": []}, "stt", "must be text such as provider/model, or an object (got a list of 0)"),
+        ({"stt": {"phrases": "now"}}, "stt.phrases", "must be a list (got text of 3 characters)"),
+        ({"stt": {"phrases": ["a", ""]}}, "stt.phrases.1", "1 to 200 characters (got empty text)"),
+        ({"stt": {"phrases": ["x" * 201]}}, "stt.phrases.0", "1 to 200 characters"),
+        ({"stt": {"keyterms": ["a"] * 501}}, "stt.keyterms", "must have at most 500 entries"),
+        ({"interruption": "no"}, "interruption", "must be true, false or an object (got text"),
+        (
+            {"interruption": {"min_duration_ms": -1}},
+            "interruption.min_duration_ms",
+            "must be a whole number from 0 to 5000 (got -1)",
+        ),
+        ({"greeting": 5}, "greeting", "must be text, or an object of language to text (got 5)"),
+        ({"greeting": {"en": None}}, "greeting.en", "at most 5000 characters (got null)"),
+        ({"greeting": {"e n": "x"}}, "greeting.e n", "must be a BCP-47 language tag"),
+        ({"language": "en_US"}, "language", "must be a BCP-47 language tag"),
+        ({"language": "en\n"}, "language", "must be a BCP-47 language tag"),
+        ({"config": []}, "config", "must be an object (got a list of 0)"),
+        (
+            {"config": {"vad": {"threshold": 1.01}}},
+            "config.vad.threshold",
+            "a number from 0.01 to 1 (got 1.01)",
+        ),
+        ({"vad": {"threshold": True}}, "vad.threshold", "must be a number from 0.01 to 1 (got true)"),
+        ({"vad": {"resume_min_ms": "5"}}, "vad.resume_min_ms", "must be a whole number from 0 to 2000"),
+        ({"vad": {"resume_min_ms": 1.5}}, "vad.resume_min_ms", "must be a whole number from 0 to 2000"),
+        (
+            {"analysis": {"audio_metrics_interval_ms": 19}},
+            "analysis.audio_metrics_interval_ms",
+            "must be a whole number from 20 to 10000 (got 19)",
+        ),
+        ({"analysis": {"recording": 1}}, "analysis.recording", "must be true or false (got 1)"),
+        ({"media": {"recording": "on"}}, "media.recording", "must be true or false"),
+        ({"turn_detection": {"silence_ms": 99}}, "turn_detection.silence_ms", "from 100 to 5000 (got 99)"),
+        ({"allowed_origins": "*"}, "allowed_origins", "must be a list"),
+    ],
+)
+def test_a_wrong_configuration_is_a_registration_error_under_the_clients_spelling(
+    keys: dict[str, Any], path: str, says: str
+) -> None:
+    error = refused({"event": "agent.create", "agent_id": "My Agent", **keys})
+    assert (error.code, error.agent_id, error.key) == (ErrorCode.REGISTRATION_ERROR, "My Agent", path)
+    assert f"{path} " in error.message
+    assert says in error.message
+
+
+def test_the_overrides_of_a_channel_are_checked_as_those_of_an_agent() -> None:
+    for event, more in (
+        ("channel.add", {"type": "phone"}),
+        ("channel.configure", {}),
+        ("agent.configure", {}),
+    ):
+        error = refused({"event": event, "agent_id": "a", "ref": "*", **more, "vad": {"threshold": 2}})
+        assert (error.code, error.key) == (ErrorCode.REGISTRATION_ERROR, "vad.threshold")
+
+
+def test_a_channel_has_a_type_and_a_phone_its_number() -> None:
+    error = refused({"event": "channel.add", "agent_id": "a", "type": "fax"})
+    assert (error.code, error.key) == (ErrorCode.REGISTRATION_ERROR, "type")
+    assert "'phone', 'webrtc', 'chat', 'whatsapp' or 'mic' (got 'fax')" in error.message
+    error = refused({"event": "channel.add", "agent_id": "a", "type": "phone"})
+    assert (error.code, error.key) == (ErrorCode.REGISTRATION_ERROR, "ref")
+    assert "ref is required for a phone channel" in error.message
+
+
+def test_only_an_id_of_reasonable_length_is_repeated() -> None:
+    for length, repeated in ((200, True), (201, False)):
+        error = refused({"event": "agent.create", "agent_id": "x" * length, "voice": 5})
+        assert (error.agent_id is not None) is repeated
+
+
+def test_all_faults_are_told_at_once_up_to_five() -> None:
+    vad = {"threshold": 7, "speech_end_delay_ms": -1, "resume_min_ms": -1}
+    error = refused(
+        {"event": "agent.create", "agent_id": "a", "voice": 1, "language": 1, "stt": 1, "vad": vad}
+    )
+    assert "voice must" in error.message
+    assert "vad.threshold must" in error.message
+    assert error.message.endswith("and 1 more")
+
+
+def test_a_refusal_does_not_repeat_what_may_be_a_secret() -> None:
+    secret = "sk-verysecret" * 50
+    assert "verysecret" not in refused({"event": "connect", "api_key": secret}).message
+    assert (
+        "verysecret"
+        not in refused({"event": "agent.create", "agent_id": "a", "voice": {"provider": secret}}).message
+    )
+
+
+def test_null_means_not_set_here() -> None:
+    agent = parse_command(
+        '{"event":"agent.create","agent_id":"a","voice":null,"vad":{"threshold":null},"config":null}'
+    )
+    assert isinstance(agent, AgentCreate)
+    assert agent.voice is None
+    assert agent.config is None
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    agent = parse_command('{"event":"agent.create","agent_id":"a","vad":{"resume_min_ms":250.0}}')
+    assert isinstance(agent, AgentCreate)
+    assert agent.vad is not None
+    assert agent.vad.resume_min_ms == 250
+    assert type(agent.vad.resume_min_ms) is int
+
+
+def test_keyterms_mean_the_same_as_phrases() -> None:
+    assert SttSettings(phrases=("a", "b"), keyterms=("b", "c")).hints == ("a", "b", "c")
+    assert SttSettings().hints == ()
+    many = tuple(f"a{i}" for i in range(400))
+    assert len(SttSettings(phrases=many, keyterms=tuple(f"b{i}" for i in range(400))).hints) == 500
+
+
+# --- unknown keys -----------------------------------------------------------------------------------------
+
+
+def test_unknown_keys_are_kept_and_told_by_their_path() -> None:
+    agent = parse_command(
+        json.dumps(
+            {
+                "event": "agent.create",
+                "agent_id": "a",
+                "llm": {"provider": "openai"},
+                "greetingInChat": True,
+                "stt": {"smart_format": True},
+                "config": {"speaker_filter": {"enabled": True}, "analysis": {"send_turn_audio": True}},
+            }
+        )
+    )
+    assert sorted(unknown_keys(agent)) == [
+        "config.analysis.send_turn_audio",
+        "config.speaker_filter",
+        "greetingInChat",
+        "llm",
+        "stt.smart_format",
+    ]
+    assert (agent.model_extra or {})["llm"] == {"provider": "openai"}
+
+
+def test_the_values_of_unknown_keys_stay_out_of_logs() -> None:
+    channel = parse_command(
+        '{"event":"channel.add","agent_id":"a","type":"whatsapp","ref":"1","accessToken":"sesame",'
+        '"stt":{"api_key":"sesame"}}'
+    )
+    assert isinstance(channel, ChannelAdd)
+    assert unknown_keys(channel) == ["accessToken", "stt.api_key"]
+    assert "sesame" not in repr(channel)
+    assert "sesame" not in repr(parse_command('{"event":"connect","api_key":"sesame"}'))
+
+
+def test_no_end_of_unknown_keys_is_told_in_bounds() -> None:
+    keys = {f"{i:05}" + "x" * 1000: 1 for i in range(500)}
+    told = unknown_keys(parse_command(json.dumps({"event": "ping", **keys})))
+    assert len(told) == 100
+    assert max(map(len, told)) == 100

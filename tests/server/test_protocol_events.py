@@ -1,0 +1,465 @@
+"""What the server says travels as it is declared."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from enum import StrEnum
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+import server.protocol
+from server.protocol import (
+    COMMANDS,
+    EVENTS,
+    AnswerEvent,
+    BotWord,
+    CallEnded,
+    CallEvent,
+    CallStarted,
+    EndReason,
+    ErrorCode,
+    ErrorEvent,
+    Event,
+    HistoryMessage,
+    Message,
+    ProtocolError,
+    ServerPing,
+    TurnEvent,
+    error_event,
+    to_json,
+)
+from server.protocol.base import Command, Lenient
+from server.protocol.configuration import Part
+from server.protocol.errors import CloseCode, WarningCode
+
+CALL: dict[str, Any] = {
+    "agent_id": "clock",
+    "call_id": "CA1",
+    "session_id": "CA1",
+    "seq": 7,
+    "ts": 1700000000.25,
+}
+TURN = {**CALL, "turn_id": 1, "correlation_id": "c0ffee"}
+ENDS = {
+    "duration_seconds": 9.5,
+    "started_at": 1700000000.0,
+    "ended_at": 1700000009.5,
+    "direction": "inbound",
+    "from": "+15550001111",
+    "to": "+15550002222",
+}
+SAID = [{"role": "user", "content": "what time is it"}, {"role": "assistant", "content": "It is ten past"}]
+
+TEST_DATA: dict[str, list[dict[str, Any]]] = {
+    "Connected": [
+        {"event": "connected", "protocol": "talkwire/1"},
+        {"event": "connected", "protocol": "talkwire/1", "version": "0.1.0"},
+    ],
+    "AgentCreated": [{"event": "agent.created", "agent_id": "My Agent"}],
+    "AgentConfigured": [{"event": "agent.configured", "agent_id": "My Agent"}],
+    "AgentDisplaced": [{"event": "agent.displaced", "agent_id": "clock", "reason": "taken over"}],
+    "ChannelAdded": [
+        {"event": "channel.added", "agent_id": "clock", "type": "phone", "ref": "+1 (555) 000-2222"},
+        {"event": "channel.added", "agent_id": "clock", "type": "webrtc"},
+    ],
+    "ChannelConfigured": [{"event": "channel.configured", "agent_id": "clock", "ref": "*"}],
+    "ChannelRemoved": [{"event": "channel.removed", "agent_id": "clock", "ref": "*"}],
+    "ServerPing": [{"event": "ping"}],
+    "ServerPong": [{"event": "pong", "timestamp": 1700000000.25}],
+    "ErrorEvent": [
+        {"event": "error", "error": "not JSON", "code": "BAD_MESSAGE"},
+        {
+            "event": "error",
+            "error": "owned",
+            "code": "AGENT_CONFLICT",
+            "agent_id": "My Agent",
+            "retry_after_s": 5.0,
+            "holder_alive": True,
+        },
+        {"event": "error", "error": "in use", "code": "PHONE_IN_USE", "agent_id": "a", "phone": "+1 (555) 0"},
+        {
+            "event": "error",
+            **TURN,
+            "error": "pocketsphinx (stt): it died",
+            "code": "PROVIDER_ERROR",
+            "provider": "pocketsphinx",
+            "stage": "stt",
+            "retryable": True,
+        },
+    ],
+    "ServerWarning": [
+        {
+            "event": "server.warning",
+            "agent_id": "clock",
+            "warning": "unknown",
+            "code": "UNKNOWN_KEYS",
+            "keys": ["llm", "config.speaker_filter"],
+        },
+        {"event": "server.warning", **CALL, "warning": "no such voice", "code": "PROVIDER_SUBSTITUTED"},
+    ],
+    "CallStarted": [
+        {
+            "event": "call.started",
+            **CALL,
+            "from": "+15550001111",
+            "to": "+15550002222",
+            "direction": "inbound",
+            "transport": "phone",
+            "metadata": {"reattached": True, "name": None, "list": [{"x": None}]},
+            "language": "en",
+        },
+        {
+            "event": "call.started",
+            **CALL,
+            "from": "webrtc",
+            "to": "clock",
+            "direction": "inbound",
+            "transport": "webrtc",
+        },
+    ],
+    "CallEnded": [
+        {
+            "event": "call.ended",
+            **CALL,
+            "reason": "max_duration",
+            "detail": "the limit of 3600 s",
+            **ENDS,
+            "messages": [{"role": "system", "content": "Be brief."}, *SAID],
+            "transcript": SAID,
+        },
+        *(
+            {"event": "call.ended", **CALL, "reason": reason.value, **ENDS, "messages": [], "transcript": []}
+            for reason in EndReason
+        ),
+    ],
+    "CallRecording": [
+        {
+            "event": "call.recording",
+            **CALL,
+            "audio": "UklGRg==",
+            "duration_ms": 9500,
+            "format": "wav",
+            "sample_rate": 8000,
+        },
+        {
+            "event": "call.recording",
+            **CALL,
+            "url": "http://127.0.0.1:8080/recordings/CA1.wav",
+            "duration_ms": 9500,
+            "format": "wav",
+            "sample_rate": 8000,
+        },
+    ],
+    "SpeechStarted": [
+        {"event": "speech.started", **TURN, "confidence": 0.9, "timestamp": 1700000000.0, "segment_id": 1}
+    ],
+    "SpeechEnded": [
+        {"event": "speech.ended", **TURN, "duration_ms": 980, "timestamp": 1700000001.0, "segment_id": 1}
+    ],
+    "UserSpeaking": [
+        {"event": "user.speaking", **TURN, "text": "what time", "confidence": 0.5, "confirmed_text": "what"}
+    ],
+    "UserMessage": [
+        {
+            "event": "user.message",
+            **TURN,
+            "text": "what time is it",
+            "message_id": "8f2c",
+            "confidence": 1.0,
+            "language": "en",
+            "segment_ids": [1, 2],
+        },
+        {
+            "event": "user.message",
+            **TURN,
+            "text": "",
+            "message_id": "8f2c",
+            "confidence": 0.0,
+            "segment_ids": [],
+        },
+    ],
+    "EagerTurn": [
+        {
+            "event": "eager.turn",
+            **TURN,
+            "message_id": "8f2c",
+            "text": "what time is it",
+            "probability": 0.5,
+            "latency_ms": 330,
+            "reason": "silence",
+        }
+    ],
+    "TurnEnd": [
+        {
+            "event": "turn.end",
+            **TURN,
+            "message_id": "8f2c",
+            "text": "what time is it",
+            "probability": 0.7,
+            "latency_ms": 3000,
+            "reason": "forced",
+        }
+    ],
+    "TurnContinued": [{"event": "turn.continued", **TURN, "timestamp": 1700000002.5}],
+    "BotSpeaking": [
+        {"event": "bot.speaking", **TURN, "message_id": "m1", "text": "It is ten past nine."},
+        {"event": "bot.speaking", **CALL, "message_id": "msg_1", "text": ""},
+    ],
+    "BotWord": [
+        {
+            "event": "bot.word",
+            **TURN,
+            "message_id": "m1",
+            "word": "nine.",
+            "word_index": 4,
+            "start_time": 0.9,
+            "end_time": 1.25,
+        },
+        {"event": "bot.word", **CALL, "message_id": "m1", "word": "¡Hola!", "word_index": 0},
+    ],
+    "BotFinished": [{"event": "bot.finished", **TURN, "message_id": "m1", "duration_ms": 1460}],
+    "BotInterrupted": [
+        {
+            "event": "bot.interrupted",
+            **TURN,
+            "message_id": "m1",
+            "played_ms": 2400,
+            "words_spoken": 3,
+            "last_word": "ten",
+            "reason": "user_spoke",
+        },
+        *(
+            {
+                "event": "bot.interrupted",
+                **TURN,
+                "message_id": "m1",
+                "played_ms": 0,
+                "words_spoken": 0,
+                "reason": reason,
+            }
+            for reason in ("early", "cancelled")
+        ),
+    ],
+    "MessageConfirmed": [{"event": "message.confirmed", **TURN, "message_id": "m1", "text": "It is ten"}],
+    "MessageAborted": [
+        {"event": "message.aborted", **TURN, "message_id": "m1", "reason": reason}
+        for reason in ("early", "new_turn", "cancelled", "call_ended")
+    ],
+    "ReplyRejected": [
+        {
+            "event": "reply.rejected",
+            **TURN,
+            "message_id": "m1",
+            "in_reply_to": "8f2c",
+            "expected_reply_to": "77aa",
+            "reason": "message_obsolete",
+        },
+    ],
+    "AudioMetrics": [
+        {
+            "event": "audio.metrics",
+            **CALL,
+            "source": "user",
+            "energy_db": -32.5,
+            "rms": 0.02,
+            "peak": 0.1,
+            "is_speech": True,
+            "vad_prob": 0.97,
+            "timestamp": 1700000000.25,
+        },
+        {
+            "event": "audio.metrics",
+            **CALL,
+            "source": "bot",
+            "energy_db": -60.0,
+            "rms": 0.0,
+            "peak": 0.0,
+            "is_speech": False,
+            "timestamp": 1700000000.25,
+        },
+    ],
+}
+"""A row for each event: what travels, word for word."""
+
+
+def sample(name: str) -> Event:
+    cls = next(event for event in EVENTS if event.__name__ == name)
+    return cls.model_validate(TEST_DATA[name][0])
+
+
+def all_classes() -> set[type[BaseModel]]:
+    """Every model of the package, found by walking it: nothing has to be registered to be seen."""
+    found: set[type[BaseModel]] = set()
+    for module in pkgutil.iter_modules(server.protocol.__path__, "server.protocol."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, BaseModel)
+                and value.__module__.startswith("server.protocol.")
+            ):
+                found.add(value)
+    return found
+
+
+# --- the declaration is whole -----------------------------------------------------------------------------
+
+
+def test_every_message_class_is_listed_once() -> None:
+    messages = {
+        cls for cls in all_classes() if issubclass(cls, Message) and cls.model_fields["event"].default
+    }
+    named = {cls for cls in messages if isinstance(cls.model_fields["event"].default, str)}
+    assert named == {*COMMANDS, *EVENTS}
+    assert len(COMMANDS) + len(EVENTS) == len(named)
+
+
+@pytest.mark.parametrize("model", sorted(all_classes(), key=str), ids=str)
+def test_every_class_says_when_it_is_sent_and_every_field_what_it_means(model: type[BaseModel]) -> None:
+    # A subclass without a docstring of its own would show pydantic's or its parent's.
+    assert (model.__dict__.get("__doc__") or "").strip().endswith(".")
+    for name, field in model.model_fields.items():
+        if name != "event":
+            assert (field.description or "").endswith("."), f"{model.__name__}.{name}"
+
+
+def test_every_event_of_a_call_carries_the_same_fields() -> None:
+    for event in EVENTS:
+        name = event.__name__
+        if name.startswith(("Call", "Speech", "User", "Eager", "Turn", "Bot", "Message", "Audio")):
+            assert issubclass(event, CallEvent)
+            for row in TEST_DATA[name]:
+                assert row.keys() >= {"agent_id", "call_id", "session_id", "seq", "ts"}
+        if name.startswith(("Speech", "User", "Eager", "Turn")):
+            assert issubclass(event, TurnEvent)
+    assert issubclass(ErrorEvent, AnswerEvent)
+
+
+def test_fields_that_mean_the_same_are_named_and_typed_the_same() -> None:
+    kinds: dict[str, set[Any]] = {}
+    for event in EVENTS:
+        for name, field in event.model_fields.items():
+            if name not in ("event", "reason", "code", "type", "direction"):
+                kinds.setdefault(name, set()).add(str(field.annotation).replace(" | None", "").strip())
+    told = {name: {kind.replace("<class '", "").replace("'>", "") for kind in kinds[name]} for name in kinds}
+    assert {name: kind for name, kind in told.items() if len(kind) > 1} == {}
+
+
+@pytest.mark.parametrize("codes", [ErrorCode, WarningCode, CloseCode])
+def test_every_code_says_what_it_means(codes: Any) -> None:
+    assert all(code.meaning.endswith(".") for code in codes)
+
+
+def test_codes_are_the_words_of_the_wire() -> None:
+    assert ErrorCode.BAD_MESSAGE == "BAD_MESSAGE"
+    assert ErrorCode("UNAUTHORIZED") is ErrorCode.UNAUTHORIZED
+    assert f"{ErrorCode.BAD_MESSAGE}" == "BAD_MESSAGE"
+    assert all(code.name == code.value for code in (*ErrorCode, *WarningCode))
+    assert int(CloseCode.DISPLACED) == 4001
+
+
+# --- what travels -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
+def test_each_event_travels_word_for_word(event: type[Event]) -> None:
+    for row in TEST_DATA[event.__name__]:
+        message = event.model_validate(row)
+        assert json.loads(to_json(message)) == row
+        assert event.model_validate_json(to_json(message)) == message
+
+
+def test_the_rows_are_those_of_the_events() -> None:
+    assert set(TEST_DATA) == {event.__name__ for event in EVENTS}
+
+
+def test_every_optional_field_is_once_there_and_once_absent() -> None:
+    lacking = []
+    for event in EVENTS:
+        rows = TEST_DATA[event.__name__]
+        for name, field in event.model_fields.items():
+            wire = field.alias or name
+            shared = name in CallEvent.model_fields or name in ("key", "detail", "vad_prob")
+            if not field.is_required() and name != "event" and field.default is None and not shared:
+                present = [wire in row for row in rows]
+                if all(present) or not any(present):
+                    lacking.append(f"{event.__name__}.{name}")
+    assert lacking == []
+
+
+def test_an_event_is_made_with_its_names_in_python() -> None:
+    call = CallStarted(
+        **CALL, from_="+15550001111", to="+15550002222", direction="inbound", transport="phone"
+    )
+    assert json.loads(to_json(call))["from"] == "+15550001111"
+    assert b"from_" not in to_json(call)
+
+
+def test_a_field_without_a_value_is_left_out_but_null_within_values_stays() -> None:
+    assert to_json(ServerPing()) == b'{"event":"ping"}'
+    assert b'"name":null' in to_json(sample("CallStarted"))
+
+
+def test_the_name_of_the_message_comes_first() -> None:
+    for event in EVENTS:
+        assert to_json(sample(event.__name__)).startswith(b'{"event":"')
+
+
+def test_an_event_cannot_be_changed() -> None:
+    word = sample("BotWord")
+    assert isinstance(word, BotWord)
+    with pytest.raises(ValidationError, match="frozen"):
+        word.word = "other"  # type: ignore[misc]  # what is tested
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seq": 0},
+        {"ts": float("nan")},
+        {"word_index": -1},
+        {"turn_id": 0},
+        {"start_time": -0.1},
+        {"wrod": "x"},
+        {"event": "bot.sentence"},
+        {"message_id": None},
+    ],
+)
+def test_an_event_that_cannot_be_true_is_not_made(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        BotWord.model_validate({**TEST_DATA["BotWord"][0], **wrong})
+
+
+def test_the_words_of_the_pipeline_become_those_of_the_wire() -> None:
+    class TheirReason(StrEnum):
+        HANGUP = "hangup"
+
+    row = TEST_DATA["CallEnded"][0]
+    ended = CallEnded.model_validate({**row, "reason": TheirReason.HANGUP})
+    assert ended.reason is EndReason.HANGUP
+    assert json.loads(to_json(ended))["reason"] == "hangup"
+    assert ended.transcript[0] == HistoryMessage(role="user", content="what time is it")
+
+
+def test_an_error_is_told_under_the_clients_spelling() -> None:
+    error = ProtocolError(ErrorCode.REGISTRATION_ERROR, "vad must ...", agent_id="My Agent", key="vad")
+    assert json.loads(to_json(error_event(error))) == {
+        "event": "error",
+        "error": "vad must ...",
+        "code": "REGISTRATION_ERROR",
+        "agent_id": "My Agent",
+        "key": "vad",
+    }
+
+
+def test_clients_are_lenient_and_the_server_is_not() -> None:
+    for model in all_classes():
+        if issubclass(model, Command | Part):
+            assert issubclass(model, Lenient)
+            assert model.model_config["extra"] == "allow"
+        elif issubclass(model, Event):
+            assert model.model_config["extra"] == "forbid"
+        assert model.model_config.get("frozen") is True

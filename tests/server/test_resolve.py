@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from server.agents import merged
+from server.protocol import AgentCreate, ChannelAdd, WarningCode, parse_command
+from server.resolve import CallConfig, Defaults, resolve, substitutions
+
+DEFAULTS = Defaults(stt="pocketsphinx", tts="espeak")
+
+
+def layer(**keys: Any) -> dict[str, Any]:
+    import json
+
+    command = parse_command(json.dumps({"event": "agent.create", "agent_id": "a", **keys}))
+    assert isinstance(command, AgentCreate)
+    return merged({}, command)
+
+
+def made(*layers: dict[str, Any], defaults: Defaults = DEFAULTS) -> CallConfig:
+    return resolve(layers, defaults)
+
+
+def test_the_channel_comes_before_the_agent_and_the_inner_before_the_outer() -> None:
+    agent = layer(language="en", config={"language": "fr"})
+    channel = layer(language="es")
+    assert made(channel, agent).session.language == "es"
+    assert made({}, agent).session.language == "fr"
+    assert made().session.language == "en"
+
+
+def test_parts_are_joined_key_by_key() -> None:
+    agent = layer(vad={"threshold": 0.6}, turn_detection={"silence_ms": 700, "max_silence_seconds": 2})
+    channel = layer(vad={"speech_end_delay_ms": 200, "resume_min_ms": 150})
+    session = made(channel, agent).session
+    assert session.vad.threshold == 0.6
+    assert session.vad.speech_end_delay_ms == 200
+    assert session.turns.resume_ms == 150
+    assert session.turns.turn_silence_ms == 700
+    assert session.turns.max_silence_ms == 2000
+
+
+def test_a_low_threshold_takes_the_release_with_it() -> None:
+    session = made(layer(vad={"threshold": 0.2})).session
+    assert session.vad.release_threshold <= session.vad.threshold == 0.2
+
+
+@pytest.mark.parametrize(
+    ("greeting", "language", "text"),
+    [
+        ("Hello", "es", "Hello"),
+        ({"en": "Hello", "es": "Hola"}, "es", "Hola"),
+        ({"en": "Hello", "es": "Hola"}, "es-PE", "Hola"),
+        ({"es-PE": "Habla", "es": "Hola"}, "es-PE", "Habla"),
+        ({"en": "Hello", "es": "Hola"}, "de", "Hello"),
+        (None, "en", ""),
+        ({}, "en", ""),
+    ],
+)
+def test_the_greeting_fits_the_language(greeting: Any, language: str, text: str) -> None:
+    keys = {"language": language, **({} if greeting is None else {"greeting": greeting})}
+    assert made(layer(**keys)).session.greeting == text
+
+
+@pytest.mark.parametrize(
+    ("voice", "name"),
+    [
+        (None, None),
+        ("en-us+f3", "en-us+f3"),
+        ("espeak/f3", "f3"),
+        ("elevenlabs/sarah", None),
+        ({"provider": "espeak", "voice_id": "f3"}, "f3"),
+        ({"voice_id": "f3"}, "f3"),
+        ({"provider": "cartesia", "voice_id": "x"}, None),
+    ],
+)
+def test_a_voice_of_another_engine_is_not_asked_for(voice: Any, name: str | None) -> None:
+    keys = {} if voice is None else {"voice": voice}
+    assert made(layer(**keys)).session.voice == name
+
+
+def test_voice_and_recogniser_may_have_languages_and_a_pace_of_their_own() -> None:
+    session = made(
+        layer(
+            language="en", voice={"language": "es", "speed": 1.2}, stt={"language": "fr", "keyterms": ["a"]}
+        )
+    ).session
+    assert (session.voice_language, session.speed, session.stt_language) == ("es", 1.2, "fr")
+    assert session.phrases == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("keys", "on"),
+    [
+        ({}, False),
+        ({"media": {"recording": True}}, True),
+        ({"analysis": {"recording": True}}, True),
+        ({"config": {"analysis": {"recording": True}}}, True),
+        ({"analysis": {"recording": False}, "media": {"recording": True}}, False),
+    ],
+)
+def test_recording_may_be_asked_for_in_three_places(keys: dict[str, Any], on: bool) -> None:
+    assert made(layer(**keys)).recording is on
+
+
+def test_the_operator_may_record_unless_the_agent_says_no() -> None:
+    operator = Defaults(stt="", tts="espeak", recording=True)
+    assert made({}, defaults=operator).recording
+    assert not made(layer(media={"recording": False}), defaults=operator).recording
+
+
+def test_metrics_have_an_interval_only_where_they_are_sent() -> None:
+    assert made(layer(analysis={"audio_metrics_interval_ms": 50})).session.metrics_interval_ms is None
+    assert made(layer(analysis={"send_audio_metrics": True})).session.metrics_interval_ms == 100
+    keys = {"send_audio_metrics": True, "audio_metrics_interval_ms": 50}
+    assert made(layer(config={"analysis": keys})).session.metrics_interval_ms == 50
+
+
+@pytest.mark.parametrize(
+    ("value", "on", "ms"),
+    [
+        (False, False, 300),
+        (True, True, 300),
+        ({"enabled": False}, False, 300),
+        ({"min_duration_ms": 200}, True, 200),
+        ({"min_duration_ms": 0}, True, 0),
+    ],
+)
+def test_interruption_is_a_flag_or_an_object(value: Any, on: bool, ms: int) -> None:
+    turns = made(layer(interruption=value)).session.turns
+    assert (turns.interruption, turns.interrupt_ms) == (on, ms)
+
+
+def test_what_is_replaced_is_told() -> None:
+    found = substitutions(layer(voice="elevenlabs/sarah", stt="deepgram"), DEFAULTS)
+    assert [(code, key) for code, key, _ in found] == [
+        (WarningCode.PROVIDER_SUBSTITUTED, "stt"),
+        (WarningCode.PROVIDER_SUBSTITUTED, "voice"),
+    ]
+    assert substitutions(layer(voice="espeak/f3", stt={"provider": "pocketsphinx"}), DEFAULTS) == []
+    assert "none" in substitutions(layer(stt="deepgram"), Defaults(stt="", tts="espeak"))[0][2]
+
+
+def test_a_channel_command_is_a_layer_too() -> None:
+    command = ChannelAdd(agent_id="a", type="phone", ref="*", language="es")
+    assert made(merged({}, command)).session.language == "es"

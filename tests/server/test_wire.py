@@ -1,0 +1,83 @@
+"""Every fact of the conversation has its words, and they fit the declaration."""
+
+from __future__ import annotations
+
+import asyncio
+import typing
+
+import orjson
+
+from media.levels import Level
+from pipeline import events
+from pipeline.events import EndReason, TurnReason, TurnRef, Utterance
+from server.clock import Clock
+from server.journal import Entry, Journal
+from server.protocol import to_json
+from server.wire import CallFacts, Stamp, to_wire
+
+TURN = TurnRef(3, "c0ffee")
+FACTS = CallFacts("CA1", "My Agent", "+15550001111", "+15550002222")
+SAMPLES: list[events.Event] = [
+    events.CallStarted("en-US"),
+    events.SpeechStarted(TURN, 1, 0.9, 10.0),
+    events.SpeechEnded(TURN, 1, 800, 11.0),
+    events.UserSpeaking(TURN, "what time", "", 0.5),
+    events.UserMessage(TURN, "m1", "what time is it", 0.8, (1,)),
+    events.EagerTurn(TURN, "m1", "what time is it", 0.6, 400, TurnReason.SILENCE),
+    events.TurnEnd(TURN, "m1", "what time is it", 0.7, 500, TurnReason.FORCED),
+    events.TurnContinued(TURN, 12.0),
+    events.BotSpeaking(TURN, "b1", "It is ten."),
+    events.BotWord(None, "b1", "It", 0, 0.0, 0.1),
+    events.BotFinished(TURN, "b1", 900),
+    events.BotInterrupted(TURN, "b1", 2100, 3, "ten.", "user_spoke"),
+    events.MessageConfirmed(TURN, "b1", "It is ten."),
+    events.MessageAborted(TURN, "b1", "call_ended"),
+    events.ReplyRejected(TURN, "b2", "m0", "m1", "message_obsolete"),
+    events.AudioMetrics("user", Level(-30.0, 0.03, 0.2), True, 0.7, 13.0),
+    events.EngineFault(None, "STT_BUSY", "all busy", "pocketsphinx", "stt", True),
+    events.CallEnded(EndReason.HANGUP, "the caller hung up", 20.0, 10.0, (Utterance("user", "hello"),)),
+    events.Recorded("UklGRg==", 10_000, 8000),
+]
+
+
+def test_each_event_has_a_sample() -> None:
+    assert {type(event) for event in SAMPLES} == set(typing.get_args(events.Event))
+
+
+def test_each_is_told_with_the_calls_ids_and_its_stamp() -> None:
+    async def main() -> list[dict[str, object]]:
+        clock = Clock(asyncio.get_running_loop())
+        return [
+            orjson.loads(to_json(to_wire(event, FACTS, Stamp(number, 5.0), clock)))
+            for number, event in enumerate(SAMPLES, 1)
+        ]
+
+    told = asyncio.run(main())
+    for number, (event, frame) in enumerate(zip(SAMPLES, told, strict=True), 1):
+        assert (frame["seq"], frame["ts"]) == (number, 5.0)
+        assert (frame["call_id"], frame["session_id"], frame["agent_id"]) == ("CA1", "CA1", "My Agent")
+        has_turn = getattr(event, "turn", None) is not None
+        assert (frame.get("turn_id"), frame.get("correlation_id")) == (
+            (3, "c0ffee") if has_turn else (None, None)
+        )
+    by_name = {frame["event"]: frame for frame in told}
+    assert by_name["call.started"]["language"] == "en"
+    assert by_name["call.started"]["from"] == "+15550001111"
+    ended = by_name["call.ended"]
+    assert ended["messages"] == ended["transcript"] == [{"role": "user", "content": "hello"}]
+    assert ended["ended_at"] - ended["started_at"] == 10.0  # type: ignore[operator]
+    assert by_name["error"]["code"] == "STT_BUSY"
+
+
+def test_the_journal_numbers_without_holes_and_time_does_not_go_back() -> None:
+    async def main() -> list[Entry]:
+        told: list[Entry] = []
+        journal = Journal(FACTS, Clock(asyncio.get_running_loop()), told.append)
+        for event in SAMPLES:
+            journal.append(event)
+        return told
+
+    told = asyncio.run(main())
+    assert [entry.seq for entry in told] == list(range(1, len(SAMPLES) + 1))
+    assert [entry.ts for entry in told] == sorted(entry.ts for entry in told)
+    assert all(orjson.loads(entry.data)["seq"] == entry.seq for entry in told)
