@@ -1,0 +1,261 @@
+"""The agent socket: who is let in, who owns what, and what becomes of bad input."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+import websockets
+
+from server.protocol import AgentCreate
+from tests.e2e.harness import KEY, Agent, connected, registered, running
+
+pytestmark = pytest.mark.e2e
+
+
+async def _raw(url: str, *texts: str | bytes) -> tuple[list[dict[str, object]], int, str]:
+    """Send and read until the server closes."""
+    async with websockets.connect(f"{url}/client", compression=None) as sock:
+        for text in texts:
+            await sock.send(text)
+        frames = []
+        try:
+            async with asyncio.timeout(5):
+                while True:
+                    frames.append(json.loads(await sock.recv()))
+        except websockets.ConnectionClosed:
+            pass
+        return frames, sock.close_code or 0, sock.close_reason or ""
+
+
+@pytest.mark.parametrize("key", ["", "wrong", KEY + "x", "tw_"])
+async def test_a_wrong_key_is_told_and_closed(tmp_path: Path, key: str) -> None:
+    async with running(tmp_path) as server:
+        frames, code, _ = await _raw(server.ws, json.dumps({"event": "connect", "api_key": key}))
+        assert [frame["code"] for frame in frames] == ["UNAUTHORIZED"]
+        assert "TALKWIRE_API_KEYS" in str(frames[0]["error"])
+        assert code == 1008
+
+
+@pytest.mark.parametrize(
+    ("first", "code"),
+    [('{"event":"ping"}', "UNAUTHORIZED"), ("nonsense", "BAD_MESSAGE"), (b"\x00", "BAD_MESSAGE")],
+)
+async def test_the_first_message_must_be_connect(tmp_path: Path, first: str | bytes, code: str) -> None:
+    async with running(tmp_path) as server:
+        frames, close_code, _ = await _raw(server.ws, first)
+        assert [frame["code"] for frame in frames] == [code]
+        assert close_code == 1008
+
+
+async def test_malformed_and_unknown_messages_are_told_and_the_socket_stays(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, connected(server.ws) as agent:
+        await agent.socket.send("{")
+        await agent.socket.send(b"\x01\x02")
+        await agent.send("agent.creat", agent_id="x")
+        await agent.send("bot.reply", call_id="c", message_id="m")
+        await agent.send("connect", api_key=KEY)
+        await agent.send("ping")
+        pong = await agent.wait("pong")
+        assert pong["timestamp"] > 1.7e9
+        codes = [frame["code"] for frame in agent.of("error")]
+        assert codes == ["BAD_MESSAGE", "BAD_MESSAGE", "UNKNOWN_EVENT", "BAD_MESSAGE", "BAD_MESSAGE"]
+        assert "agent.create" in agent.of("error")[2]["error"]
+        assert "text" in agent.of("error")[3]["error"]
+
+
+async def test_a_flood_of_errors_is_not_answered_one_by_one(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, connected(server.ws) as agent:
+        for _ in range(500):
+            await agent.socket.send("garbage")
+        await agent.send("ping")
+        await agent.wait("pong")
+        assert 1 <= len(agent.of("error")) <= 20
+
+
+async def test_an_oversized_message_closes_the_socket(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, connected(server.ws) as agent:
+        await agent.socket.send(json.dumps({"event": "ping", "padding": "x" * (1 << 20)}))
+        code, _ = await agent.wait_closed()
+        assert code == 1009
+        async with connected(server.ws) as other:
+            await other.send("ping")
+            await other.wait("pong")
+
+
+async def test_commands_for_agents_and_channels_that_are_not_there(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, connected(server.ws) as agent:
+        await agent.send("agent.configure", agent_id="nobody", language="en")
+        await agent.send("channel.add", agent_id="nobody", type="phone", ref="*")
+        await agent.send("agent.create", agent_id="My Agent")
+        await agent.send("channel.remove", agent_id="My Agent", ref="+1555")
+        await agent.send("channel.configure", agent_id="my_agent", ref="+1555", language="en")
+        await agent.send("channel.add", agent_id="My Agent", type="webrtc")
+        await agent.send("agent.create", agent_id="???")
+        await agent.send("bot.reply", call_id="gone", message_id="m", text="hello")
+        await agent.send("call.hangup", call_id="gone")
+        await agent.send("ping")
+        await agent.wait("pong")
+        assert [(f["code"], f["agent_id"]) for f in agent.of("error")] == [
+            ("AGENT_UNKNOWN", "nobody"),
+            ("AGENT_UNKNOWN", "nobody"),
+            ("CHANNEL_UNKNOWN", "My Agent"),
+            ("CHANNEL_UNKNOWN", "my_agent"),
+            ("CHANNEL_UNSUPPORTED", "My Agent"),
+            ("REGISTRATION_ERROR", "???"),
+        ]
+
+
+async def test_registration_is_acknowledged_and_unknown_keys_are_told_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, connected(server.ws) as agent:
+        await agent.send("agent.create", agent_id="a", llm="openai/gpt", greeting="Hi", vad={"window": 3})
+        await agent.send("channel.add", agent_id="a", type="phone", ref="+1 (555) 000-2222")
+        await agent.wait("channel.added", ref="+1 (555) 000-2222", type="phone")
+        await agent.send("agent.configure", agent_id="a", greeting={"en": "Hello", "es": "Hola"})
+        await agent.wait("agent.configured")
+        await agent.send("channel.configure", agent_id="a", ref="+15550002222", language="es")
+        await agent.wait("channel.configured")
+        await agent.send("channel.remove", agent_id="a", ref="+15550002222")
+        await agent.wait("channel.removed")
+        (warning,) = agent.of("server.warning")
+        assert warning["code"] == "UNKNOWN_KEYS"
+        assert sorted(warning["keys"]) == ["llm", "vad.window"]
+        assert agent.names()[:3] == ["connected", "agent.created", "server.warning"]
+
+
+async def test_a_wrong_value_is_refused_with_its_name(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, connected(server.ws) as agent:
+        await agent.send("agent.create", agent_id="My Agent", config={"vad": {"threshold": 7}})
+        error = await agent.wait("error")
+        assert error["code"] == "REGISTRATION_ERROR"
+        assert error["key"] == "config.vad.threshold"
+        assert error["agent_id"] == "My Agent"
+        assert not agent.of("agent.created")
+
+
+async def test_engines_of_other_platforms_are_replaced_and_that_is_told(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, connected(server.ws) as agent:
+        await agent.send("agent.create", agent_id="a", voice="elevenlabs/sarah", stt="deepgram/flux")
+        await agent.send("ping")
+        await agent.wait("pong")
+        warnings = agent.of("server.warning")
+        assert {w["code"] for w in warnings} == {"PROVIDER_SUBSTITUTED"}
+        assert any("elevenlabs" in w["warning"] for w in warnings)
+        assert agent.of("agent.created")
+
+
+async def test_a_live_owner_keeps_its_agent_and_its_number(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, registered(server.ws, "one", "+15550001234") as first:
+        async with connected(server.ws) as second:
+            await second.send("agent.create", agent_id="One")
+            conflict = await second.wait("error")
+            assert conflict["code"] == "AGENT_CONFLICT"
+            assert conflict["agent_id"] == "One"
+            assert conflict["holder_alive"] is True
+            assert 0 < conflict["retry_after_s"] <= 45
+            await second.send("agent.create", agent_id="two")
+            await second.wait("agent.created")
+            await second.send("channel.add", agent_id="two", type="phone", ref="+1 555 000 1234")
+            taken = await second.wait("error", count=2)
+            assert (taken["code"], taken["phone"]) == ("PHONE_IN_USE", "+1 555 000 1234")
+        await first.send("ping")
+        await first.wait("pong")
+
+
+async def test_a_holder_that_went_silent_is_displaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.agents.STALE_S", 0.3)
+    async with running(tmp_path) as server, registered(server.ws, "one", "+15550001234") as first:
+        await asyncio.sleep(0.5)
+        async with connected(server.ws) as second:
+            await second.send("agent.create", agent_id="one")
+            await second.wait("agent.created")
+            await first.wait("agent.displaced")
+            code, reason = await first.wait_closed()
+            assert code == 4001
+            assert "displaced" in reason
+            # The number went with its agent.
+            await second.send("channel.add", agent_id="one", type="phone", ref="+15550001234")
+            await second.wait("channel.added")
+
+
+async def test_several_agents_share_a_socket(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, registered(server.ws, "one", "+15550000001") as agent:
+        await agent.send("agent.create", agent_id="two", greeting="Two here.")
+        await agent.send("channel.add", agent_id="two", type="phone", ref="+15550000002")
+        await agent.wait("channel.added", agent_id="two")
+        async with server.carrier() as carrier:
+            call = await carrier.place_call("+15550009999", "+15550000002")
+            started = await agent.wait("call.started")
+            assert started["agent_id"] == "two"
+            await agent.wait("bot.finished", agent_id="two")
+            call.hang_up()
+            await agent.wait("call.ended")
+
+
+async def test_a_client_that_does_not_read_is_closed_and_harms_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.doors.agent.OUTBOX_MESSAGES", 200)
+    async with running(tmp_path) as server:
+        sock = await websockets.connect(f"{server.ws}/client", compression=None, max_queue=1)
+        await sock.send(json.dumps({"event": "connect", "api_key": KEY}))
+        await sock.recv()
+        lazy = Agent(sock)
+        # Each answer names the hundred unknown keys, 10 kB: soon they fill the buffers of a peer that reads
+        # nothing, and then its outbox.
+        unknown = {f"{number:099d}": 1 for number in range(100)}
+        with contextlib.suppress(websockets.ConnectionClosed):
+            for number in range(2000):
+                await lazy.send("agent.create", agent_id=f"a{number}", **unknown)
+                await asyncio.sleep(0)
+        async with registered(server.ws, "other") as other, server.carrier() as carrier:
+            call = await carrier.place_call("+15550009999", "+15550000002")
+            await other.wait("call.started")
+            call.hang_up()
+            await other.wait("call.ended")
+        with contextlib.suppress(websockets.ConnectionClosed):
+            async with asyncio.timeout(10):
+                while True:
+                    await sock.recv()
+        assert sock.close_code == 1013
+        assert sock.close_reason == "slow_consumer"
+
+
+async def test_no_connect_within_its_time_closes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.doors.handshake.CONNECT_TIMEOUT_S", 0.3)
+    async with running(tmp_path) as server:
+        frames, code, reason = await _raw(server.ws)
+        assert frames == []
+        assert code == 1008
+        assert "connect" in reason
+
+
+def test_the_harness_speaks_the_protocol() -> None:
+    assert AgentCreate(agent_id="x").event == "agent.create"
+
+
+async def test_a_call_goes_over_to_whoever_displaces_its_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.agents.STALE_S", 0.3)
+    async with (
+        running(tmp_path, agent_grace_s=1.0) as server,
+        registered(server.ws, "one") as first,
+        server.carrier() as carrier,
+    ):
+        call = await carrier.place_call("+15550009999", "+15550000002")
+        await first.wait("call.started")
+        await asyncio.sleep(0.5)
+        async with registered(server.ws, "one") as second:
+            started = await second.wait("call.started")
+            await second.send(
+                "bot.reply", call_id=started["call_id"], message_id="m", text="I am here.", in_reply_to=""
+            )
+            await second.wait("bot.finished")
+            call.hang_up()
+            await second.wait("call.ended", reason="hangup")
