@@ -43,8 +43,10 @@ class _Segment:
     """All that no final or part covers yet, so that another worker can hear it."""
     ended: bool = False
     slot: _Slot | None = None
+    taken: bool = False
+    """Its worker has said that it works on it: a worker may be dead before the engine knows."""
     deaths: int = 0
-    """Workers that died over it."""
+    """Workers that died while they worked on it."""
     settled_s: float = 0.0
     texts: list[str] = field(default_factory=list)
     words: list[SttWord] = field(default_factory=list)
@@ -345,6 +347,7 @@ class PocketsphinxStt:
         segment.slot, slot.segment = slot, segment
         segment.set_timer(None)
         segment.run = next(self._serials)
+        segment.taken = False
         phrases = options.phrases if not segment.settled_s else ()
         self._send(slot, wire.Begin(segment.run, options.sample_rate_hz, phrases, segment.stream.mean))
         self._send_audio(segment, bytes(segment.audio))
@@ -414,12 +417,14 @@ class PocketsphinxStt:
             for phrase, reason in answer.phrases:
                 _log.warning("the phrase %r cannot be listened for: %s", phrase[:80], reason)
         segment = slot.segment
-        if segment is None or not isinstance(answer, wire.Partial | wire.Part | wire.Final):
+        if segment is None or not isinstance(answer, wire.Begun | wire.Partial | wire.Part | wire.Final):
             return
         if answer.serial != segment.run:
             return  # of a segment that was taken back meanwhile
         stream = segment.stream
         match answer:
+            case wire.Begun():
+                segment.taken = True
             case wire.Partial(_, text, confidence):
                 text = " ".join((*segment.texts, text)).strip()
                 stream.deliver(SttPartial(segment.segment_id, text, confidence))
@@ -445,13 +450,14 @@ class PocketsphinxStt:
         stream.deliver(SttFinal(segment.segment_id, " ".join(segment.texts), confidence, words))
 
     def _bereaved(self, slot: _Slot) -> None:
-        """The worker in this slot is dead. What it heard is heard again, once."""
+        """The worker in this slot is dead. What it heard is heard again, once; a worker that was dead before it
+        took the segment up says nothing about the segment."""
         segment, slot.segment = slot.segment, None
         _log.warning("worker %d died%s", slot.number, " over an utterance" if segment else "")
         if segment is not None:
             segment.slot = None
             segment.set_timer(None)
-            segment.deaths += 1
+            segment.deaths += segment.taken
             if segment.deaths > 1:
                 self._fail(segment, _failed("two workers died over this utterance"))
         self._schedule()

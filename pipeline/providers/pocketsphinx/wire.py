@@ -1,7 +1,7 @@
 """What the engine and its workers say to each other, one frame of the worker's socket each.
 
 Pure. To the worker: ``begin``, ``audio``, ``end``, ``cancel``; from it: ``ready`` or ``failed`` once, then
-``partial``, ``part`` (the beginning of a very long segment, done for good) and ``final``. Each names its
+``begun`` when it takes a segment up, ``partial``, ``part`` (the beginning of a very long segment, done for good) and ``final``. Each names its
 segment by a serial number of the engine, so that what was on its way when a segment was taken back is known
 for what it is.
 """
@@ -59,6 +59,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """The worker is alive and works on this segment from now on."""
+
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     serial: int
     text: str
@@ -93,7 +100,7 @@ class Dropped:
     phrases: tuple[tuple[str, str], ...]
 
 
-FromWorker = Ready | Failed | Partial | Part | Final | Dropped
+FromWorker = Ready | Failed | Begun | Partial | Part | Final | Dropped
 
 
 def encode(message: ToWorker) -> bytes:
@@ -125,7 +132,7 @@ def decode(frame: bytes) -> ToWorker:
     raise ValueError(f"unknown kind of frame {kind!r}")
 
 
-_KINDS = {kind.__name__: kind for kind in (Ready, Failed, Partial, Part, Final, Dropped)}
+_KINDS = {kind.__name__: kind for kind in (Ready, Failed, Begun, Partial, Part, Final, Dropped)}
 
 
 def encode_answer(message: FromWorker) -> bytes:

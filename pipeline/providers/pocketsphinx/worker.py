@@ -77,6 +77,7 @@ class _Server:
                 self._send(final)
 
     def _begin(self, message: wire.Begin) -> None:
+        self._send(wire.Begun(message.serial))
         self._segment = Segment(message, self._words, self._phrases)
         if not message.phrases:
             return

@@ -27,7 +27,8 @@ def main(sock: WorkerSocket) -> None:
     begun = ""
     while (frame := sock.receive()) is not None:
         match wire.decode(frame):
-            case wire.Begin(_, rate, phrases, mean):
+            case wire.Begin(serial, rate, phrases, mean):
+                send(wire.Begun(serial))
                 heard = 0
                 begun = f"{rate}/{'+'.join(phrases)}/{'known' if mean == MEAN else 'new'}"
             case wire.Audio(serial, pcm):

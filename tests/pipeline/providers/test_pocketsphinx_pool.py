@@ -42,6 +42,21 @@ def pids() -> set[int]:
     return {p.pid for p in multiprocessing.active_children() if p.name == "talkwire-stt" and p.pid}
 
 
+def _pid(slot: engine._Slot) -> int:
+    assert slot.process is not None
+    assert slot.process.pid is not None
+    return slot.process.pid
+
+
+def _busy_and_idle(ear: Ear) -> tuple[int, int]:
+    """The process that has this caller's utterance, and the other one of two."""
+    slot = ear.stream.segments[0].slot
+    assert slot is not None
+    busy = _pid(slot)
+    (idle,) = pids() - {busy}
+    return busy, idle
+
+
 class Ear:
     def __init__(self, stt: PocketsphinxStt, *phrases: str) -> None:
         self.events: asyncio.Queue[SttEvent] = asyncio.Queue()
@@ -142,6 +157,21 @@ async def test_an_utterance_that_kills_two_workers_is_given_up(pool: Pool) -> No
         assert lost.error.code == "PROVIDER_ERROR"
         assert "two workers died" in str(lost.error)
         assert (await ear.outcome()).segment_id == 2
+
+
+async def test_a_worker_that_was_dead_before_it_took_the_utterance_is_not_blamed_on_it(pool: Pool) -> None:
+    async with pool(2) as stt:
+        ear = Ear(stt)
+        ear.say(1, 800, end=False)
+        assert (await ear.partial()).text == "~800"
+        working, idle = _busy_and_idle(ear)
+        os.kill(idle, signal.SIGSTOP)  # alive to the engine, and deaf
+        os.kill(working, signal.SIGKILL)
+        while ear.stream.segments[0].slot is None or _pid(ear.stream.segments[0].slot) != idle:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        os.kill(idle, signal.SIGKILL)
+        ear.stream.end()
+        assert await ear.text() == "8000//new/800"
 
 
 async def test_a_worker_that_speaks_nonsense_is_replaced(pool: Pool) -> None:

@@ -31,6 +31,7 @@ def test_to_the_worker(message: wire.ToWorker) -> None:
     [
         wire.Ready(),
         wire.Failed("ImportError: no"),
+        wire.Begun(7),
         wire.Partial(1, "caf\u00e9", 0.5),
         wire.Part(1, 16000, "a cat", 0.75, WORDS),
         wire.Final(1, "", 0.0, (), None),
