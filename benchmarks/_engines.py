@@ -46,6 +46,9 @@ class NullStt:
     async def start(self) -> None:
         pass
 
+    async def warm(self) -> None:
+        pass
+
     async def aclose(self) -> None:
         pass
 
@@ -65,6 +68,9 @@ class _NullEar:
         self._segment = segment_id
 
     def feed(self, pcm: Pcm) -> None:
+        pass
+
+    def pause(self) -> None:
         pass
 
     def end(self) -> None:
@@ -93,6 +99,9 @@ class NullTts:
         self._first_byte_s = first_byte_ms / 1000
 
     async def start(self) -> None:
+        pass
+
+    async def warm(self) -> None:
         pass
 
     async def aclose(self) -> None:

@@ -18,10 +18,10 @@ from typing import TypedDict
 import uvloop
 
 from benchmarks._engines import NullStt, NullTts
-from pipeline.session import Engines
 from server import logs
 from server.app import create_app
 from server.compose import services, voice_detector
+from server.engines import EnginePool
 from server.serve import bind, listener
 from server.settings import Settings
 
@@ -38,9 +38,9 @@ class Options(TypedDict):
 
 
 @asynccontextmanager
-async def load(options: Options, settings: Settings) -> AsyncIterator[Engines]:
+async def load(options: Options, settings: Settings) -> AsyncIterator[EnginePool]:
     vad = await asyncio.to_thread(voice_detector, options["vad"])
-    yield Engines(vad, NullStt(options["stt_ms"]), NullTts(options["tts_ms"]))
+    yield EnginePool(vad, (NullStt(options["stt_ms"]),), (NullTts(options["tts_ms"]),))
 
 
 async def main(options: Options) -> None:

@@ -5,6 +5,7 @@
     PipelineError               code, retryable
      +- ProviderError           theirs: an engine failed; says which and whether it is worth another try
      |   +- ProviderBusy        its bounded pool was full for longer than the queue allows
+     |   +- ProviderTimeout     it gave nothing for longer than its stage may take
      |   +- ProviderUnavailable it is not installed, not configured, or did not start
      +- IllegalTransition       ours: the turn machine was told what cannot happen
 """
@@ -31,7 +32,7 @@ class ProviderError(PipelineError):
             self.retryable = retryable
         self.provider = provider
         self.stage = stage
-        """``stt``, ``tts``, ``vad`` or ``llm``."""
+        """``stt``, ``tts``, ``llm`` or ``vad``."""
         self.cause = cause
 
 
@@ -43,8 +44,15 @@ class ProviderBusy(ProviderError):
         return f"{self.stage.upper()}_BUSY"
 
 
+class ProviderTimeout(ProviderError):
+    """Nothing came within the deadline of the stage."""
+
+    code = "PROVIDER_TIMEOUT"
+
+
 class ProviderUnavailable(ProviderError):
-    """The engine cannot be used in this process, and trying again will not help."""
+    """The engine cannot be used as it is configured: not installed, not started, its key refused. Trying again
+    will not help until somebody changes that."""
 
     code = "PROVIDER_UNAVAILABLE"
     retryable = False

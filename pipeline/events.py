@@ -223,6 +223,8 @@ class EngineFault:
     provider: str
     stage: str
     retryable: bool
+    fallback: str | None = None
+    """The engine that takes its place, itself perhaps; None: what it was to do is not done."""
 
 
 Event = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from media.frames import Pcm
 from pipeline.errors import ProviderError
@@ -24,8 +24,31 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Load what calls will share. Raises ``ProviderUnavailable`` with what to do about it."""
 
+    async def warm(self) -> None:
+        """A call begins: open what its first request will need. Never raises a fault of the provider: the
+        request itself will meet it."""
+
     async def aclose(self) -> None:
         """Free everything, and wait until it is freed. May be called twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a provider answered when it was asked whether it would work, at no cost."""
+
+    problem: ProviderError | None
+    """None: it would, as far as one can tell without having it work."""
+    models: frozenset[str] | None
+    """What it lists; None where it lists nothing."""
+    missing: bool = False
+    """The service answers, and does not offer this at all."""
+
+
+class Probed(Protocol):
+    """An engine that lies behind a network, and can be asked."""
+
+    async def probe(self) -> Probe:
+        """Ask, within a few seconds. Never raises, costs nothing, and blames no request."""
 
 
 # --- speech to text ---------------------------------------------------------------------------------------
@@ -48,6 +71,8 @@ class SttOptions:
     language: str = "en"
     phrases: tuple[str, ...] = ()
     """What the agent expects to hear. A hint: other words stay possible."""
+    model: str | None = None
+    """A model of this engine by its own name; None: its default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +123,10 @@ class SttStream(Protocol):
     def feed(self, pcm: Pcm) -> None:
         """Audio of the open segment, at the rate of the options, any length. Never blocks."""
 
+    def pause(self) -> None:
+        """The voice has paused, and the segment may be over: what an engine can do for its final now, it does
+        now. More audio may follow, and further pauses."""
+
     def end(self) -> None:
         """The segment is over: its final is wanted, as soon as can be."""
 
@@ -131,6 +160,8 @@ class TtsRequest:
     sample_rate_hz: int
     """The rate that the audio must have; an engine of another rate resamples."""
     language: str = "en"
+    model: str | None = None
+    """A model of this engine by its own name; None: its default."""
     voice: str | None = None
     """A voice of this engine by its own name; None: its default for the language."""
     speed: float = 1.0
@@ -165,3 +196,108 @@ class TextToSpeech(Engine, Protocol):
         With ``capabilities.word_times`` each token of the text gets exactly one ``TtsWord``.
         Raises ``ProviderError``.
         """
+
+
+# --- language model ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class LlmRequest:
+    """One answer that is wanted."""
+
+    messages: tuple[ChatMessage, ...]
+    model: str | None = None
+    """A model of this engine by its own name; None: its default."""
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LlmText:
+    """More of the answer: what the provider gave in one piece, never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LlmEnd:
+    """The answer is complete. The last event."""
+
+    finish_reason: str
+    """The provider's word, for example ``stop`` or ``length``."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+LlmEvent = LlmText | LlmEnd
+
+
+class LanguageModel(Engine, Protocol):
+    def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
+        """Answer, streaming. Closing the generator cancels the request and waits for that.
+
+        Raises ``ProviderError``, also where the stream ends before the answer does.
+        """
+
+
+# --- what a call is given: an engine, or a chain of several -----------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """An engine of a chain failed where nothing was lost by that: another one does its work, or itself once
+    more."""
+
+    error: ProviderError
+    by: str
+    """Name of the engine that works now."""
+
+
+@dataclass(frozen=True, slots=True)
+class TtsFrom:
+    """Which engine of a chain speaks from here on; before the first audio of each of them."""
+
+    engine: str
+    word_times: bool
+
+
+class Ears(Protocol):
+    """What a call hears with. Every ``SpeechToText`` is one."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def warm(self) -> None: ...
+
+    def open(self, options: SttOptions, on_event: Callable[[SttEvent | Takeover], None]) -> SttStream: ...
+
+
+class Voice(Protocol):
+    """What a call speaks with. Every ``TextToSpeech`` is one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> TtsCapabilities: ...
+
+    async def warm(self) -> None: ...
+
+    def speak(self, request: TtsRequest) -> AsyncGenerator[TtsEvent | TtsFrom | Takeover, None]: ...
+
+
+class Mind(Protocol):
+    """What a call thinks with. Every ``LanguageModel`` is one."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def warm(self) -> None: ...
+
+    def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent | Takeover, None]: ...

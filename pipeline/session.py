@@ -2,7 +2,8 @@
 
 It waits and acts, and decides nothing: what a frame, a mark, a transcript or a deadline means is the
 machine's to say. A frame passes detector, meters, recorder and recogniser in one call stack. All timers are
-one ``call_at``; the only tasks are the call's own and one for the sentence in synthesis.
+one ``call_at``; the only tasks are the call's own, one for the sentence in synthesis and one for the answer in
+the making.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from media.playout import Playout, Send
 from media.ports import AudioLeg, VadWindow, VoiceDetector
 from media.segmenter import VadParams, VoiceEnded, VoiceSegmenter, VoiceStarted
 from pipeline import turns
+from pipeline.dialogue import Dialogue
 from pipeline.errors import ProviderError
 from pipeline.events import (
     AbortReason,
@@ -30,27 +32,35 @@ from pipeline.events import (
     BotSpeaking,
     CallEnded,
     CallStarted,
+    EagerTurn,
     EndReason,
     EngineFault,
     Event,
     InterruptReason,
+    MessageAborted,
     MessageConfirmed,
     ReplyRejected,
+    TurnEnd,
     TurnRef,
     UserMessage,
 )
 from pipeline.ports import (
-    SpeechToText,
+    Ears,
+    Mind,
     SttEvent,
     SttFailed,
     SttOptions,
     SttPartial,
     SttStream,
-    TextToSpeech,
+    Takeover,
     TtsAudio,
+    TtsFrom,
     TtsRequest,
+    TtsWord,
+    Voice,
 )
 from pipeline.speech import BotEvent, Job, Message, SpeechQueue
+from pipeline.thinking import Thinking
 from pipeline.transcript import Transcript
 
 PRE_ROLL_MS = 300
@@ -58,17 +68,19 @@ PRE_ROLL_MS = 300
 HOUSEKEEPING_S = 1.0
 STREAM_IDLE_S = 15.0
 """A streamed message of which nothing more has come for so long, with all of it heard, is taken as complete."""
-TTS_TIMEOUT_S = 5.0
-"""An engine that gives nothing for so long has failed."""
+PAUSE_MS = 120
+"""Silence inside speech after which the recogniser is told that it may be over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """What a call thinks and speaks with; shared by all calls of the process."""
+    """What a call hears, thinks and speaks with. The engines are shared by all calls of the process."""
 
     vad: VoiceDetector
-    stt: SpeechToText | None
-    tts: TextToSpeech
+    stt: Ears | None
+    tts: Voice
+    llm: Mind | None = None
+    """None: its agent does the thinking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +91,6 @@ class SessionConfig:
     greeting: str = ""
     stt_language: str | None = None
     """What the recogniser is to understand; None: the language."""
-    voice: str | None = None
     voice_language: str | None = None
     """What the voice is to speak; None: the language."""
     speed: float = 1.0
@@ -91,6 +102,17 @@ class SessionConfig:
     media_timeout_s: float = 10.0
     """A caller whose audio stays away for longer is gone."""
     max_duration_s: float = 3600.0
+    prompt: str = ""
+    """What the language model is to be and to do."""
+    raw_prompt: bool = False
+    """The prompt is given verbatim: nothing is added about how one speaks."""
+    temperature: float | None = None
+    max_tokens: int | None = None
+    holding_text: str = ""
+    """Said where an answer is late; empty: nothing."""
+    holding_after_s: float = 2.0
+    trouble_text: str = ""
+    """Said where no answer can be had; empty: nothing."""
 
 
 class CallRecorder(Protocol):
@@ -148,6 +170,7 @@ class Session:
         self._advancing = False
         self._synthesis: asyncio.Task[None] | None = None
         self._job: Job | None = None
+        self._warming: list[asyncio.Task[None]] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._end: tuple[EndReason, str] | None = None
         self._ended_at = self._started_at
@@ -155,6 +178,23 @@ class Session:
         self._crash: Exception | None = None
         self._dry: Message | None = None
         self._dry_since = 0.0
+        self._paused = False
+
+        self._dialogue = Dialogue(config.prompt, verbatim=config.raw_prompt)
+        self._known: set[str] = set()
+        """Messages that are to enter the dialogue as far as they are heard."""
+        self._hold_at: float | None = None
+        """When the caller is told that the answer takes a while."""
+        self._thinking: Thinking | None = None
+        if engines.llm is not None:
+            self._thinking = Thinking(
+                engines.llm,
+                self._dialogue,
+                self,
+                ids,
+                temperature=config.temperature,
+                max_tokens=config.max_tokens,
+            )
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -169,6 +209,9 @@ class Session:
                 self._open()
                 await self._over.wait()
                 self._cancel_synthesis(None)
+                self._stop_thinking()
+                for task in self._warming:
+                    task.cancel()
             if self._crash is not None:
                 raise self._crash
         except BaseException:
@@ -198,9 +241,13 @@ class Session:
             except (ValueError, ProviderError) as error:
                 # Without ears a call can still be spoken to; its agent is told and decides.
                 self._fault(ProviderError(self._engines.stt.name, "stt", str(error), retryable=False))
+        if self._tasks is not None:
+            for engine in (self._engines.stt, self._engines.llm, self._engines.tts):
+                if engine is not None:
+                    self._warming.append(self._tasks.create_task(engine.warm(), name="warm up"))
         self._housekeeper = self._loop.call_later(HOUSEKEEPING_S, self.guarded, self._housekeep)
         if config.greeting:
-            self._say(Message(f"msg_{self._ids()[:12]}", config.greeting))
+            self._say(Message(f"msg_{self._ids()[:12]}", config.greeting, known=True))
 
     def guarded(self, act: Callable[[], None]) -> None:
         """Run what the loop, a detector or an engine calls. A bug in it must not leave a call that nobody
@@ -220,6 +267,7 @@ class Session:
             try:
                 self._stop_talking(now)
             finally:
+                self._stop_thinking()
                 for event in self._segmenter.flush(self._caller_end):
                     self._on_voice(event, now)
         except Exception as error:  # noqa: BLE001 - raised by run
@@ -318,8 +366,19 @@ class Session:
             self._apply(self._machine.receive(voiced, now), now)
             if self._machine.deadline != due:
                 self._advance()
+        if self._segmenter.speaking:
+            self._notice_pause(window)
         if events:
             self._advance()
+
+    def _notice_pause(self, window: VadWindow) -> None:
+        quiet = window.end - self._segmenter.voiced_until
+        if quiet < PAUSE_MS * self._rate // 1000:
+            self._paused = False
+        elif not self._paused:
+            self._paused = True
+            if self._stt is not None:
+                self._stt.pause()
 
     def _time_of(self, sample: int) -> float:
         """When a sample of the caller was spoken, as far as its arrival tells."""
@@ -357,12 +416,15 @@ class Session:
             if frame.end > first:
                 stt.feed(frame.pcm[max(0, first - frame.start) :])
 
-    def _on_stt(self, event: SttEvent) -> None:
+    def _on_stt(self, event: SttEvent | Takeover) -> None:
         if self._end is None:
             self.guarded(lambda: self._understand(event))
 
-    def _understand(self, event: SttEvent) -> None:
+    def _understand(self, event: SttEvent | Takeover) -> None:
         now = self._loop.time()
+        if isinstance(event, Takeover):
+            self._fault(event.error, event.by)
+            return
         if isinstance(event, SttFailed):
             self._fault(event.error)
             heard = turns.Heard(event.segment_id, "", 0.0, True)
@@ -379,10 +441,11 @@ class Session:
         """The id of the user's message that is to be answered now."""
         return self._machine.reply_to
 
-    def reply(self, message_id: str, text: str, in_reply_to: str) -> None:
-        """Say a text; a stale answer is refused."""
+    def reply(self, message_id: str, text: str, in_reply_to: str, *, known: bool = False) -> None:
+        """Say a text; a stale answer is refused. ``known``: the language model is to know of it."""
         if self._accepts(message_id, in_reply_to):
-            self._say(Message(message_id, text, in_reply_to, turn=self._turn_of(in_reply_to)))
+            turn = self._turn_of(in_reply_to)
+            self._say(Message(message_id, text, in_reply_to, turn=turn, known=known))
 
     def stream_start(self, message_id: str, in_reply_to: str) -> None:
         """Begin a message whose text comes in pieces."""
@@ -429,6 +492,8 @@ class Session:
         else:
             self._tell(self._speech.cut_one(message, now), now)
             self._cancel_synthesis(message)
+        if self._thinking is not None:
+            self._thinking.silenced(message_id)
         self._advance()
 
     def _turn_of(self, in_reply_to: str) -> TurnRef | None:
@@ -456,8 +521,62 @@ class Session:
         return message if message is not None and message.streamed and not message.complete else None
 
     def _say(self, message: Message) -> None:
-        self._tell(self._speech.add(message), self._loop.time())
+        if message.known:
+            self._known.add(message.message_id)
+        self._tell(self._speech.add(message, first=message.holding), self._loop.time())
         self._advance()
+
+    # --- the call's own mind ------------------------------------------------------------------------------
+
+    def answer_start(self, message_id: str, in_reply_to: str) -> bool:
+        if self._end is not None or in_reply_to != self._machine.reply_to or self._speech.full:
+            return False
+        turn = self._turn_of(in_reply_to)
+        message = Message(message_id, "", in_reply_to, streamed=True, turn=turn, complete=False, known=True)
+        self._say(message)
+        return True
+
+    def answer_more(self, message_id: str, text: str) -> None:
+        self.guarded(lambda: self.stream_chunk(message_id, text))
+
+    def answer_end(self, message_id: str, *, broken: bool) -> None:
+        message = self._open_stream(message_id)
+        if message is not None:
+            self._tell(self._speech.finish(message, broken=broken), self._loop.time())
+            self.guarded(self._advance)
+
+    def withdraw(self, message_id: str) -> bool:
+        message = self._speech.find(message_id) if self._end is None else None
+        if message is None or not self._speech.withdraw(message):
+            return False
+        self._cancel_synthesis(message)
+        return True
+
+    def no_answer(self, turn: TurnRef, in_reply_to: str) -> None:
+        self._hold_at = None
+        text = self._config.trouble_text
+        if self._end is None and text and in_reply_to == self._machine.reply_to:
+            self._say(Message(f"msg_{self._ids()[:12]}", text, in_reply_to, turn=turn))
+
+    def told(self, error: ProviderError, by: str | None) -> None:
+        if self._end is None:
+            self._fault(error, by)
+
+    def _stop_thinking(self) -> None:
+        self._hold_at = None
+        if self._thinking is not None:
+            self._thinking.cancel()
+
+    def _answer(self, turn: TurnRef, message_id: str) -> None:
+        if self._thinking is not None and self._tasks is not None and self._end is None:
+            self._thinking.answer(self._tasks, turn, message_id)
+
+    def _hold_the_line(self) -> None:
+        """Tell the caller that the answer takes a while, unless it is being said or made already."""
+        self._hold_at = None
+        text = self._config.holding_text
+        if self._thinking is not None and text and self._synthesis is None and self._speech.nothing_ready:
+            self._say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
 
     def _interrupt(self, now: float) -> None:
         """The machine orders the bot cut off by the user."""
@@ -474,6 +593,7 @@ class Session:
             self._leg.clear()
         self._tell(self._speech.cut(now, reason, abort), now)
         self._cancel_synthesis(None)
+        self._stop_thinking()
         if current is not None and current.started:
             self._apply(self._machine.receive(turns.BotCut(played_ms, by_user), now), now)
         self._advance()
@@ -507,32 +627,24 @@ class Session:
     async def _synthesise(self, job: Job) -> None:
         config = self._config
         language = config.voice_language or config.language
-        request = TtsRequest(job.text.strip(), self._rate, language, config.voice, config.speed)
-        for attempt in (1, 2):
-            try:
-                await self._speak(job, request)
-                job.done()
-                return
-            except ProviderError as error:
-                self._fault(error)
-                if attempt == 2 or job.yielded or not error.retryable:
-                    job.fail()
-                    return
-
-    async def _speak(self, job: Job, request: TtsRequest) -> None:
-        name = self._engines.tts.name
+        request = TtsRequest(job.text.strip(), self._rate, language, speed=config.speed)
         try:
-            async with aclosing(self._engines.tts.speak(request)) as stream, asyncio.timeout(None) as limit:
-                limit.reschedule(self._loop.time() + TTS_TIMEOUT_S)
+            async with aclosing(self._engines.tts.speak(request)) as stream:
                 async for event in stream:
-                    limit.reschedule(self._loop.time() + TTS_TIMEOUT_S)
-                    if isinstance(event, TtsAudio):
-                        job.audio(event.pcm)
-                        self._advance()
-                    else:
-                        job.word(event.index, event.start_s, event.end_s)
-        except TimeoutError:
-            raise ProviderError(name, "tts", f"nothing came for {TTS_TIMEOUT_S:g} s") from None
+                    match event:
+                        case TtsAudio(pcm):
+                            job.audio(pcm)
+                            self._advance()
+                        case TtsWord(index, start_s, end_s):
+                            job.word(index, start_s, end_s)
+                        case Takeover(error, by):
+                            self._fault(error, by)
+                        case TtsFrom():
+                            pass
+            job.done()
+        except ProviderError as error:
+            self._fault(error)
+            job.fail()
 
     def _cancel_synthesis(self, message: Message | None) -> None:
         task, job = self._synthesis, self._job
@@ -553,6 +665,8 @@ class Session:
             deadline = self._machine.deadline
             if deadline is not None and now >= deadline:
                 self._apply(self._machine.tick(now), now)
+            if self._hold_at is not None and now >= self._hold_at:
+                self._hold_the_line()
             while True:
                 self._synthesise_next()
                 self._speech.feed(self._machine.floor_free)
@@ -573,7 +687,7 @@ class Session:
             self._timer = None
         if self._end is not None:
             return
-        times = (self._machine.deadline, self._playout.deadline(), self._speech.next_at())
+        times = (self._machine.deadline, self._playout.deadline(), self._speech.next_at(), self._hold_at)
         due = min((t for t in times if t is not None), default=None)
         if due is not None:
             self._timer = self._loop.call_at(max(due, now + 0.001), self._on_timer)
@@ -591,14 +705,24 @@ class Session:
                     self._tell(self._speech.discard(message_id, "early"), now)
                     if self._job is not None and not self._speech.holds(self._job.message):
                         self._cancel_synthesis(self._job.message)
+                    self._hold_at = None
+                    if self._thinking is not None:
+                        self._thinking.discard(message_id)
+                case turns.NothingHeard():
+                    self._hold_the_line()
                 case _:
                     self._emit(output)
+                    if isinstance(output, EagerTurn | TurnEnd):
+                        self._answer(output.turn, output.message_id)
+                    if isinstance(output, TurnEnd) and self._thinking is not None and self._thinking.silent:
+                        self._hold_at = now + self._config.holding_after_s
 
     def _tell(self, events: list[BotEvent], now: float) -> None:
         """Emit what the bot did, and let the machine know whether it is heard."""
         for event in events:
             self._emit(event)
             if isinstance(event, BotSpeaking):
+                self._hold_at = None
                 self._apply(self._machine.receive(turns.BotStarted(now), now), now)
 
     def _progress(self, now: float) -> bool:
@@ -608,22 +732,24 @@ class Session:
         if message is None or self._speech.current is message:
             return False
         if message.started:
-            self._apply(self._machine.receive(turns.BotDone(), now), now)
+            self._apply(self._machine.receive(turns.BotDone(answered=not message.holding), now), now)
         return True
 
     def _emit(self, event: Event) -> None:
         if isinstance(event, UserMessage):
             self._transcript.user(event.turn.turn_id, event.text)
+            self._dialogue.user(event.turn.turn_id, event.text)
         elif isinstance(event, MessageConfirmed) and event.text:
             self._transcript.bot(event.text)
+            if event.message_id in self._known:
+                self._dialogue.bot(event.text)
+        if isinstance(event, MessageConfirmed | MessageAborted):
+            self._known.discard(event.message_id)
         self._emit_event(event)
 
-    def _fault(self, error: ProviderError) -> None:
-        self._emit(
-            EngineFault(
-                self._machine.turn, error.code, str(error), error.provider, error.stage, error.retryable
-            )
-        )
+    def _fault(self, error: ProviderError, by: str | None = None) -> None:
+        turn, code, text = self._machine.turn, error.code, str(error)
+        self._emit(EngineFault(turn, code, text, error.provider, error.stage, error.retryable, by))
 
     # --- recording and meters -----------------------------------------------------------------------------
 

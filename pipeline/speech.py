@@ -81,6 +81,10 @@ class Message:
     cut_at: int = 0
     """Characters of a streamed text that are in sentences already."""
     tail: Pcm | None = None
+    known: bool = False
+    """What is heard of it enters the history of the language model."""
+    holding: bool = False
+    """It is no answer, only a word that one will come."""
 
     @property
     def synthesised(self) -> bool:
@@ -184,6 +188,11 @@ class SpeechQueue:
         return not self._messages
 
     @property
+    def nothing_ready(self) -> bool:
+        """Nothing is being heard, and there is no audio that waits to be."""
+        return self.current is None and not any(m.buffered for m in self._messages)
+
+    @property
     def full(self) -> bool:
         return len(self._messages) >= MAX_MESSAGES
 
@@ -197,10 +206,15 @@ class SpeechQueue:
         """Streamed messages whose text is not complete."""
         return [m for m in self._messages if m.streamed and not m.complete]
 
-    def add(self, message: Message) -> list[BotEvent]:
-        """Queue a message. One without a word to speak is settled at once: whoever waits for it must not
-        wait for ever."""
-        self._messages.append(message)
+    def add(self, message: Message, *, first: bool = False) -> list[BotEvent]:
+        """Queue a message; ``first``: before all others, where none of them is being heard.
+
+        One without a word to speak is settled at once: whoever waits for it must not wait for ever.
+        """
+        if first and self.current is None:
+            self._messages.appendleft(message)
+        else:
+            self._messages.append(message)
         for sentence in sentences(message.text):
             self._append_sentence(message, sentence)
         return self._settle_if_silent(message)
@@ -214,10 +228,12 @@ class SpeechQueue:
             self._append_sentence(message, sentence)
         return True
 
-    def finish(self, message: Message) -> list[BotEvent]:
-        """No more text will come."""
+    def finish(self, message: Message, *, broken: bool = False) -> list[BotEvent]:
+        """No more text will come. ``broken``: its sender failed, and an unfinished sentence is dropped."""
         rest = message.splitter.flush()
-        if rest:
+        if broken:
+            message.text = message.text[: message.cut_at]
+        elif rest:
             self._append_sentence(message, rest)
         message.complete = True
         return self._settle_if_silent(message)
@@ -363,6 +379,13 @@ class SpeechQueue:
             return self._cut_current(now, "cancelled", "cancelled")
         self._messages.remove(message)
         return self._never_played(message, "cancelled", "cancelled")
+
+    def withdraw(self, message: Message) -> bool:
+        """Take a message back of which nothing was played, and say nothing of it. False: it is playing."""
+        if message.base is not None or not self.holds(message):
+            return False
+        self._messages = deque(m for m in self._messages if m is not message)
+        return True
 
     def discard(self, in_reply_to: str, reason: AbortReason) -> list[BotEvent]:
         """Drop what answers this message id and has not begun to play."""

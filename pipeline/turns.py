@@ -105,6 +105,9 @@ class BotStarted:
 class BotDone:
     """The bot has fallen silent: all it had to say was heard."""
 
+    answered: bool = True
+    """False: it was no answer, only a word that one will come."""
+
 
 @dataclass(frozen=True, slots=True)
 class BotCut:
@@ -132,9 +135,14 @@ class DiscardReply:
     message_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class NothingHeard:
+    """The user has spoken, and the recogniser still owes all of it. What it says later still counts."""
+
+
 Output = (
     SpeechStarted | SpeechEnded | UserSpeaking | UserMessage | EagerTurn | TurnEnd | TurnContinued
-    | CutBot | DiscardReply
+    | CutBot | DiscardReply | NothingHeard
 )  # fmt: skip
 
 
@@ -146,6 +154,8 @@ class TurnParams:
     """Silence after the end of voice that ends a turn."""
     max_silence_ms: int = 3000
     """After so much silence the turn ends even where the recogniser has not answered."""
+    nothing_heard_ms: int = 2000
+    """The same where it has given nothing at all, not even interim text."""
     interrupt_ms: int = 300
     """Continuous voice, from its onset, that cuts the bot off."""
     resume_ms: int = 200
@@ -381,6 +391,12 @@ class TurnMachine:
             self._settle(now, out)
 
     def _heard_over_bot(self, event: Heard, now: float, out: list[Output]) -> None:
+        if event.final and event.segment_id in self._late:
+            # Said before the bot began: no interruption, however short or long it is.
+            del self._late[event.segment_id]
+            if event.text:
+                self._overlap_text.append(event)
+            return
         segment = self._awaited.get(event.segment_id) or self._late.pop(event.segment_id, None)
         if segment is None:
             return
@@ -441,7 +457,11 @@ class TurnMachine:
     def _silence_deadline(self) -> float | None:
         if self.state is not State.ANALYSING:
             return None
-        patience = self.params.max_silence_ms if self._awaited else self.params.turn_silence_ms
+        patience = self.params.turn_silence_ms
+        if self._awaited:
+            patience = self.params.max_silence_ms
+            if not self._current().parts and not any(s.partial for s in self._awaited.values()):
+                patience = min(patience, self.params.nothing_heard_ms)
         return self._voice_end + patience / 1000.0
 
     def _silence_lasted(self, now: float, out: list[Output]) -> None:
@@ -461,6 +481,8 @@ class TurnMachine:
                     self._take_final(heard, segment, now, out)
         if not turn.parts:
             self.state = State.IDLE
+            if forced:
+                out.append(NothingHeard())
             return
         turn = self._current()
         turn.signalled = turn.ended = True
@@ -481,14 +503,13 @@ class TurnMachine:
         self.state = State.BOT_SPEAKING
 
     def _bot_done(self, event: BotDone, now: float, out: list[Output]) -> None:
-        self._answer()
-        self.state = State.IDLE
-        if self._overlap_text:
-            self._open_turn()
-            self._adopt_overlap(now, out)
+        if event.answered:
+            self._answer()
+        self._bot_is_quiet(now, out)
 
     def _bot_done_over_voice(self, event: BotDone, now: float, out: list[Output]) -> None:
-        self._answer()
+        if event.answered:
+            self._answer()
         self._drop_gate()
         self._voice_takes_floor(out, now)
 
@@ -501,12 +522,7 @@ class TurnMachine:
             if self.state is State.OVERLAP:
                 self._voice_takes_floor(out, now)
             else:
-                turn = self._turn
-                pending = turn is not None and turn.ended and not turn.answered
-                self.state = State.BOT_PENDING if pending else State.IDLE
-                if self._overlap_text:
-                    self._open_turn()
-                    self._adopt_overlap(now, out)
+                self._bot_is_quiet(now, out)
             return
         turn = self._turn
         if turn is not None and not turn.answered and event.played_ms < EARLY_MS:
@@ -514,6 +530,15 @@ class TurnMachine:
         else:
             self._open_turn()
         self._adopt_overlap(now, out)
+
+    def _bot_is_quiet(self, now: float, out: list[Output]) -> None:
+        turn = self._turn
+        pending = turn is not None and turn.ended and not turn.answered
+        self.state = State.BOT_PENDING if pending else State.IDLE
+        if self._overlap_text:
+            if turn is None or turn.ended:
+                self._open_turn()
+            self._adopt_overlap(now, out)
 
     def _voice_takes_floor(self, out: list[Output], now: float) -> None:
         """The bot is silent and the user speaks: the speech that began over the bot is his turn."""

@@ -21,9 +21,10 @@ import structlog
 from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder, writer_thread
 from pipeline.events import CallEnded, EndReason, Event, Recorded
-from pipeline.session import Engines, Session
+from pipeline.session import Session
 from server.agents import Agent, Owner
 from server.clock import Clock
+from server.engines import EnginesFor
 from server.journal import Entry, Journal
 from server.resolve import CallConfig
 from server.wire import CallFacts
@@ -149,7 +150,7 @@ class CallRegistry:
 
     def __init__(
         self,
-        engines: Engines,
+        engines: EnginesFor,
         limits: CallLimits,
         clock: Clock,
         recordings: Path,
@@ -228,7 +229,9 @@ class CallRegistry:
             raise CallIsOver
         call.state = CallState.LIVE
         recorder = self._recorder(call, leg) if call.config.recording else None
-        session = Session(leg, self._engines, call.config.session, _teller(call), _new_id, recorder)
+        session = Session(
+            leg, self._engines(call.config.picks), call.config.session, _teller(call), _new_id, recorder
+        )
         call.session = session
         self._tasks.create_task(self._hold(call, session, recorder), name=f"call {call.call_id}")
         return session

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
 from media.ports import VoiceDetector
+from pipeline.chain import Deadlines
 from pipeline.errors import ProviderUnavailable
-from pipeline.ports import Engine, SpeechToText, TextToSpeech
-from pipeline.session import Engines
+from pipeline.ports import Engine, LanguageModel, Probe, SpeechToText, TextToSpeech, TtsCapabilities
 from server.agents import AgentRegistry
 from server.auth import KeyRing, open_door
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
+from server.engines import EnginePool
 from server.looplag import LoopLag
 from server.resolve import Defaults
 from server.secrets import load_or_create_secret
+from server.selection import Available, Offer
 from server.services import Services
-from server.settings import Settings
+from server.settings import OFF, Settings, Stage
 from server.tokens import Tokens
+
+if TYPE_CHECKING:
+    from pipeline.providers.openai import Endpoint
 
 log = structlog.get_logger(__name__)
 
@@ -43,15 +49,27 @@ def voice_detector(name: str) -> VoiceDetector:
     return WebrtcVad()
 
 
-def recogniser(settings: Settings) -> SpeechToText | None:
-    if settings.stt == "none":
-        return None
+def recogniser(name: str, settings: Settings) -> SpeechToText:
+    if name == "openai":
+        from pipeline.providers.openai import OpenAiStt
+
+        endpoint, partials_ms = _endpoint(settings, "stt"), settings.stt_partials_ms
+        if settings.stt_model is not None:
+            return OpenAiStt(endpoint, settings.stt_model, partials_ms=partials_ms)
+        return OpenAiStt(endpoint, partials_ms=partials_ms)
     from pipeline.providers.pocketsphinx.engine import PocketsphinxStt
 
     return PocketsphinxStt(workers=settings.stt_workers)
 
 
-def synthesiser(name: str) -> TextToSpeech:
+def synthesiser(name: str, settings: Settings) -> TextToSpeech:
+    if name == "openai":
+        from pipeline.providers.openai import OpenAiTts
+
+        endpoint, rate_hz = _endpoint(settings, "tts"), settings.tts_sample_rate_hz
+        if settings.tts_model is not None:
+            return OpenAiTts(endpoint, settings.tts_model, sample_rate_hz=rate_hz)
+        return OpenAiTts(endpoint, sample_rate_hz=rate_hz)
     if name == "flite":
         from pipeline.providers.flite.engine import FliteTts
 
@@ -61,25 +79,102 @@ def synthesiser(name: str) -> TextToSpeech:
     return EspeakTts()
 
 
+def language_model(name: str, settings: Settings) -> LanguageModel:
+    from pipeline.providers.openai import OpenAiLlm
+
+    endpoint = _endpoint(settings, "llm")
+    return OpenAiLlm(endpoint) if settings.llm_model is None else OpenAiLlm(endpoint, settings.llm_model)
+
+
+def _endpoint(settings: Settings, stage: Stage) -> Endpoint:
+    from pipeline.providers.openai import Endpoint
+
+    base_url, key = settings.endpoint(stage) or (None, "")
+    return Endpoint(base_url, key)
+
+
+def rows(settings: Settings) -> dict[Stage, tuple[str, ...]]:
+    """The engines of each kind, in the order in which they are asked."""
+    return {stage: _row(settings, stage, getattr(settings, stage)) for stage in EMBEDDED}
+
+
+EMBEDDED: dict[Stage, tuple[str, ...]] = {"stt": ("pocketsphinx",), "tts": ("espeak",), "llm": ()}
+"""What works without a key or a network."""
+
+
+def _row(settings: Settings, stage: Stage, names: tuple[str, ...]) -> tuple[str, ...]:
+    if names == ("none",):
+        return ()
+    if names != ("auto",):
+        return names
+    if settings.endpoint(stage) is None:
+        return EMBEDDED[stage]
+    # A voice of our own is better than none. A recogniser of our own is not: it mishears more than it hears.
+    return ("openai", *EMBEDDED[stage]) if stage == "tts" else ("openai",)
+
+
 @asynccontextmanager
-async def started(settings: Settings) -> AsyncIterator[Engines]:
+async def started(settings: Settings) -> AsyncIterator[EnginePool]:
     """The engines of this process, loaded; freed on the way out."""
-    stt, tts = recogniser(settings), synthesiser(settings.tts)
     vad = await asyncio.to_thread(voice_detector, settings.vad)
     async with AsyncExitStack() as stack:
-        # The recogniser first: what it preloads must be known before the first worker is forked.
-        for engine in (stt, tts):
-            if engine is not None:
-                await _start(engine, stack)
-        yield Engines(vad, stt, tts)
+        row = rows(settings)
+        probes = await _without_what_is_missing(settings, row)
+        pool = EnginePool(
+            vad,
+            stt=tuple(recogniser(name, settings) for name in row["stt"]),
+            tts=tuple(synthesiser(name, settings) for name in row["tts"]),
+            llm=tuple(language_model(name, settings) for name in row["llm"]),
+            deadlines={
+                "stt": Deadlines(settings.stt_patience_s, settings.stt_timeout_s, settings.stt_timeout_s),
+                "tts": Deadlines(settings.tts_patience_s, settings.tts_timeout_s, settings.tts_timeout_s),
+                "llm": Deadlines(settings.llm_patience_s, settings.llm_timeout_s, settings.llm_timeout_s),
+            },
+            wanted={"stt": settings.stt_model, "tts": settings.tts_model, "llm": settings.llm_model},
+        )
+        # The recognisers first: what they preload must be known before the first worker is forked.
+        for engine in (*pool.stt, *pool.tts, *pool.llm):
+            stack.push_async_callback(engine.aclose)
+            await engine.start()
+        for key, probe in probes.items():
+            pool.note(*key, probe)
+        yield pool
 
 
-LoadEngines = Callable[[Settings], AbstractAsyncContextManager[Engines]]
+async def _without_what_is_missing(
+    settings: Settings, row: dict[Stage, tuple[str, ...]]
+) -> dict[tuple[Stage, str], Probe]:
+    """Ask the endpoints how they are. One that has language alone does not take the embedded ears and voice
+    away, unless somebody asked for it by name: ``row`` is changed."""
+    makers: dict[Stage, Callable[[str, Settings], Engine]] = {
+        "stt": recogniser,
+        "tts": synthesiser,
+        "llm": language_model,
+    }
+    found: dict[tuple[Stage, str], Probe] = {}
+
+    async def ask(stage: Stage) -> None:
+        engine = makers[stage]("openai", settings)
+        await engine.start()
+        try:
+            probe = await engine.probe()  # type: ignore[attr-defined]
+        finally:
+            await engine.aclose()
+        if probe.missing and getattr(settings, stage) == ("auto",):
+            row[stage] = EMBEDDED[stage]
+            instead = ",".join(row[stage]) or "none"
+            log.warning("provider.missing", stage=stage, instead=instead, reason=probe.problem.cause)
+        else:
+            found[(stage, "openai")] = probe
+
+    async with asyncio.TaskGroup() as tasks:
+        for stage, names in row.items():
+            if "openai" in names:
+                tasks.create_task(ask(stage), name=f"probe {stage}")
+    return found
 
 
-async def _start(engine: Engine, stack: AsyncExitStack) -> None:
-    stack.push_async_callback(engine.aclose)
-    await engine.start()
+LoadEngines = Callable[[Settings], AbstractAsyncContextManager[EnginePool]]
 
 
 @asynccontextmanager
@@ -91,9 +186,10 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
     clock = Clock(loop)
     async with load(settings) as engines, asyncio.TaskGroup() as tasks:
         lag = LoopLag()
+        watching = tasks.create_task(engines.watch(), name="watch providers")
         try:
             limits = CallLimits(settings.max_calls, settings.agent_grace_s)
-            calls = CallRegistry(engines, limits, clock, settings.data_dir / "recordings", tasks)
+            calls = CallRegistry(engines.for_call, limits, clock, settings.data_dir / "recordings", tasks)
             yield Services(
                 settings=settings,
                 keys=KeyRing(keys),
@@ -107,18 +203,38 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             )
             await calls.drain(0.0)
         finally:
+            watching.cancel()
             lag.close()
 
 
-def _defaults(settings: Settings, engines: Engines) -> Defaults:
+def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
+    """What a call gets where nobody says otherwise. Models and voice are those of the engine that is asked
+    first: another one does not know their names."""
+
+    def offer(stage: Stage, engines: Sequence[Engine], model: str | None, voice: str | None = None) -> Offer:
+        found = tuple(
+            Available(
+                engine.name,
+                getattr(engine, "capabilities", _ANY).languages,
+                model if engine.name == "openai" else None,
+                voice if index == 0 else None,
+            )
+            for index, engine in enumerate(engines)
+        )
+        return Offer(stage, found, pool.problem, pool.models)
+
     return Defaults(
-        stt=engines.stt.name if engines.stt else "",
-        tts=engines.tts.name,
-        stt_languages=engines.stt.capabilities.languages if engines.stt else (),
-        tts_languages=engines.tts.capabilities.languages,
+        stt=offer("stt", pool.stt, settings.stt_model),
+        tts=offer("tts", pool.tts, settings.tts_model, settings.voice),
+        llm=offer("llm", pool.llm, settings.llm_model),
         language=settings.language,
-        voice=settings.voice,
         recording=settings.recording,
         media_timeout_s=settings.media_timeout_s,
         max_duration_s=settings.max_call_s,
+        holding_text="" if settings.holding_text == OFF else settings.holding_text,
+        holding_after_s=settings.holding_after_s,
+        trouble_text="" if settings.trouble_text == OFF else settings.trouble_text,
     )
+
+
+_ANY = TtsCapabilities(word_times=False, languages=())

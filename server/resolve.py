@@ -1,47 +1,52 @@
 """From what agent, channel and operator configured to how one call behaves.
 
 Precedence: channel, agent, server settings; within a level the keys inside ``config`` win over those beside
-it. Engines are chosen once for the process; what names another one is replaced and told.
+it. Engines are loaded once for the process; which of them a call uses is ``server.selection``'s to say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from media.segmenter import VadParams
+from pipeline import lines
 from pipeline.session import SessionConfig
 from pipeline.turns import TurnParams
-from server.protocol import InterruptionSettings, SttSettings, VoiceSettings, WarningCode
+from server.engines import Picks
+from server.protocol import InterruptionSettings, LlmSettings, SttSettings, VoiceSettings, WarningCode
+from server.selection import Offer, Told, pick, warnings
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
     """What the operator configured."""
 
-    stt: str
-    """Name of the recogniser of this process; empty: none."""
-    tts: str
-    stt_languages: tuple[str, ...] = ()
-    """What the recogniser understands, base tags; empty: anything."""
-    tts_languages: tuple[str, ...] = ()
+    stt: Offer = field(default_factory=lambda: Offer("stt"))
+    tts: Offer = field(default_factory=lambda: Offer("tts"))
+    llm: Offer = field(default_factory=lambda: Offer("llm"))
     language: str = "en"
-    voice: str | None = None
     recording: bool = False
     media_timeout_s: float = 10.0
     max_duration_s: float = 3600.0
+    holding_text: str | None = None
+    """None: the usual words in the language of the call; empty: nothing."""
+    holding_after_s: float = 2.0
+    trouble_text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallConfig:
     session: SessionConfig
     recording: bool
+    picks: Picks
 
 
 def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
     """``layers`` are the configurations of channel and agent, the nearer one first."""
     language = _first(layers, "language") or defaults.language
+    llm = _first(layers, "llm")
     interval_ms = None
     if _part(layers, "analysis", "send_audio_metrics"):
         interval_ms = _part(layers, "analysis", "audio_metrics_interval_ms") or 100
@@ -57,7 +62,6 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         language=language,
         greeting=_greeting(_first(layers, "greeting"), language),
         stt_language=_of(_first(layers, "stt"), SttSettings, "language"),
-        voice=_voice(_first(layers, "voice"), defaults),
         voice_language=_of(_first(layers, "voice"), VoiceSettings, "language"),
         speed=_of(_first(layers, "voice"), VoiceSettings, "speed") or 1.0,
         phrases=_phrases(_first(layers, "stt")),
@@ -66,38 +70,45 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         metrics_interval_ms=interval_ms,
         media_timeout_s=defaults.media_timeout_s,
         max_duration_s=defaults.max_duration_s,
+        prompt=_first(layers, "prompt") or _of(llm, LlmSettings, "prompt") or "",
+        raw_prompt=bool(_first(layers, "raw_prompt")),
+        temperature=_of(llm, LlmSettings, "temperature"),
+        max_tokens=_of(llm, LlmSettings, "max_tokens"),
+        holding_text=_line(defaults.holding_text, lines.HOLDING, language),
+        holding_after_s=defaults.holding_after_s,
+        trouble_text=_line(defaults.trouble_text, lines.TROUBLE, language),
     )
-    return CallConfig(session, bool(recording))
+    picks = Picks(
+        stt=pick(_first(layers, "stt"), session.stt_language or language, defaults.stt),
+        tts=pick(_first(layers, "voice"), session.voice_language or language, defaults.tts),
+        llm=pick(llm, language, defaults.llm) if thinks(llm) else (),
+    )
+    return CallConfig(session, bool(recording), picks)
 
 
-def substitutions(layer: dict[str, Any], defaults: Defaults) -> list[tuple[WarningCode, str, str]]:
-    """What a configuration asks for that this server replaces: code, key and sentence."""
-    found: list[tuple[WarningCode, str, str]] = []
-    for key, have in (("stt", defaults.stt), ("voice", defaults.tts)):
-        asked = _provider(key, _first([layer], key))
-        if asked is not None and asked != have:
-            sentence = f"{key}: this server has no {asked!r}; {have or 'none'} takes its place"
-            found.append((WarningCode.PROVIDER_SUBSTITUTED, key, sentence))
+def thinks(llm: str | LlmSettings | None) -> bool:
+    """The server is to answer by its language model."""
+    return llm is not None and not (isinstance(llm, LlmSettings) and llm.enabled is False)
+
+
+def substitutions(layer: dict[str, Any], defaults: Defaults) -> list[Told]:
+    """What a configuration asks for that this server replaces or cannot do: code, key and sentence."""
     language = _first([layer], "language")
-    for key, kind, known, engine in (
-        ("stt", SttSettings, defaults.stt_languages, defaults.stt),
-        ("voice", VoiceSettings, defaults.tts_languages, defaults.tts),
-    ):
-        wanted = _of(_first([layer], key), kind, "language") or language
-        if engine and known and wanted is not None and wanted.split("-")[0].lower() not in known:
-            sentence = f"{engine} does not know the language {wanted!r}; it knows {', '.join(known[:20])}"
-            found.append((WarningCode.LANGUAGE_UNSUPPORTED, key, sentence))
+    stt, voice, llm = (_first([layer], key) for key in ("stt", "voice", "llm"))
+    found = [
+        *warnings("stt", stt, _of(stt, SttSettings, "language") or language, defaults.stt),
+        *warnings("voice", voice, _of(voice, VoiceSettings, "language") or language, defaults.tts),
+    ]
+    if thinks(llm):
+        found += warnings("llm", llm, None, defaults.llm)
+        if not defaults.llm.first:
+            text = (
+                "llm: this server has no language model, so nobody answers but the agent process: set "
+                "OPENAI_API_KEY or OPENAI_BASE_URL on the server"
+            )
+            found = [told for told in found if told[1] != "llm"]
+            found.append((WarningCode.PROVIDER_SUBSTITUTED, "llm", text))
     return found
-
-
-def _provider(key: str, value: str | SttSettings | VoiceSettings | None) -> str | None:
-    """The engine that a value names: ``provider/model``, a bare recogniser, or the key of an object."""
-    if isinstance(value, SttSettings | VoiceSettings):
-        return value.provider
-    if value is None:
-        return None
-    head, separator, _ = value.replace(":", "/", 1).partition("/")
-    return head if separator or key == "stt" else None
 
 
 def _values(layers: Sequence[dict[str, Any]], key: str) -> Iterator[Any]:
@@ -123,12 +134,8 @@ def _greeting(value: str | dict[str, str] | None, language: str) -> str:
     return value.get(language) or value.get(language.split("-")[0]) or next(iter(value.values()), "")
 
 
-def _voice(value: str | VoiceSettings | None, defaults: Defaults) -> str | None:
-    if _provider("voice", value) not in (None, defaults.tts):
-        return defaults.voice  # It is another engine's voice.
-    if isinstance(value, VoiceSettings):
-        return value.voice_id or defaults.voice
-    return value.replace(":", "/", 1).rpartition("/")[2] if value else defaults.voice
+def _line(text: str | None, usual: dict[str, str], language: str) -> str:
+    return lines.line(usual, language) if text is None else text
 
 
 def _phrases(value: str | SttSettings | None) -> tuple[str, ...]:

@@ -29,12 +29,15 @@ from pydantic_settings import (
 from server.secrets import API_KEY_FILE, load_or_create_secret, new_api_key
 
 PREFIX = "TALKWIRE_"
-NOT_YET = frozenset({"OPENAI_API_KEY", "OPENAI_BASE_URL", "DATABASE_URL", "REDIS_URL"})
-"""Names that others have given a meaning, and that the engines and stores to come will be configured by. Whoever
-sets one now is told that it has no effect."""
+NOT_YET = frozenset({"DATABASE_URL", "REDIS_URL"})
+"""Names that others have given a meaning, and that the stores to come will be configured by. Whoever sets one
+now is told that it has no effect."""
 ELSEWHERE = frozenset({"TALKWIRE_URL", "TALKWIRE_SPEECH_DIR"})
 """Variables of agents, examples and tests, which are no settings of the server."""
 Source = Literal["default", ".env", "environment"]
+Stage = Literal["stt", "tts", "llm"]
+OFF = "off"
+"""What switches a text off: an empty variable counts as unset."""
 
 
 class SettingsError(Exception):
@@ -54,6 +57,18 @@ def _split(value: Any) -> Any:
     return (
         tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
     )
+
+
+def _names(value: Any) -> Any:
+    return _split(value.lower()) if isinstance(value, str) else value
+
+
+def _row(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or len(set(value)) < len(value):
+        raise ValueError("an engine once each, and one at least")
+    if len(value) > 1 and {"auto", "none"} & set(value):
+        raise ValueError("auto and none stand alone")
+    return value
 
 
 def _host(value: str) -> str:
@@ -86,8 +101,15 @@ Directory = Annotated[Path, AfterValidator(Path.expanduser)]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35)]
 
 
+Row = (BeforeValidator(_names), AfterValidator(_row))
+Model = Annotated[str, Field(min_length=1, max_length=200)]
+Seconds = Annotated[float, Field(ge=0.1, le=120)]
+Line = Annotated[str, Field(max_length=500)]
+
 NETWORK, ACCESS, LOGS = "Network", "Access and data", "Logs"
-CALLS, ENGINES, TWILIO = "Calls", "Ears and voice", "Twilio"
+CALLS, ENGINES, OPENAI, TWILIO = "Calls", "Engines", "OpenAI-shaped endpoints", "Twilio"
+ROW = "or engines in the order in which they are asked, separated by commas:"
+ENDPOINT = "an http or https URL with its version, for example http://127.0.0.1:8000/v1"
 
 
 def setting(section: str, key: str, default: Any, text: str, *, unit: str = "", allowed: str = "") -> Any:
@@ -198,8 +220,13 @@ class Settings(BaseSettings):
     vad: Annotated[Literal["auto", "silero", "webrtc"], Word] = setting(
         ENGINES, "TALKWIRE_VAD", "auto", "Voice detector. `auto`: the best one that is installed."
     )
-    stt: Annotated[Literal["auto", "pocketsphinx", "none"], Word] = setting(
-        ENGINES, "TALKWIRE_STT", "auto", "Recogniser. `auto`: the best one that is installed."
+    stt: Annotated[tuple[Literal["auto", "openai", "pocketsphinx", "none"], ...], *Row] = setting(
+        ENGINES,
+        "TALKWIRE_STT",
+        ("auto",),
+        "Recogniser. `auto`: `openai` where a key or base URL is set, else the embedded one. Of several the "
+        "next one hears again what the one before it lost.",
+        allowed=f"auto, none, {ROW} openai, pocketsphinx",
     )
     stt_workers: Annotated[int, Field(ge=1, le=32)] = setting(
         ENGINES,
@@ -208,8 +235,77 @@ class Settings(BaseSettings):
         "Processes that recognise speech; one for each core is enough.",
         unit="processes",
     )
-    tts: Annotated[Literal["auto", "espeak", "flite"], Word] = setting(
-        ENGINES, "TALKWIRE_TTS", "auto", "Speech engine. `auto`: the best one that is installed."
+    tts: Annotated[tuple[Literal["auto", "openai", "espeak", "flite"], ...], *Row] = setting(
+        ENGINES,
+        "TALKWIRE_TTS",
+        ("auto",),
+        "Speech engine. `auto`: `openai,espeak` where a key or base URL is set, else `espeak`. Of several the "
+        "next one says what the one before it could not.",
+        allowed=f"auto, {ROW} openai, espeak, flite",
+    )
+    llm: Annotated[tuple[Literal["auto", "openai", "none"], ...], *Row] = setting(
+        ENGINES,
+        "TALKWIRE_LLM",
+        ("auto",),
+        "Language model of agents that have `llm` set. `auto`: `openai` where a key or base URL is set, else "
+        "none; an agent process may always do the thinking itself.",
+        allowed="auto, none, openai",
+    )
+    stt_patience_s: Seconds = setting(
+        ENGINES,
+        "TALKWIRE_STT_PATIENCE_S",
+        1.5,
+        "Wait for a recogniser's text after the end of speech until the next engine, or the same one once "
+        "more, is asked as well.",
+        unit="s",
+    )
+    stt_timeout_s: Seconds = setting(
+        ENGINES, "TALKWIRE_STT_TIMEOUT_S", 10.0, "The same where nobody is left to ask.", unit="s"
+    )
+    llm_patience_s: Seconds = setting(
+        ENGINES,
+        "TALKWIRE_LLM_PATIENCE_S",
+        1.5,
+        "Wait for a language model's first word until the next engine, or the same one once more, is asked "
+        "as well.",
+        unit="s",
+    )
+    llm_timeout_s: Seconds = setting(
+        ENGINES, "TALKWIRE_LLM_TIMEOUT_S", 15.0, "The same where nobody is left to ask.", unit="s"
+    )
+    tts_patience_s: Seconds = setting(
+        ENGINES,
+        "TALKWIRE_TTS_PATIENCE_S",
+        1.5,
+        "Wait for a voice's first audio until the next engine, or the same one once more, is asked as well.",
+        unit="s",
+    )
+    tts_timeout_s: Seconds = setting(
+        ENGINES, "TALKWIRE_TTS_TIMEOUT_S", 5.0, "The same where nobody is left to ask.", unit="s"
+    )
+    holding_after_s: Seconds = setting(
+        ENGINES,
+        "TALKWIRE_HOLDING_AFTER_S",
+        2.0,
+        "How long after the end of a turn the caller of an agent with `llm` hears nothing before he hears the "
+        "holding line.",
+        unit="s",
+    )
+    holding_text: Line | None = setting(
+        ENGINES,
+        "TALKWIRE_HOLDING_TEXT",
+        None,
+        'The holding line; unset: "One moment, please." in the language of the call, where the server knows '
+        "it; `off`: none.",
+        allowed="text of at most 500 characters",
+    )
+    trouble_text: Line | None = setting(
+        ENGINES,
+        "TALKWIRE_TROUBLE_TEXT",
+        None,
+        "What the caller hears where no language model answers; unset: an apology in the language of the "
+        "call; `off`: nothing.",
+        allowed="text of at most 500 characters",
     )
     voice: Annotated[str, Field(max_length=200)] | None = setting(
         ENGINES,
@@ -217,6 +313,88 @@ class Settings(BaseSettings):
         None,
         "Voice of agents that name none, by the engine's own name; unset: the engine's default.",
         allowed="text of at most 200 characters",
+    )
+
+    openai_api_key: SecretStr | None = setting(
+        OPENAI,
+        "OPENAI_API_KEY",
+        None,
+        "Opens the hosted service, or the one behind `OPENAI_BASE_URL`.",
+        allowed="a key",
+    )
+    openai_base_url: Url | None = setting(
+        OPENAI,
+        "OPENAI_BASE_URL",
+        None,
+        "A service of the same shape that you run yourself (vLLM, Ollama, llama.cpp, Speaches, Kokoro, "
+        "LocalAI); unset, with a key: the hosted one.",
+        allowed=ENDPOINT,
+    )
+    stt_base_url: Url | None = setting(
+        OPENAI,
+        "TALKWIRE_STT_BASE_URL",
+        None,
+        "The endpoint for speech to text, where it is another one.",
+        allowed=ENDPOINT,
+    )
+    stt_api_key: SecretStr | None = setting(
+        OPENAI, "TALKWIRE_STT_API_KEY", None, "Its key, where it is another one.", allowed="a key"
+    )
+    stt_model: Model | None = setting(
+        OPENAI,
+        "TALKWIRE_STT_MODEL",
+        None,
+        "Model of agents that name none; unset: the engine's default.",
+        allowed="the model's name",
+    )
+    stt_partials_ms: Annotated[int, Field(ge=0, le=10_000)] = setting(
+        OPENAI,
+        "TALKWIRE_STT_PARTIALS_MS",
+        0,
+        "Transcribe the growing utterance this often while it is spoken, for interim text (each time costs a "
+        "request); 0: never.",
+        unit="ms",
+    )
+    tts_base_url: Url | None = setting(
+        OPENAI,
+        "TALKWIRE_TTS_BASE_URL",
+        None,
+        "The endpoint for text to speech, where it is another one.",
+        allowed=ENDPOINT,
+    )
+    tts_api_key: SecretStr | None = setting(
+        OPENAI, "TALKWIRE_TTS_API_KEY", None, "Its key, where it is another one.", allowed="a key"
+    )
+    tts_model: Model | None = setting(
+        OPENAI,
+        "TALKWIRE_TTS_MODEL",
+        None,
+        "Model of agents that name none; unset: the engine's default.",
+        allowed="the model's name",
+    )
+    tts_sample_rate_hz: Annotated[int, Field(ge=8000, le=48_000)] = setting(
+        OPENAI,
+        "TALKWIRE_TTS_SAMPLE_RATE_HZ",
+        24_000,
+        "Rate of the raw samples that the endpoint gives, where its answer does not say.",
+        unit="Hz",
+    )
+    llm_base_url: Url | None = setting(
+        OPENAI,
+        "TALKWIRE_LLM_BASE_URL",
+        None,
+        "The endpoint for the language model, where it is another one.",
+        allowed=ENDPOINT,
+    )
+    llm_api_key: SecretStr | None = setting(
+        OPENAI, "TALKWIRE_LLM_API_KEY", None, "Its key, where it is another one.", allowed="a key"
+    )
+    llm_model: Model | None = setting(
+        OPENAI,
+        "TALKWIRE_LLM_MODEL",
+        None,
+        "Model of agents that name none; unset: the engine's default.",
+        allowed="the model's name",
     )
 
     twilio_account_sid: Annotated[str, Field(pattern=r"^AC[0-9a-fA-F]{32}$")] | None = setting(
@@ -257,6 +435,19 @@ class Settings(BaseSettings):
     def stream_url(self) -> str:
         """``public_url`` for WebSockets: ``ws://`` for ``http://``, ``wss://`` for ``https://``."""
         return "ws" + self.public_url.removeprefix("http")
+
+    def endpoint(self, stage: Stage) -> tuple[str | None, str] | None:
+        """Base URL (None: the hosted service) and key (may be empty) of a stage; None: nothing is set.
+
+        A key given for everything is not shown to an endpoint that was named for one stage alone.
+        """
+        own_url: str | None = getattr(self, f"{stage}_base_url")
+        own_key: SecretStr | None = getattr(self, f"{stage}_api_key")
+        url = own_url or self.openai_base_url
+        key = own_key or (None if own_url else self.openai_api_key)
+        if url is None and key is None:
+            return None
+        return url, key.get_secret_value() if key else ""
 
     def load_api_keys(self) -> tuple[str, ...]:
         """The configured keys; where there are none, the one in the data directory, made if need be.
@@ -350,6 +541,8 @@ def _written(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value)
     if isinstance(value, Path) and not value.is_absolute():
         return f"./{value}"
     return f"{value:g}" if isinstance(value, float) else str(value)

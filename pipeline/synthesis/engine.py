@@ -102,6 +102,9 @@ class WorkerTts:
             self._dispatch(), name=f"{self._name} voice queue"
         )
 
+    async def warm(self) -> None:
+        """Nothing to open."""
+
     async def aclose(self) -> None:
         dispatcher, self._dispatcher = self._dispatcher, None
         if dispatcher is not None:

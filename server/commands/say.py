@@ -11,7 +11,7 @@ from media import wav
 from pipeline.errors import ProviderError
 from pipeline.ports import TtsAudio, TtsRequest
 from pipeline.text import tokens
-from server.compose import synthesiser
+from server.compose import rows, synthesiser
 from server.settings import Settings, SettingsError
 
 
@@ -25,10 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace, settings: Settings) -> int:
     """Speak ``args.text`` into ``args.out`` and print when each word is heard."""
-    engine = synthesiser(settings.tts)
-    request = TtsRequest(
-        args.text, args.rate, args.language or settings.language, args.voice or settings.voice
-    )
+    engine = synthesiser(rows(settings)["tts"][0], settings)
+    language, voice = args.language or settings.language, args.voice or settings.voice
+    request = TtsRequest(args.text, args.rate, language, voice=voice)
     words = [token.text for token in tokens(args.text)]
     parts = []
     await engine.start()

@@ -163,7 +163,9 @@ class AgentConnection:
     def _command(self, session: Session, command: wire.AnyCallCommand) -> None:
         match command:
             case wire.BotReply():
-                session.reply(command.message_id, command.text, command.in_reply_to)
+                session.reply(
+                    command.message_id, command.text, command.in_reply_to, known=command.add_to_history
+                )
             case wire.BotReplyStreamStart():
                 session.stream_start(command.message_id, command.in_reply_to)
             case wire.BotReplyStreamChunk():

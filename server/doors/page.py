@@ -46,7 +46,7 @@ def _details(services: Services) -> str:
         else "<p>No agent is online: calls are rejected.</p>"
     )
     return (
-        f"<p>Live calls: {len(services.calls)}. Ears: {escape(services.defaults.stt or 'none')}, "
-        f"voice: {escape(services.defaults.tts)}.</p>{agents}"
+        f"<p>Live calls: {len(services.calls)}. Ears: {escape(services.defaults.stt.first or 'none')}, "
+        f"voice: {escape(services.defaults.tts.first)}.</p>{agents}"
         "<h2>Call it</h2><pre>talkwire call examples/clips/time.wav examples/clips/goodbye.wav</pre>"
     )

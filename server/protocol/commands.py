@@ -146,7 +146,8 @@ class BotReply(CallCommand):
     )
     add_to_history: bool = Field(
         default=False,
-        description="Accepted. What the caller heard enters the history of the call in any case.",
+        description="True: the server's language model learns what the caller heard of it. The transcript of "
+        "the call has it in any case.",
     )
 
 

@@ -20,6 +20,7 @@ LanguageTag = Annotated[
     Field(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"),
     Allowed("a BCP-47 language tag, for example en or es-PE"),
 ]
+Prompt = Annotated[str, Field(max_length=200_000), Allowed("text of at most 200000 characters")]
 Phrases = Annotated[tuple[Text, ...], Field(max_length=500, strict=False)]
 
 
@@ -53,6 +54,7 @@ class VoiceSettings(Part):
     """The voice that speaks."""
 
     provider: Text | None = Field(default=None, description="Speech engine, for example `espeak`.")
+    model: Text | None = Field(default=None, description="A model of that engine; else the configured one.")
     voice_id: Text | None = Field(
         default=None, description="A voice of that engine, by the engine's own name."
     )
@@ -68,6 +70,7 @@ class SttSettings(Part):
     """The recogniser that listens."""
 
     provider: Text | None = Field(default=None, description="Recogniser, for example `pocketsphinx`.")
+    model: Text | None = Field(default=None, description="A model of that engine; else the configured one.")
     language: LanguageTag | None = Field(
         default=None, description="Language to be understood, BCP-47; else that of the session."
     )
@@ -83,6 +86,22 @@ class SttSettings(Part):
     def hints(self) -> tuple[str, ...]:
         """``phrases`` and ``keyterms`` together, each phrase once, at most 500."""
         return tuple(dict.fromkeys((*(self.phrases or ()), *(self.keyterms or ()))))[:500]
+
+
+class LlmSettings(Part):
+    """The language model that answers."""
+
+    enabled: bool | None = Field(default=None, description="False: the agent process answers by itself.")
+    provider: Text | None = Field(default=None, description="Whose model, for example `openai`.")
+    model: Text | None = Field(default=None, description="The model, also as `provider/model`.")
+    llm: Text | None = Field(default=None, description="Means the same as `model`.")
+    prompt: Prompt | None = Field(default=None, description="Means the same as `prompt` beside `llm`.")
+    temperature: Annotated[float, Range(0, 2)] | None = Field(
+        default=None, description="Randomness of the answers; else the model's own."
+    )
+    max_tokens: Annotated[int, Range(1, 100_000)] | None = Field(
+        default=None, description="Longest answer, tokens; else the model's own."
+    )
 
 
 class InterruptionSettings(Part):
@@ -148,6 +167,10 @@ Stt = Annotated[
     Annotated[Text, Tag("<text>")] | Annotated[SttSettings, Tag("<object>")],
     one_of("text", "text such as provider/model, or an object"),
 ]
+Llm = Annotated[
+    Annotated[Text, Tag("<text>")] | Annotated[LlmSettings, Tag("<object>")],
+    one_of("text", "text such as provider/model, or an object"),
+]
 Interruption = Annotated[
     Annotated[bool, Tag("<flag>")] | Annotated[InterruptionSettings, Tag("<object>")],
     one_of("flag", "true, false or an object"),
@@ -185,6 +208,17 @@ class Configuration(SessionConfig):
     greeting: Greeting | None = Field(
         default=None,
         description="Spoken by the server at the beginning of a call: text, or one text for each language.",
+    )
+    llm: Llm | None = Field(
+        default=None,
+        description="The server's language model answers the user: `provider/model`, a model alone, or an "
+        "object. Without it the agent process answers.",
+    )
+    prompt: Prompt | None = Field(default=None, description="What the language model is to be and to do.")
+    raw_prompt: bool | None = Field(
+        default=None,
+        description="True: the prompt is given verbatim. Else the server adds how one speaks on a call: short "
+        "sentences, no markdown.",
     )
     config: SessionConfig | None = Field(
         default=None, description="The same keys once more, as some clients send them."

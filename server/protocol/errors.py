@@ -67,7 +67,8 @@ class ErrorCode(Code):
     )
     PROVIDER_ERROR = (
         "PROVIDER_ERROR",
-        "An engine failed on a stretch of speech or a message of this call. The call goes on.",
+        "An engine failed on a stretch of speech, an answer or a message of this call; `fallback` names what "
+        "takes its place. The call goes on.",
     )
     STT_BUSY = (
         "STT_BUSY",
@@ -77,9 +78,19 @@ class ErrorCode(Code):
         "TTS_BUSY",
         "All synthesisers stayed taken for too long; the message is not spoken. The call goes on.",
     )
+    LLM_BUSY = (
+        "LLM_BUSY",
+        "The language model refuses more requests for now. The call goes on.",
+    )
+    PROVIDER_TIMEOUT = (
+        "PROVIDER_TIMEOUT",
+        "An engine gave nothing within the deadline of its stage. `fallback` names what takes its place. The "
+        "call goes on.",
+    )
     PROVIDER_UNAVAILABLE = (
         "PROVIDER_UNAVAILABLE",
-        "An engine cannot be used in this process, and trying again will not help.",
+        "An engine cannot be used as it is configured (not installed, its key refused), and trying again will "
+        "not help.",
     )
     INTERNAL_ERROR = (
         "INTERNAL_ERROR",
@@ -100,7 +111,11 @@ class WarningCode(Code):
     )
     PROVIDER_SUBSTITUTED = (
         "PROVIDER_SUBSTITUTED",
-        "The engine or voice that was asked for is not to be had; the configured one takes its place.",
+        "The engine, model or voice that was asked for is not to be had; the configured one takes its place.",
+    )
+    PROVIDER_PROBLEM = (
+        "PROVIDER_PROBLEM",
+        "The engine that this would use could not be reached, or refused its key, when it was last asked.",
     )
 
 

@@ -22,6 +22,7 @@ from server.protocol.configuration import (
     AnalysisSettings,
     Configuration,
     InterruptionSettings,
+    LlmSettings,
     MediaSettings,
     SessionConfig,
     SttSettings,
@@ -39,6 +40,7 @@ PAGE = HERE / "PROTOCOL.md"
 OBJECTS: tuple[type[BaseModel], ...] = (
     VoiceSettings,
     SttSettings,
+    LlmSettings,
     InterruptionSettings,
     TurnDetectionSettings,
     VadSettings,

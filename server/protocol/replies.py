@@ -98,8 +98,13 @@ class ErrorEvent(AnswerEvent):
         default=None, description="For `AGENT_CONFLICT`: whether the owner was heard from in the last 45 s."
     )
     provider: str | None = Field(default=None, description="The engine that failed.")
-    stage: str | None = Field(default=None, description="What it does: `stt`, `tts` or `vad`.")
+    stage: str | None = Field(default=None, description="What it does: `stt`, `tts`, `llm` or `vad`.")
     retryable: bool | None = Field(default=None, description="Whether the same may work when tried again.")
+    fallback: str | None = Field(
+        default=None,
+        description="The engine that takes its place, perhaps the same once more; absent: what it was to do "
+        "is not done.",
+    )
 
 
 class ServerWarning(AnswerEvent):

@@ -52,6 +52,9 @@ class FakeStt:
     async def start(self) -> None:
         self.started = True
 
+    async def warm(self) -> None:
+        """Nothing to open."""
+
     async def aclose(self) -> None:
         self.started = False
         for stream in self.streams:
@@ -115,6 +118,9 @@ class FakeSttStream:
         if segment.partials and self._engine.capabilities.partials:
             partial = SttPartial(segment.segment_id, segment.partials.popleft(), 0.5)
             asyncio.get_running_loop().call_soon(self._tell, segment, partial)
+
+    def pause(self) -> None:
+        """Nothing to do early."""
 
     def end(self) -> None:
         if self.closed:

@@ -69,6 +69,9 @@ class FakeTts:
     async def start(self) -> None:
         self._started = True
 
+    async def warm(self) -> None:
+        """Nothing to open."""
+
     async def aclose(self) -> None:
         self._started = False
 

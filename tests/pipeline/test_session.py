@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from media.frames import Pcm
+from pipeline.chain import Choice, Deadlines, Health, TtsChain
 from pipeline.errors import ProviderError
 from pipeline.events import (
     AudioMetrics,
@@ -52,6 +53,7 @@ from tests.fakes.tts import FakeTts, Plan
 from tests.fakes.vad import FakeVad
 
 E = TypeVar("E")
+DEADLINES = Deadlines(answer_s=1.5, last_s=4.0, gap_s=4.0)
 
 
 class ScriptedEar:
@@ -65,8 +67,11 @@ class ScriptedEar:
         self.delay_s = delay_s
         self.fed: list[int] = []
         self.options: SttOptions | None = None
+        self.pauses = 0
 
     async def start(self) -> None: ...
+
+    async def warm(self) -> None: ...
 
     async def aclose(self) -> None: ...
 
@@ -91,6 +96,9 @@ class _EarStream:
         if self._ear.texts and isinstance(self._ear.texts[0], str) and self._ear.fed[-1] > 4000:
             first = self._ear.texts[0].split(" ")[0]
             self._tell(SttPartial(self._segment, first, 0.5))
+
+    def pause(self) -> None:
+        self._ear.pauses += 1
 
     def end(self) -> None:
         heard = self._ear.texts.pop(0) if self._ear.texts else ""
@@ -146,7 +154,7 @@ def call(
         log: list[tuple[float, Event]] = []
         session = Session(
             far,
-            Engines(FakeVad(), ears, tongue),
+            Engines(FakeVad(), ears, TtsChain([Choice(tongue)], DEADLINES, Health())),
             config or SessionConfig(),
             lambda event: log.append((loop.time() - 1000.0, event)),
             lambda: f"id{next(numbers):030d}",

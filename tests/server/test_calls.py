@@ -11,17 +11,20 @@ import orjson
 import pytest
 
 from pipeline.events import CallStarted
-from pipeline.session import Engines
 from server.agents import Agent, AgentRegistry
 from server.calls import BACKLOG, AtCapacity, Call, CallIsOver, CallLimits, CallRegistry
 from server.clock import Clock
+from server.engines import EnginePool
 from server.protocol import AgentCreate
 from server.resolve import Defaults, resolve
+from server.selection import Available, Offer
 from server.wire import CallFacts
 from tests.fakes.leg import FakeLeg
 from tests.fakes.loop import run_virtual
 from tests.fakes.tts import FakeTts
 from tests.fakes.vad import FakeVad
+
+DEFAULTS = Defaults(tts=Offer("tts", (Available("fake"),)))
 
 
 class Owner:
@@ -48,7 +51,7 @@ def agent_of(owner: Owner) -> Agent:
 
 
 def call_for(agent: Agent, call_id: str = "CA1") -> Call:
-    config = resolve([agent.configuration], Defaults("", "fake"))
+    config = resolve([agent.configuration], DEFAULTS)
     return Call(CallFacts(call_id, "x", "+1", "+2"), agent, config, Clock(asyncio.get_running_loop()))
 
 
@@ -58,7 +61,8 @@ async def registry(tmp_path: Path, **limits: float) -> AsyncIterator[CallRegistr
     await voice.start()
     clock = Clock(asyncio.get_running_loop())
     async with asyncio.TaskGroup() as tasks:
-        made = CallRegistry(Engines(FakeVad(), None, voice), CallLimits(**limits), clock, tmp_path, tasks)  # type: ignore[arg-type]
+        engines = EnginePool(FakeVad(), (), (voice,)).for_call
+        made = CallRegistry(engines, CallLimits(**limits), clock, tmp_path, tasks)  # type: ignore[arg-type]
         yield made
         await made.drain(0.0)
 
@@ -67,7 +71,7 @@ def test_a_call_whose_media_never_comes_is_given_up_and_cannot_begin(tmp_path: P
     async def main() -> None:
         agent = agent_of(Owner())
         async with registry(tmp_path, no_media_s=5.0, max_calls=1) as calls:
-            config = resolve([agent.configuration], Defaults("", "fake"))
+            config = resolve([agent.configuration], DEFAULTS)
             call = calls.ring(CallFacts("CA1", "x", "+1", "+2"), agent, config)
             with pytest.raises(AtCapacity):
                 calls.ring(CallFacts("CA2", "x", "+1", "+2"), agent, config)
@@ -84,7 +88,7 @@ def test_a_call_that_is_connecting_does_not_wait_for_the_webhooks_deadline(tmp_p
     async def main() -> None:
         agent = agent_of(Owner())
         async with registry(tmp_path, no_media_s=5.0) as calls:
-            config = resolve([agent.configuration], Defaults("", "fake"))
+            config = resolve([agent.configuration], DEFAULTS)
             call = calls.ring(CallFacts("CA1", "x", "+1", "+2"), agent, config)
             await asyncio.sleep(4.9)
             calls.connecting(call)
@@ -121,7 +125,7 @@ def test_what_a_connection_could_not_send_goes_to_the_next_in_its_place(tmp_path
         first, second = Owner(), Owner()
         agent = agent_of(first)
         async with registry(tmp_path) as calls:
-            config = resolve([agent.configuration], Defaults("", "fake"))
+            config = resolve([agent.configuration], DEFAULTS)
             call = calls.ring(CallFacts("CA1", "x", "+1", "+2"), agent, config)
             entries = [call.journal.append(CallStarted("en")) for _ in range(5)]
             calls.agent_left(first, [entry.data for entry in entries[3:]], lambda _: None)

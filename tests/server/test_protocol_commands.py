@@ -439,7 +439,7 @@ def test_unknown_keys_are_kept_and_told_by_their_path() -> None:
             {
                 "event": "agent.create",
                 "agent_id": "a",
-                "llm": {"provider": "openai"},
+                "knowledge_base": {"id": "kb_1"},
                 "greetingInChat": True,
                 "stt": {"smart_format": True},
                 "config": {"speaker_filter": {"enabled": True}, "analysis": {"send_turn_audio": True}},
@@ -450,10 +450,10 @@ def test_unknown_keys_are_kept_and_told_by_their_path() -> None:
         "config.analysis.send_turn_audio",
         "config.speaker_filter",
         "greetingInChat",
-        "llm",
+        "knowledge_base",
         "stt.smart_format",
     ]
-    assert (agent.model_extra or {})["llm"] == {"provider": "openai"}
+    assert (agent.model_extra or {})["knowledge_base"] == {"id": "kb_1"}
 
 
 def test_the_values_of_unknown_keys_stay_out_of_logs() -> None:

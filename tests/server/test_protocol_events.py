@@ -90,6 +90,16 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "stage": "stt",
             "retryable": True,
         },
+        {
+            "event": "error",
+            **TURN,
+            "error": "openai (llm): nothing came for 1.5 s",
+            "code": "PROVIDER_TIMEOUT",
+            "provider": "openai",
+            "stage": "llm",
+            "retryable": True,
+            "fallback": "openai",
+        },
     ],
     "ServerWarning": [
         {

@@ -5,10 +5,14 @@ from typing import Any
 import pytest
 
 from server.agents import merged
+from server.engines import Pick
 from server.protocol import AgentCreate, ChannelAdd, WarningCode, parse_command
 from server.resolve import CallConfig, Defaults, resolve, substitutions
+from server.selection import Available, Offer
 
-DEFAULTS = Defaults(stt="pocketsphinx", tts="espeak")
+EARS = Offer("stt", (Available("pocketsphinx", ("en",)),))
+VOICE = Offer("tts", (Available("espeak"),))
+DEFAULTS = Defaults(stt=EARS, tts=VOICE)
 
 
 def layer(**keys: Any) -> dict[str, Any]:
@@ -78,7 +82,7 @@ def test_the_greeting_fits_the_language(greeting: Any, language: str, text: str)
 )
 def test_a_voice_of_another_engine_is_not_asked_for(voice: Any, name: str | None) -> None:
     keys = {} if voice is None else {"voice": voice}
-    assert made(layer(**keys)).session.voice == name
+    assert made(layer(**keys)).picks.tts == (Pick("espeak", voice=name),)
 
 
 def test_voice_and_recogniser_may_have_languages_and_a_pace_of_their_own() -> None:
@@ -106,7 +110,7 @@ def test_recording_may_be_asked_for_in_three_places(keys: dict[str, Any], on: bo
 
 
 def test_the_operator_may_record_unless_the_agent_says_no() -> None:
-    operator = Defaults(stt="", tts="espeak", recording=True)
+    operator = Defaults(tts=VOICE, recording=True)
     assert made({}, defaults=operator).recording
     assert not made(layer(media={"recording": False}), defaults=operator).recording
 
@@ -140,7 +144,7 @@ def test_what_is_replaced_is_told() -> None:
         (WarningCode.PROVIDER_SUBSTITUTED, "voice"),
     ]
     assert substitutions(layer(voice="espeak/f3", stt={"provider": "pocketsphinx"}), DEFAULTS) == []
-    assert "none" in substitutions(layer(stt="deepgram"), Defaults(stt="", tts="espeak"))[0][2]
+    assert "none" in substitutions(layer(stt="deepgram"), Defaults(tts=VOICE))[0][2]
 
 
 def test_a_channel_command_is_a_layer_too() -> None:

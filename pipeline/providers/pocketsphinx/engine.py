@@ -123,6 +123,9 @@ class PocketsphinxStream:
         if self._open is not None:
             self._engine.feed(self._open, pcm.tobytes())
 
+    def pause(self) -> None:
+        """Nothing to do early: the worker hears the audio as it comes."""
+
     def end(self) -> None:
         """Raises ``RuntimeError`` where no segment is open."""
         if self._closed:
@@ -194,6 +197,9 @@ class PocketsphinxStt:
         except BaseException:
             await self.aclose()
             raise
+
+    async def warm(self) -> None:
+        """Nothing to open."""
 
     async def aclose(self) -> None:
         for stream in list(self._streams):

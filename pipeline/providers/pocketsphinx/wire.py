@@ -1,9 +1,9 @@
 """What the engine and its workers say to each other, one frame of the worker's socket each.
 
 Pure. To the worker: ``begin``, ``audio``, ``end``, ``cancel``; from it: ``ready`` or ``failed`` once, then
-``begun`` when it takes a segment up, ``partial``, ``part`` (the beginning of a very long segment, done for good) and ``final``. Each names its
-segment by a serial number of the engine, so that what was on its way when a segment was taken back is known
-for what it is.
+``begun`` when it takes a segment up, ``partial``, ``part`` (the beginning of a very long segment, done for
+good) and ``final``. Each names its segment by a serial number of the engine, so that what was on its way when
+a segment was taken back is known for what it is.
 """
 
 from __future__ import annotations

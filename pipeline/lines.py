@@ -1,0 +1,27 @@
+"""What the server says by itself when an answer is late or does not come, by language."""
+
+from __future__ import annotations
+
+HOLDING = {
+    "en": "One moment, please.",
+    "es": "Un momento, por favor.",
+    "de": "Einen Moment, bitte.",
+    "fr": "Un instant, s'il vous pla\u00eet.",
+    "it": "Un momento, per favore.",
+    "pt": "Um momento, por favor.",
+    "nl": "Een ogenblik, alstublieft.",
+}
+TROUBLE = {
+    "en": "I am sorry, I cannot answer right now. Please say that again.",
+    "es": "Lo siento, ahora no puedo responder. Por favor, rep\u00edtalo.",
+    "de": "Es tut mir leid, ich kann gerade nicht antworten. Bitte sagen Sie das noch einmal.",
+    "fr": "D\u00e9sol\u00e9, je ne peux pas r\u00e9pondre pour le moment. Veuillez r\u00e9p\u00e9ter.",
+    "it": "Mi dispiace, ora non posso rispondere. Per favore, lo ripeta.",
+    "pt": "Desculpe, n\u00e3o consigo responder agora. Por favor, repita.",
+    "nl": "Het spijt me, ik kan nu niet antwoorden. Zegt u het alstublieft nog eens.",
+}
+
+
+def line(lines: dict[str, str], language: str) -> str:
+    """The line in a language (BCP-47); empty where it is not known: a wrong language is worse than silence."""
+    return lines.get(language.split("-")[0].lower(), "")

@@ -1,0 +1,137 @@
+"""The engines of this process, what is known of them, and what a call is given of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+
+from media.ports import VoiceDetector
+from pipeline.chain import Choice, Deadlines, Health, LlmChain, SttChain, TtsChain
+from pipeline.errors import ProviderError
+from pipeline.ports import Engine, LanguageModel, Probe, Probed, SpeechToText, TextToSpeech
+from pipeline.session import Engines
+
+log = structlog.get_logger(__name__)
+
+AGAIN_S = 30.0
+"""How often a provider that had a problem is asked whether it still has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """An engine, by name, and what is wanted of it."""
+
+    engine: str
+    model: str | None = None
+    voice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """What one call uses: of each kind the engines in the order in which they are asked."""
+
+    stt: tuple[Pick, ...] = ()
+    tts: tuple[Pick, ...] = ()
+    llm: tuple[Pick, ...] = ()
+
+
+@dataclass(frozen=True)
+class EnginePool:
+    """All that was loaded, shared by all calls. Of each kind the first one is the operator's choice."""
+
+    vad: VoiceDetector
+    stt: tuple[SpeechToText, ...]
+    tts: tuple[TextToSpeech, ...]
+    llm: tuple[LanguageModel, ...] = ()
+    deadlines: Mapping[str, Deadlines] = field(default_factory=dict)
+    """By stage."""
+    health: Health = field(default_factory=Health)
+    wanted: Mapping[str, str | None] = field(default_factory=dict)
+    """The operator's model, by stage; None: the engine's default."""
+    probes: dict[tuple[str, str], Probe] = field(default_factory=dict)
+    """By stage and name, of those that lie behind a network."""
+
+    def for_call(self, picks: Picks) -> Engines:
+        """Raises ``ValueError`` for an engine that was not loaded."""
+        stt, llm = _choices(self.stt, picks.stt), _choices(self.llm, picks.llm)
+        return Engines(
+            vad=self.vad,
+            stt=SttChain(stt, self._deadlines("stt"), self.health) if stt else None,
+            tts=TtsChain(_choices(self.tts, picks.tts), self._deadlines("tts"), self.health),
+            llm=LlmChain(llm, self._deadlines("llm"), self.health) if llm else None,
+        )
+
+    def _deadlines(self, stage: str) -> Deadlines:
+        return self.deadlines.get(stage) or Deadlines()
+
+    # --- what lies behind a network -----------------------------------------------------------------------
+
+    def remote(self) -> list[tuple[str, str, Probed]]:
+        """Stage, name and engine of those that can be asked how they are."""
+        kinds: tuple[tuple[str, Sequence[Any]], ...] = (
+            ("stt", self.stt),
+            ("tts", self.tts),
+            ("llm", self.llm),
+        )
+        return [(stage, e.name, e) for stage, engines in kinds for e in engines if hasattr(e, "probe")]
+
+    async def probe(self) -> None:
+        """Ask all of them at once, and log what is new: a problem as an error, its end as a relief."""
+        async with asyncio.TaskGroup() as tasks:
+            for stage, name, engine in self.remote():
+                tasks.create_task(self._probe(stage, name, engine), name=f"probe {stage}")
+
+    async def _probe(self, stage: str, name: str, engine: Probed) -> None:
+        self.note(stage, name, await engine.probe())
+
+    def note(self, stage: str, name: str, found: Probe) -> None:
+        """Take in what a provider answered."""
+        if found.problem is None and (missing := self._missing_model(stage, name, found.models)):
+            found = replace(found, problem=missing)
+        before = self.probes.get((stage, name))
+        self.probes[(stage, name)] = found
+        if found.problem is not None:
+            if before is None or str(before.problem) != str(found.problem):
+                log.error("provider.problem", stage=stage, provider=name, problem=found.problem.cause)
+        elif before is not None and before.problem is not None:
+            log.info("provider.recovered", stage=stage, provider=name)
+
+    def _missing_model(self, stage: str, name: str, models: frozenset[str] | None) -> ProviderError | None:
+        wanted = self.wanted.get(stage)
+        if not models or wanted is None or wanted in models or f"{wanted}:latest" in models:
+            return None
+        some = ", ".join(sorted(models)[:10])
+        cause = f"there is no model {wanted!r}: set TALKWIRE_{stage.upper()}_MODEL to one of {some}"
+        return ProviderError(name, stage, cause, retryable=False)
+
+    async def watch(self) -> None:
+        """Go on asking while there is a problem. Runs until it is cancelled."""
+        while True:
+            await asyncio.sleep(AGAIN_S)
+            if any(probe.problem is not None for probe in self.probes.values()):
+                await self.probe()
+
+    def problem(self, stage: str, name: str) -> str:
+        """What is known to be wrong with an engine; empty: nothing."""
+        probe = self.probes.get((stage, name))
+        return probe.problem.cause if probe is not None and probe.problem is not None else ""
+
+    def models(self, stage: str, name: str) -> frozenset[str] | None:
+        """What its endpoint lists; None where that is not known."""
+        probe = self.probes.get((stage, name))
+        return probe.models if probe is not None else None
+
+
+def _choices(engines: Sequence[Any], picks: Sequence[Pick]) -> list[Choice[Any]]:
+    by_name: dict[str, Engine] = {engine.name: engine for engine in engines}
+    for pick in picks:
+        if pick.engine not in by_name:
+            raise ValueError(f"{pick.engine} was not loaded")
+    return [Choice(by_name[pick.engine], pick.model, pick.voice) for pick in picks]
+
+
+EnginesFor = Callable[[Picks], Engines]
