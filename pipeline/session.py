@@ -428,6 +428,9 @@ class Session:
         if isinstance(event, SttFailed):
             self._fault(event.error)
             heard = turns.Heard(event.segment_id, "", 0.0, True)
+            self._apply(self._machine.receive(heard, now), now)
+            self._nothing_understood()
+            return
         else:
             final = not isinstance(event, SttPartial)
             heard = turns.Heard(event.segment_id, event.text, event.confidence, final)
@@ -557,6 +560,13 @@ class Session:
         text = self._config.trouble_text
         if self._end is None and text and in_reply_to == self._machine.reply_to:
             self._say(Message(f"msg_{self._ids()[:12]}", text, in_reply_to, turn=turn))
+
+    def _nothing_understood(self) -> None:
+        """All recognisers have failed. Where the server answers, nobody else can say so."""
+        text = self._config.trouble_text
+        if self._thinking is not None and text and self._machine.floor_free and self._speech.empty:
+            self._say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
+        self._advance()
 
     def told(self, error: ProviderError, by: str | None) -> None:
         if self._end is None:

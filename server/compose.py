@@ -208,25 +208,24 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
 
 
 def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
-    """What a call gets where nobody says otherwise. Models and voice are those of the engine that is asked
-    first: another one does not know their names."""
+    """What a call gets where nobody says otherwise. The voice is that of the engine that is asked first:
+    another one does not know its name."""
 
-    def offer(stage: Stage, engines: Sequence[Engine], model: str | None, voice: str | None = None) -> Offer:
+    def offer(stage: Stage, engines: Sequence[Engine], voice: str | None = None) -> Offer:
         found = tuple(
             Available(
                 engine.name,
                 getattr(engine, "capabilities", _ANY).languages,
-                model if engine.name == "openai" else None,
                 voice if index == 0 else None,
             )
             for index, engine in enumerate(engines)
         )
-        return Offer(stage, found, pool.problem, pool.models)
+        return Offer(stage, found, pool.problem, pool.models, pool.model)
 
     return Defaults(
-        stt=offer("stt", pool.stt, settings.stt_model),
-        tts=offer("tts", pool.tts, settings.tts_model, settings.voice),
-        llm=offer("llm", pool.llm, settings.llm_model),
+        stt=offer("stt", pool.stt),
+        tts=offer("tts", pool.tts, settings.voice),
+        llm=offer("llm", pool.llm),
         language=settings.language,
         recording=settings.recording,
         media_timeout_s=settings.media_timeout_s,

@@ -90,18 +90,43 @@ class EnginePool:
 
     def note(self, stage: str, name: str, found: Probe) -> None:
         """Take in what a provider answered."""
-        if found.problem is None and (missing := self._missing_model(stage, name, found.models)):
-            found = replace(found, problem=missing)
         before = self.probes.get((stage, name))
         self.probes[(stage, name)] = found
+        if found.problem is None and (missing := self._missing_model(stage, name, found.models)):
+            self.probes[(stage, name)] = found = replace(found, problem=missing)
         if found.problem is not None:
             if before is None or str(before.problem) != str(found.problem):
                 log.error("provider.problem", stage=stage, provider=name, problem=found.problem.cause)
         elif before is not None and before.problem is not None:
             log.info("provider.recovered", stage=stage, provider=name)
 
+    def model(self, stage: str, name: str) -> str | None:
+        """What an engine uses where nobody says otherwise; None: its own default.
+
+        The operator's word counts. Without it, an endpoint that does not have the default is used by the one
+        model of its list that is made for this stage, as far as names tell.
+        """
+        wanted = self.wanted.get(stage) if self._is_remote(stage, name) else None
+        models = self.models(stage, name)
+        usual = self._usual_model(stage, name)
+        if wanted is not None or not models or usual is None or usual in models:
+            return wanted
+        fitting = [model for model in models if _FITS[stage](model.lower())]
+        if len(models) == 1 or len(fitting) == 1:
+            return next(iter(fitting or models))
+        return None
+
+    def _is_remote(self, stage: str, name: str) -> bool:
+        return any((stage, name) == (s, n) for s, n, _ in self.remote())
+
+    def _usual_model(self, stage: str, name: str) -> str | None:
+        usual: str | None = next(
+            (getattr(e, "model", None) for s, n, e in self.remote() if (s, n) == (stage, name)), None
+        )
+        return usual
+
     def _missing_model(self, stage: str, name: str, models: frozenset[str] | None) -> ProviderError | None:
-        wanted = self.wanted.get(stage)
+        wanted = self.model(stage, name) or self._usual_model(stage, name)
         if not models or wanted is None or wanted in models or f"{wanted}:latest" in models:
             return None
         some = ", ".join(sorted(models)[:10])
@@ -124,6 +149,25 @@ class EnginePool:
         """What its endpoint lists; None where that is not known."""
         probe = self.probes.get((stage, name))
         return probe.models if probe is not None else None
+
+
+_SPEECH_TO_TEXT = ("whisper", "transcri", "parakeet", "canary", "asr", "stt")
+_TEXT_TO_SPEECH = ("tts", "kokoro", "piper", "voice", "orpheus")
+
+
+def _hears(model: str) -> bool:
+    return any(word in model for word in _SPEECH_TO_TEXT)
+
+
+def _speaks(model: str) -> bool:
+    return any(word in model for word in _TEXT_TO_SPEECH)
+
+
+_FITS: dict[str, Callable[[str], bool]] = {
+    "stt": _hears,
+    "tts": lambda model: _speaks(model) and not _hears(model),
+    "llm": lambda model: not _hears(model) and not _speaks(model) and "embed" not in model,
+}
 
 
 def _choices(engines: Sequence[Any], picks: Sequence[Pick]) -> list[Choice[Any]]:

@@ -46,4 +46,5 @@ def configure(level: str, fmt: str) -> None:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
     logging.getLogger("uvicorn.error").setLevel("WARNING")
-    logging.getLogger("httpx").setLevel("WARNING")
+    for chatty in ("httpx", "httpx2", "openai"):
+        logging.getLogger(chatty).setLevel("WARNING")

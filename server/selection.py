@@ -38,7 +38,6 @@ class Available:
     name: str
     languages: tuple[str, ...] = ()
     """Base tags; empty: any."""
-    model: str | None = None
     voice: str | None = None
 
     def speaks(self, language: str) -> bool:
@@ -55,6 +54,8 @@ class Offer:
     """What is known to be wrong with an engine, by stage and name; empty: nothing."""
     models: Callable[[str, str], frozenset[str] | None] = lambda stage, name: None
     """What its endpoint lists; None where that is not known."""
+    model: Callable[[str, str], str | None] = lambda stage, name: None
+    """What it uses where nobody says otherwise; None: its own default."""
 
     @property
     def first(self) -> str:
@@ -69,13 +70,10 @@ class Offer:
         return not models or model in models or f"{model}:latest" in models
 
     def model_of(self, engine: Available, asked: str | None) -> str | None:
-        """The asked one where it is to be had, else the operator's, else the only one that there is."""
+        """The asked one where it is to be had, else the usual one."""
         if asked is not None and self.lists(engine.name, asked):
             return asked
-        models = self.models(self.stage, engine.name)
-        if engine.model is None and models is not None and len(models) == 1:
-            return next(iter(models))
-        return engine.model
+        return self.model(self.stage, engine.name)
 
 
 @dataclass(frozen=True, slots=True)
