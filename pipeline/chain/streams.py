@@ -90,10 +90,10 @@ class _Race(Generic[E_co, T]):
             if told is not None:
                 return told
 
-    def _begin(self) -> str:
+    def _begin(self, pause_s: float = 0.0) -> str:
         choice = self._waiting.popleft()
         stream = self._start(choice)
-        first = self._loop.create_task(_first_of(stream), name=f"{self._stage} attempt")
+        first = self._loop.create_task(_first_of(stream, pause_s), name=f"{self._stage} attempt")
         self._running.append(_Attempt(choice, stream, first, self._loop.time()))
         return choice.engine.name
 
@@ -119,13 +119,13 @@ class _Race(Generic[E_co, T]):
         self._health.failed(error, self._loop.time())
         self._running.remove(attempt)
         await attempt.stream.aclose()
+        pause_s = 0.0
         if self._waiting and self._waiting[0] is attempt.choice:
+            pause_s = PAUSE_S
             if not error.retryable:
                 self._waiting.popleft()  # The same engine will say the same.
-            else:
-                await asyncio.sleep(PAUSE_S)
         if self._waiting:
-            return Takeover(error, self._begin())
+            return Takeover(error, self._begin(pause_s))
         if self._running:
             return Takeover(error, self._running[0].name)  # Another one is still at it.
         raise error
@@ -143,7 +143,9 @@ class _Race(Generic[E_co, T]):
         self._running = [attempt for attempt in self._running if attempt is winner]
 
 
-async def _first_of(stream: AsyncGenerator[T, None]) -> T:
+async def _first_of(stream: AsyncGenerator[T, None], pause_s: float) -> T:
+    if pause_s:
+        await asyncio.sleep(pause_s)
     try:
         return await anext(stream)
     except StopAsyncIteration:
