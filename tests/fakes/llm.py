@@ -48,7 +48,7 @@ class FakeLlm:
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         self.requests.append(request)
         plan = self.script.popleft() if self.script else self.otherwise
-        words = plan.text.split(" ")
+        words = plan.text.split(" ") if plan.text else []
         try:
             await asyncio.sleep(plan.first_s)
             for index, word in enumerate(words):

@@ -37,6 +37,7 @@ from pipeline.events import (
     Utterance,
 )
 from pipeline.ports import (
+    Mind,
     SttCapabilities,
     SttEvent,
     SttFailed,
@@ -142,6 +143,7 @@ def call(
     voice: FakeTts | None = None,
     leg: Callable[[], FakeLeg] = FakeLeg,
     ear: type[ScriptedEar] | None = None,
+    mind: Mind | None = None,
 ) -> Scene:
     """Play a script on a call, hang up where it has not, and check what holds for each call."""
 
@@ -154,10 +156,10 @@ def call(
         log: list[tuple[float, Event]] = []
         session = Session(
             far,
-            Engines(FakeVad(), ears, TtsChain([Choice(tongue)], DEADLINES, Health())),
+            Engines(FakeVad(), ears, TtsChain([Choice(tongue)], DEADLINES, Health()), mind),
             config or SessionConfig(),
             lambda event: log.append((loop.time() - 1000.0, event)),
-            lambda: f"id{next(numbers):030d}",
+            lambda: f"{next(numbers):012d}{0:020d}",
         )
         far.listener = session
         scene = Scene(session, far, ears, tongue, log)

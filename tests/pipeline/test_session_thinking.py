@@ -1,0 +1,366 @@
+"""Calls whose server thinks by itself: what the model is told, when it is asked, and what is heard of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.chain import Choice, Deadlines, Health, LlmChain
+from pipeline.errors import ProviderError
+from pipeline.events import (
+    BotFinished,
+    BotInterrupted,
+    BotSpeaking,
+    CallEnded,
+    EagerTurn,
+    EngineFault,
+    MessageAborted,
+    MessageConfirmed,
+    TurnContinued,
+    TurnEnd,
+    UserMessage,
+)
+from pipeline.ports import SttStream
+from pipeline.session import SessionConfig
+from pipeline.turns import TurnParams
+from tests.fakes.llm import FakeLlm, Says
+from tests.fakes.tts import FakeTts, Plan
+from tests.pipeline.test_session import Scene, ScriptedEar, call
+
+NEVER = 1e6
+LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen."
+CONFIG = SessionConfig(
+    prompt="Be kind.", raw_prompt=True, holding_text="One moment.", trouble_text="Please say that again."
+)
+
+
+def told(model: FakeLlm, index: int) -> list[tuple[str, str]]:
+    """The history that the model was given with a request, without the prompt."""
+    first, *rest = model.requests[index].messages
+    assert (first.role, first.content) == ("system", "Be kind.")
+    return [(message.role, message.content) for message in rest]
+
+
+def chain(*models: FakeLlm) -> LlmChain:
+    return LlmChain([Choice(m) for m in models], Deadlines(answer_s=1.5, last_s=8, gap_s=3), Health())
+
+
+def heard(scene: Scene) -> list[str]:
+    return [event.text for event in scene.of(MessageConfirmed)]
+
+
+def test_a_conversation_of_two_turns() -> None:
+    model = FakeLlm("It is noon.", "You are welcome.")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.silence(2.0)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(3.0)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(3.0)
+
+    config = SessionConfig(prompt="Be kind.", raw_prompt=True, greeting="Hello there.")
+    scene = call(script, "what time is it", "thank you", config=config, mind=chain(model))
+    assert told(model, 0) == [("assistant", "Hello there."), ("user", "what time is it")]
+    assert told(model, 1) == [
+        ("assistant", "Hello there."),
+        ("user", "what time is it"),
+        ("assistant", "It is noon."),
+        ("user", "thank you"),
+    ]
+    assert heard(scene) == ["Hello there.", "It is noon.", "You are welcome."]
+    assert [line.content for line in scene.of(CallEnded)[0].transcript] == [
+        "Hello there.", "what time is it", "It is noon.", "thank you", "You are welcome.",
+    ]  # fmt: skip
+    assert all(event.message_id.startswith("msg_") for event in scene.of(BotFinished))
+    assert scene.of(BotSpeaking)[1].turn == scene.of(TurnEnd)[0].turn
+    assert model.warmed == 1
+
+
+def test_the_model_is_asked_at_the_early_edge_and_once() -> None:
+    model = FakeLlm(Says("It is noon.", first_s=0.05))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(2.5)
+
+    config = SessionConfig(turns=TurnParams(turn_silence_ms=1000))
+    scene = call(script, "what time is it", config=config, mind=chain(model))
+    assert len(model.requests) == 1
+    assert scene.at(EagerTurn) + 0.5 < scene.at(TurnEnd)
+    # The answer was ready: it is heard in the instant in which the turn is over.
+    assert scene.at(BotSpeaking) == pytest.approx(scene.at(TurnEnd), abs=0.03)
+
+
+def test_a_turn_that_goes_on_voids_what_was_thought() -> None:
+    model = FakeLlm(Says("Too early.", first_s=0.3), "It is noon in Paris.")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(0.6)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(3.0)
+
+    config = SessionConfig(prompt="Be kind.", raw_prompt=True, turns=TurnParams(turn_silence_ms=1000))
+    scene = call(script, "what time is it", "in Paris", config=config, mind=chain(model))
+    assert len(scene.of(TurnContinued)) == 1
+    assert told(model, 1) == [("user", "what time is it in Paris")]
+    assert heard(scene) == ["It is noon in Paris."]
+    assert len({event.turn.turn_id for event in scene.of(UserMessage)}) == 1
+
+
+def test_the_history_ends_where_the_caller_cut_the_bot_off() -> None:
+    model = FakeLlm(LONG, "Sorry.")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(0.9 + 2.5)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(3.0)
+
+    scene = call(script, "count for me", "stop", config=CONFIG, mind=chain(model))
+    (cut,) = scene.of(BotInterrupted)
+    assert cut.reason == "user_spoke"
+    (_, first), (_, answer), (_, second) = told(model, 1)
+    assert (first, second) == ("count for me", "stop")
+    assert answer == " ".join(LONG.split()[: cut.words_spoken])
+    assert answer.endswith(cut.last_word or "?")
+    assert 5 <= cut.words_spoken <= 12
+
+
+def test_an_answer_cut_off_early_was_never_given() -> None:
+    model = FakeLlm(LONG, "All of it.")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(0.9 + 0.5)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(4.0)
+
+    scene = call(script, "count for me", "to a hundred", config=CONFIG, mind=chain(model))
+    (cut,) = scene.of(BotInterrupted)
+    assert cut.reason == "early"
+    assert [event.message_id for event in scene.of(MessageAborted)] == [cut.message_id]
+    assert told(model, 1) == [("user", "count for me to a hundred")]
+    assert heard(scene) == ["All of it."]
+
+
+def test_thinking_stops_with_the_message() -> None:
+    model = FakeLlm(Says(LONG, word_s=0.5))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(2.0)
+        scene.session.cancel(None)
+        await scene.leg.silence(0.1)
+        assert model.cancelled == 1
+        await scene.leg.silence(3.0)
+
+    scene = call(script, "count for me", config=CONFIG, mind=chain(model))
+    assert len(model.requests) == 1
+    assert heard(scene) == []
+
+
+def test_hanging_up_ends_the_request() -> None:
+    model = FakeLlm(Says(first_s=NEVER))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(1.0)
+
+    call(script, "hello", config=CONFIG, mind=chain(model))
+    assert model.cancelled == 1
+
+
+# --- late and lost answers --------------------------------------------------------------------------------
+
+
+def test_a_late_answer_is_announced_and_then_given() -> None:
+    model = FakeLlm(Says("It is noon.", first_s=4.0), otherwise=Says(first_s=NEVER))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(8.0)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(2.0)
+
+    scene = call(script, "what time is it", "thank you", config=CONFIG, mind=chain(model))
+    assert heard(scene)[:2] == ["One moment.", "It is noon."]
+    turn_end = scene.at(TurnEnd)
+    assert scene.at(BotSpeaking) == pytest.approx(turn_end + 2.0, abs=0.05)
+    # What was said to fill the time is no part of the conversation.
+    last = model.requests[-1].messages
+    assert [m.content for m in last[1:]] == ["what time is it", "It is noon.", "thank you"]
+    fault = scene.of(EngineFault)[0]
+    assert (fault.provider, fault.stage, fault.code) == ("fake", "llm", "PROVIDER_TIMEOUT")
+    assert fault.fallback == "fake"
+
+
+def test_who_speaks_during_the_holding_line_goes_on_with_his_turn() -> None:
+    model = FakeLlm(otherwise=Says("Both done.", first_s=2.6))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(0.5 + 2.1)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(6.0)
+
+    scene = call(script, "do this", "and do that", config=CONFIG, mind=chain(model))
+    assert scene.of(BotInterrupted)[0].reason == "early"
+    assert told(model, -1) == [("user", "do this and do that")]
+    assert heard(scene)[-1] == "Both done."
+
+
+def test_another_model_answers_in_the_place_of_one_that_stalls() -> None:
+    a, b = FakeLlm(otherwise=Says(first_s=NEVER), name="a"), FakeLlm("It is noon.", name="b")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(5.0)
+
+    scene = call(script, "what time is it", config=CONFIG, mind=chain(a, b))
+    assert heard(scene) == ["It is noon."]
+    assert scene.at(BotSpeaking) - scene.at(TurnEnd) < 2.0
+    (fault,) = scene.of(EngineFault)
+    assert (fault.provider, fault.fallback, fault.retryable) == ("a", "b", True)
+
+
+def test_where_nobody_answers_the_caller_is_told() -> None:
+    model = FakeLlm(otherwise=Says(fail_after=0, first_s=0.1))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(4.0)
+
+    scene = call(script, "what time is it", config=CONFIG, mind=chain(model))
+    assert heard(scene) == ["Please say that again."]
+    faults = scene.of(EngineFault)
+    assert [fault.fallback for fault in faults] == ["fake", None]
+
+
+def test_an_answer_that_broke_off_unheard_is_begun_anew() -> None:
+    model = FakeLlm(Says("One. Two. Three.", fail_after=2, first_s=0.05), "One. Two. Three.")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(4.0)
+
+    config = SessionConfig(turns=TurnParams(turn_silence_ms=1000))
+    scene = call(script, "count", config=config, mind=chain(model))
+    assert heard(scene) == ["One. Two. Three."]
+    assert len(scene.of(BotSpeaking)) == 1
+    assert [fault.fallback for fault in scene.of(EngineFault)] == ["fake"]
+
+
+def test_an_answer_that_broke_off_while_it_was_heard_ends_with_a_whole_sentence() -> None:
+    model = FakeLlm(Says("This is heard. And this is not.", fail_after=5, word_s=0.3))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(6.0)
+
+    scene = call(script, "tell me", config=CONFIG, mind=chain(model))
+    assert heard(scene) == ["This is heard."]
+    assert len(scene.of(BotFinished)) == 1
+    assert [fault.fallback for fault in scene.of(EngineFault)] == [None]
+
+
+def test_an_empty_answer_is_a_fault() -> None:
+    model = FakeLlm(Says(""), Says(""))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(4.0)
+
+    scene = call(script, "hello", config=CONFIG, mind=chain(model))
+    assert heard(scene) == ["Please say that again."]
+
+
+# --- deaf ears --------------------------------------------------------------------------------------------
+
+
+class LateEar(ScriptedEar):
+    """Gives its text only three seconds after the end of the segment, and no partials."""
+
+    def __init__(self, *texts: str | ProviderError) -> None:
+        super().__init__(*texts, delay_s=3.0)
+
+    def open(self, *args: object) -> SttStream:
+        stream = super().open(*args)  # type: ignore[arg-type]
+        stream.feed = lambda pcm: None  # type: ignore[method-assign]
+        return stream
+
+
+@pytest.mark.parametrize("text", ["what time is it", "yes", "mhm"])
+def test_what_is_understood_late_is_answered_after_the_holding_line(text: str) -> None:
+    model = FakeLlm("It is noon.")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(8.0)
+
+    config = SessionConfig(
+        prompt="Be kind.", raw_prompt=True, holding_text="Just a moment, please, I beg you."
+    )
+    scene = call(script, text, config=config, ear=LateEar, mind=chain(model), voice=FakeTts(word_ms=300))
+    assert heard(scene) == ["Just a moment, please, I beg you.", "It is noon."]
+    assert scene.at(BotSpeaking) == pytest.approx(1.0 + 2.0, abs=0.1)
+    assert told(model, 0) == [("user", text)]
+    assert [event.turn.turn_id for event in scene.of(UserMessage)] == [1]
+
+
+def test_where_all_ears_fail_the_caller_is_told() -> None:
+    model = FakeLlm("I heard you.")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(4.0)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(3.0)
+
+    fault = ProviderError("ear", "stt", "HTTP 500")
+    scene = call(script, fault, "hello again", config=CONFIG, mind=chain(model))
+    assert heard(scene) == ["Please say that again.", "I heard you."]
+    assert told(model, 0) == [("user", "hello again")]
+
+
+def test_without_a_model_the_server_says_nothing_by_itself() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(5.0)
+
+    scene = call(script, ProviderError("ear", "stt", "HTTP 500"), config=CONFIG)
+    assert scene.of(BotSpeaking) == []
+
+
+# --- an agent that speaks, too ----------------------------------------------------------------------------
+
+
+def test_the_model_learns_of_the_agents_own_words_only_where_it_is_to() -> None:
+    model = FakeLlm("Yes.")
+
+    async def script(scene: Scene) -> None:
+        scene.session.reply("m1", "Known.", "", known=True)
+        scene.session.reply("m2", "Secret.", "")
+        await scene.leg.silence(3.0)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(3.0)
+
+    scene = call(script, "hello", config=CONFIG, mind=chain(model))
+    assert told(model, 0) == [("assistant", "Known."), ("user", "hello")]
+    assert heard(scene) == ["Known.", "Secret.", "Yes."]
+
+
+def test_a_voice_that_fails_leaves_the_model_without_that_answer() -> None:
+    model = FakeLlm("Not heard.", "Heard.")
+    voice = FakeTts()
+    voice.script(Plan(fail_after_words=0), Plan(fail_after_words=0))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(4.0)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(4.0)
+
+    scene = call(script, "hello", "hello again", config=CONFIG, voice=voice, mind=chain(model))
+    assert told(model, 1) == [("user", "hello hello again")]
+    assert heard(scene) == ["Heard."]
