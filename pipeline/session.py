@@ -583,7 +583,6 @@ class Session:
 
     def _hold_the_line(self) -> None:
         """Tell the caller that the answer takes a while, unless it is being said or made already."""
-        self._hold_at = None
         text = self._config.holding_text
         if self._thinking is not None and text and self._synthesis is None and self._speech.nothing_ready:
             self._say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
@@ -676,7 +675,9 @@ class Session:
             if deadline is not None and now >= deadline:
                 self._apply(self._machine.tick(now), now)
             if self._hold_at is not None and now >= self._hold_at:
-                self._hold_the_line()
+                self._hold_at = None
+                if not self._speech.empty or (self._thinking is not None and self._thinking.silent):
+                    self._hold_the_line()
             while True:
                 self._synthesise_next()
                 self._speech.feed(self._machine.floor_free)
