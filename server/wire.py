@@ -168,6 +168,7 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 provider=event.provider,
                 stage=event.stage,
                 retryable=event.retryable,
+                fallback=event.fallback,
             )
         case _:
             assert_never(event)

@@ -19,21 +19,32 @@ from pipeline.ports import (
     SttPartial,
     SttStream,
 )
+from pipeline.providers.openai import Endpoint, OpenAiStt
+from pipeline.providers.openai.stt import DEFAULT_MODEL
 from pipeline.providers.pocketsphinx import PocketsphinxStt
+from tests.fakes.openai_endpoint import endpoint
 from tests.fakes.stt import FakeStt, Hears
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RATE_HZ = 8000
-FACTORIES: dict[str, Callable[[], SpeechToText]] = {
-    "fake": lambda: FakeStt(otherwise=Hears("one two three", partials=("one", "one two"))),
-    "pocketsphinx": lambda: PocketsphinxStt(workers=2),
+FACTORIES: dict[str, Callable[[str], SpeechToText]] = {
+    "fake": lambda _: FakeStt(otherwise=Hears("one two three", partials=("one", "one two"))),
+    "pocketsphinx": lambda _: PocketsphinxStt(workers=2),
+    "openai": lambda url: OpenAiStt(Endpoint(url, "sk-test"), partials_ms=500),
 }
+"""Made with the address of an endpoint, for those that lie behind a network."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def url() -> AsyncIterator[str]:
+    async with endpoint(key="sk-test", stt_models=(DEFAULT_MODEL,), stt_ms=5, token_ms=1) as served:
+        yield served.base_url
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=sorted(FACTORIES))
-async def engine(request: pytest.FixtureRequest) -> AsyncIterator[SpeechToText]:
-    made = FACTORIES[request.param]()
+async def engine(request: pytest.FixtureRequest, url: str) -> AsyncIterator[SpeechToText]:
+    made = FACTORIES[request.param](url)
     await made.start()
     yield made
     await made.aclose()
@@ -140,6 +151,24 @@ async def test_silence_is_understood_as_nothing(engine: SpeechToText) -> None:
     await ear.stream.aclose()
 
 
+async def test_pauses_do_not_add_to_the_outcome(engine: SpeechToText) -> None:
+    ear = Ear(engine)
+    ear.say(1, voice(), end=False)
+    ear.inside = True
+    ear.stream.pause()
+    ear.stream.pause()
+    ear.inside = False
+    await asyncio.sleep(0.05)
+    ear.inside = True
+    ear.stream.feed(voice(0.6))
+    ear.stream.pause()
+    ear.stream.end()
+    ear.inside = False
+    ear.say(2, voice())
+    assert [e.segment_id for e in await ear.outcome(2)] == [1, 2]
+    await ear.stream.aclose()
+
+
 async def test_calls_do_not_hear_each_other(engine: SpeechToText) -> None:
     ears = [Ear(engine) for _ in range(5)]
     for number, ear in enumerate(ears):
@@ -216,17 +245,21 @@ async def test_audio_of_another_kind_is_refused(engine: SpeechToText) -> None:
 
 
 async def test_options_that_it_does_not_take_are_refused(engine: SpeechToText) -> None:
-    with pytest.raises(ValueError, match="44100"):
-        engine.open(SttOptions(44100), lambda event: None)
-    with pytest.raises(ValueError, match="fr"):
-        engine.open(SttOptions(RATE_HZ, language="fr"), lambda event: None)
+    # An endpoint takes the usual rates, and finds out itself whether it knows the language.
+    wrong_hz = 4000 if engine.name == "openai" else 44100
+    with pytest.raises(ValueError, match=str(wrong_hz)):
+        engine.open(SttOptions(wrong_hz), lambda event: None)
+    assert engine.capabilities.languages or engine.name == "openai"
+    if engine.capabilities.languages:
+        with pytest.raises(ValueError, match="fr"):
+            engine.open(SttOptions(RATE_HZ, language="fr"), lambda event: None)
     for language in ("en", "en-US"):
         await engine.open(SttOptions(RATE_HZ, language=language), lambda event: None).aclose()
 
 
 @pytest.mark.parametrize("name", sorted(FACTORIES))
-async def test_the_life_of_an_engine(name: str) -> None:
-    engine = FACTORIES[name]()
+async def test_the_life_of_an_engine(name: str, url: str) -> None:
+    engine = FACTORIES[name](url)
     with pytest.raises(RuntimeError, match="started"):
         engine.open(SttOptions(RATE_HZ), lambda event: None)
     await engine.start()

@@ -69,6 +69,29 @@ def test_each_is_told_with_the_calls_ids_and_its_stamp() -> None:
     assert by_name["error"]["code"] == "STT_BUSY"
 
 
+def test_a_fault_names_the_engine_the_cause_and_who_takes_over() -> None:
+    async def main() -> dict[str, object]:
+        fault = events.EngineFault(
+            TURN, "PROVIDER_TIMEOUT", "a (tts): nothing came for 1.5 s", "a", "tts", True, "espeak"
+        )
+        frame: dict[str, object] = orjson.loads(
+            to_json(to_wire(fault, FACTS, Stamp(1, 5.0), Clock(asyncio.get_running_loop())))
+        )
+        return frame
+
+    frame = asyncio.run(main())
+    told = {key: frame[key] for key in ("event", "code", "provider", "stage", "retryable", "fallback")}
+    assert told == {
+        "event": "error",
+        "code": "PROVIDER_TIMEOUT",
+        "provider": "a",
+        "stage": "tts",
+        "retryable": True,
+        "fallback": "espeak",
+    }
+    assert frame["error"] == "a (tts): nothing came for 1.5 s"
+
+
 def test_the_journal_numbers_without_holes_and_time_does_not_go_back() -> None:
     async def main() -> list[Entry]:
         told: list[Entry] = []
