@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import structlog
@@ -119,6 +120,9 @@ async def started(settings: Settings) -> AsyncIterator[EnginePool]:
     vad = await asyncio.to_thread(voice_detector, settings.vad)
     async with AsyncExitStack() as stack:
         row = rows(settings)
+        if any("openai" in names for names in row.values()):
+            # Half a second of reading files: not on the loop.
+            await asyncio.to_thread(import_module, "pipeline.providers.openai")
         probes = await _without_what_is_missing(settings, row)
         pool = EnginePool(
             vad,

@@ -66,7 +66,7 @@ class Running:
 @asynccontextmanager
 async def running(data_dir: Path, **settings: Any) -> AsyncIterator[Running]:
     """Serve until the context ends. Without a recogniser unless ``stt`` says otherwise."""
-    values = {"stt": "none", "twilio_unsigned": "loopback", "api_keys": (KEY,), **settings}
+    values = {"stt": ("none",), "twilio_unsigned": "loopback", "api_keys": (KEY,), **settings}
     made = Settings(port=free_port(), data_dir=data_dir, **values)
     sock = bind(made)
     async with composed(made) as services, asyncio.TaskGroup() as tasks:

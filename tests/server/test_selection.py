@@ -215,4 +215,4 @@ async def test_a_problem_and_its_end_are_noticed() -> None:
     llm.found = Probe(None, frozenset({"gpt-usual"}))
     await made.probe()
     assert made.problem("llm", "openai") == ""
-    assert made.models("llm", "openai") == {"gpt-usual"}
+    assert made.models("llm", "openai") == frozenset({"gpt-usual"})

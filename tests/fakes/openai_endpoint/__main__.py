@@ -9,12 +9,14 @@ import resource
 import signal
 from contextlib import AsyncExitStack
 from dataclasses import fields
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import uvloop
 
 from tests.fakes.openai_endpoint.ears import Ears, EngineEars
 from tests.fakes.openai_endpoint.plan import FOREVER, Plan, Settings
+from tests.fakes.openai_endpoint.record import Recorded
 from tests.fakes.openai_endpoint.server import Endpoint, Route, endpoint
 from tests.fakes.openai_endpoint.voice import EngineVoice, Voice
 
@@ -29,9 +31,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stt-ms", type=float, default=200.0, help="to the transcript (%(default)g)")
     parser.add_argument("--llm-ms", type=float, default=300.0, help="to the first token (%(default)g)")
     parser.add_argument("--tts-ms", type=float, default=150.0, help="to the first audio (%(default)g)")
-    parser.add_argument("--transcript", default=_DEFAULT.transcript, help="what is heard, whatever is said")
     parser.add_argument(
-        "--reply", help="what is answered (default: two sentences with the last message in them)"
+        "--transcript", default=_DEFAULT.transcript, help="what is heard, whatever is said; {n}: a number"
+    )
+    parser.add_argument(
+        "--reply",
+        action="append",
+        default=[],
+        dest="replies",
+        help="what is answered (default: two sentences with the last message in them); of several each in "
+        "its turn, by the number of the user's messages",
     )
     parser.add_argument(
         "--token-ms", type=float, default=_DEFAULT.token_ms, help="a piece of text (%(default)g)"
@@ -48,6 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tts-chunk-ms", type=float, default=_DEFAULT.tts_chunk_ms, help="(%(default)g)")
     parser.add_argument("--voice", choices=("buzz", "espeak"), default="buzz")
     parser.add_argument("--ears", choices=("fixed", "pocketsphinx"), default="fixed")
+    parser.add_argument("--log", type=Path, help="write a JSON line about each request when it is over")
     parser.add_argument(
         "--plan",
         action="append",
@@ -61,7 +71,7 @@ def _arguments() -> argparse.Namespace:
 def _settings(arguments: argparse.Namespace) -> Settings:
     given = vars(arguments)
     values: dict[str, Any] = {f.name: given[f.name] for f in fields(Settings) if f.name in given}
-    return Settings(record=False, **values)
+    return Settings(record=False, **{**values, "replies": tuple(given["replies"])})
 
 
 def _plan(server: Endpoint, text: str) -> None:
@@ -70,6 +80,10 @@ def _plan(server: Endpoint, text: str) -> None:
     given: dict[str, Any] = json.loads(plan)
     values: dict[str, Any] = {k: FOREVER if v == "forever" else v for k, v in given.items()}
     routes[name].plan = Plan(**values)
+
+
+def _write(log: TextIO, record: Recorded) -> None:
+    log.write(record.line() + "\n")
 
 
 async def _engines(arguments: argparse.Namespace, stack: AsyncExitStack) -> tuple[Ears | None, Voice | None]:
@@ -104,6 +118,9 @@ async def main(arguments: argparse.Namespace) -> None:
             _settings(arguments), host=arguments.host, port=arguments.port, ears=ears, voice=voice
         )
         server = await stack.enter_async_context(serving)
+        if arguments.log is not None:
+            log = stack.enter_context(arguments.log.open("w", encoding="utf-8"))
+            server.on_over = lambda record: _write(log, record)
         for text in arguments.plan:
             _plan(server, text)
         print("ready", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Protocol
 
 import numpy as np
@@ -20,13 +21,14 @@ class Ears(Protocol):
 
 
 class FixedEars:
-    """Hears the same whatever is said."""
+    """Hears the same whatever is said. ``{n}`` in it counts what was heard, from 1."""
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._numbers = itertools.count(1)
 
     async def hear(self, pcm: Pcm, rate_hz: int, language: str) -> str:
-        return self._text
+        return self._text.replace("{n}", str(next(self._numbers)))
 
 
 class EngineEars:

@@ -30,9 +30,11 @@ class Settings:
     tts_ms: float = 0.0
     """The same for speech: to its first audio."""
     transcript: str = "this is what was said"
-    """What is heard, whatever is said."""
+    """What is heard, whatever is said; ``{n}`` in it counts the transcriptions, from 1."""
     reply: str | None = None
     """What the language model answers; None: two sentences with the last user message in them."""
+    replies: tuple[str, ...] = ()
+    """What it answers instead, in turns: the first where the request holds one message of the user, and so on."""
     token_ms: float = 20.0
     """From one piece of streamed text to the next."""
     token_chars: int = 4

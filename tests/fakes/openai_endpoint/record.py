@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -51,6 +52,13 @@ class Recorded:
     body_bytes: int = 0
     outcome: Outcome = "open"
     _over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def line(self) -> str:
+        """What a log holds of it: one JSON object. Of a chat the messages, of speech the text."""
+        shown = {"route": self.route, "status": self.status, "outcome": self.outcome}
+        times = {"complete_s": self.complete_s, "first_piece_s": self.first_piece_s, "ended_s": self.ended_s}
+        said = {key: self.json[key] for key in ("messages", "input") if key in self.json}
+        return json.dumps({**shown, **times, **said})
 
     @property
     def disconnected(self) -> bool:

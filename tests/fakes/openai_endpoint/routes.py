@@ -187,6 +187,9 @@ class Handlers:
         if plan.deltas is not None:
             return list(plan.deltas)
         text = plan.text if plan.text is not None else self.settings.reply
+        if plan.text is None and self.settings.replies:
+            asked = sum(role == "user" for role, _ in messages)
+            text = self.settings.replies[(asked - 1) % len(self.settings.replies)]
         if text is None:
             last = next((text for role, text in reversed(messages) if role == "user"), "")
             text = echo(last)

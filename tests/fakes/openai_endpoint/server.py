@@ -63,6 +63,8 @@ class Endpoint:
 
     def __init__(self, settings: Settings, ears: Ears | None = None, voice: Voice | None = None) -> None:
         self.settings = settings
+        self.on_over: Callable[[Recorded], None] | None = None
+        """Told of each request when it is over."""
         handlers = Handlers(settings, ears or FixedEars(settings.transcript), voice or Buzz())
         self.models = Route("models", "GET", 0.0, handlers.models)
         self.stt = Route("stt", "POST", settings.stt_ms, handlers.stt)
@@ -156,6 +158,8 @@ class Endpoint:
         finally:
             record.end("closed", loop.time())  # nothing where it has ended already
             self.counts[record.outcome] += 1
+            if self.on_over is not None:
+                self.on_over(record)
 
     async def _on_route(self, exchange: Exchange, record: Recorded, route: Route) -> None:
         plan = record.plan = route.take()

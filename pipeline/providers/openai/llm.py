@@ -1,0 +1,143 @@
+"""A language model by ``/chat/completions``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from pipeline.errors import ProviderError
+from pipeline.ports import LlmEnd, LlmEvent, LlmRequest, LlmText, Probe
+from pipeline.providers.openai import wire
+from pipeline.providers.openai.client import NAME, Client, Endpoint, Reply
+from pipeline.providers.openai.dialect import Dialect
+
+DEFAULT_MODEL = "gpt-5.4-mini"
+"""Small, and of those that the package names one without an announced end."""
+MAX_DIALECTS = 256
+
+_log = logging.getLogger(__name__)
+
+
+class OpenAiLlm:
+    """``LanguageModel`` by ``/chat/completions``.
+
+    A field that the endpoint refuses is left out or renamed, at the cost of one more request; that is
+    remembered for the model.
+    """
+
+    name = NAME
+
+    def __init__(self, endpoint: Endpoint, model: str = DEFAULT_MODEL) -> None:
+        self._client = Client(endpoint, "llm", "/chat/completions")
+        self.model = model
+        """Where a request names none."""
+        self._dialects: dict[str, Dialect] = {}
+
+    async def start(self) -> None:
+        await self._client.start()
+
+    async def warm(self) -> None:
+        await self._client.warm()
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def probe(self) -> Probe:
+        return await self._client.probe()
+
+    async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
+        """See the port. Text of a model that ponders comes when it has done so."""
+        model = request.model or self.model
+        dialect = self._dialects.get(model) or Dialect.of(model, hosted=self._client.endpoint.hosted)
+        end: LlmEnd | None = None
+        while end is None:
+            options = dialect.options(request)
+            async with self._client.ask(wire.chat_body(request, model, options)) as answer:
+                if isinstance(answer, Reply):
+                    self._remember(model, dialect)
+                    follower = _Follower(self._client, answer)
+                    while (texts := await follower.next()) is not None:
+                        for text in texts:
+                            yield LlmText(text)
+                    end = follower.end
+                    continue
+                other = dialect.after(answer, options)
+                if other is None:
+                    raise self._client.refused(answer)
+                _log.info("%s did not take the request: %s", model, self._client.quoted(answer.reason))
+                dialect = other
+        yield end
+
+    def _remember(self, model: str, dialect: Dialect) -> None:
+        if not dialect.proven:
+            if len(self._dialects) >= MAX_DIALECTS:
+                self._dialects.clear()
+            self._dialects[model] = replace(dialect, proven=True)
+
+
+class _Follower:
+    """Reads one answer to its end."""
+
+    def __init__(self, client: Client, reply: Reply) -> None:
+        self._client = client
+        self._reply = reply
+        self._decoder = wire.EventDecoder()
+        self._reason: str | None = None
+        self._usage: tuple[int | None, int | None] = (None, None)
+        self._done = False
+        self._fault: ProviderError | None = None
+        """Found behind texts that are given first."""
+
+    async def next(self) -> list[str] | None:
+        """The texts that came with the next piece of the answer; None at its end. Raises ``ProviderError``."""
+        if self._fault is not None:
+            raise self._fault
+        if self._done:
+            return None
+        if self._reply.content_type.startswith("application/json"):  # it does not stream
+            self._done = True
+            return self._texts([await self._reply.whole()])
+        data = await self._reply.read()
+        self._done = not data
+        try:
+            events = self._decoder.feed(data) if data else self._decoder.flush()
+        except ValueError as error:
+            raise self._unreadable() from error
+        texts = self._texts(events)
+        if self._done and data:
+            await self._reply.drain()
+        return texts
+
+    def _texts(self, events: list[bytes]) -> list[str]:
+        """Of each event that holds some."""
+        texts: list[str] = []
+        for event in events:
+            if event == wire.DONE:
+                self._done = True
+                self._reason = self._reason or "stop"
+                break
+            try:
+                piece = wire.chat_piece(event)
+            except (ValueError, TypeError, AttributeError, LookupError):
+                self._fault = self._unreadable()
+                break
+            if isinstance(piece, wire.Refusal):
+                reason = self._client.quoted(piece.reason) or "no reason given"
+                self._fault = self._client.error(f"it gave up: {reason}")
+                break
+            if piece.text:
+                texts.append(piece.text)
+            self._reason = piece.finish_reason or self._reason
+            self._usage = piece.usage or self._usage
+        return texts
+
+    def _unreadable(self) -> ProviderError:
+        return self._client.error("its answer cannot be read")
+
+    @property
+    def end(self) -> LlmEnd:
+        """Raises ``ProviderError`` where the answer is not whole."""
+        if self._reason is None:
+            raise self._client.error("its answer was cut off")
+        return LlmEnd(self._reason, *self._usage)

@@ -1,0 +1,316 @@
+"""What goes over the wire to an endpoint of OpenAI's shape, and what comes back. Pure.
+
+Source: the OpenAPI description of the service, as typed by the ``openai`` package 3.54 (``types.audio``,
+``types.chat``); server-sent events: WHATWG HTML, section 9.2.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+
+import orjson
+
+from media import wav
+from pipeline.ports import LlmRequest, SttOptions, TtsRequest
+
+MAX_EVENT_BYTES = 1 << 20
+"""Of a stream without a line's end."""
+MAX_PROMPT_CHARS = 600
+"""Recognisers heed the last 224 tokens of a prompt."""
+MAX_REASON_CHARS = 200
+_MIN_AUDIO_S = 0.2
+"""The hosted service refuses less than a tenth of a second."""
+
+
+# --- addresses and refusals -------------------------------------------------------------------------------
+
+
+def is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def without_credentials(url: str) -> str:
+    """For errors and logs: also without its query, which may hold a key."""
+    return urlunsplit((*_credentials_apart(url)[1][:3], "", ""))
+
+
+def credentials(url: str) -> tuple[str, str] | None:
+    """User and password of an address, as ``https://user:password@host/v1`` has them."""
+    user, _, password = _credentials_apart(url)[0].partition(":")
+    return (unquote(user), unquote(password)) if user or password else None
+
+
+def reachable(url: str) -> str:
+    """The address without them: a client would write them into its log."""
+    return urlunsplit(_credentials_apart(url)[1])
+
+
+def _credentials_apart(url: str) -> tuple[str, SplitResult]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", urlsplit("unreadable")
+    given, _, host = parts.netloc.rpartition("@")
+    return given, parts._replace(netloc=host)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer of HTTP 4xx or 5xx."""
+
+    status: int
+    reason: str = ""
+    """What the server says, as it says it."""
+    code: str = ""
+    param: str = ""
+    """The field that it does not like, where it says so."""
+
+
+def refusal(status: int, body: object) -> Refusal:
+    """``body`` as the package has it: the error's object, or the text."""
+    if not isinstance(body, Mapping):
+        return Refusal(status, body if isinstance(body, str) else "")
+    inner = body.get("error")
+    if isinstance(inner, Mapping):
+        body = inner
+    message = body.get("message") or body.get("detail") or inner or ""
+    if isinstance(message, list):  # as FastAPI tells which fields are wrong
+        message = "; ".join(
+            f"{'.'.join(map(str, m.get('loc', ())))}: {m.get('msg')}"
+            for m in message
+            if isinstance(m, Mapping)
+        )
+    code = str(body.get("code") or body.get("type") or "")
+    return Refusal(status, str(message), code, str(body.get("param") or ""))
+
+
+def shortened(text: str) -> str:
+    """What somebody else said, as a part of one line of ours."""
+    if "<html" in text.lower() or "<!doctype" in text.lower():
+        title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+        text = title[1] if title else "a web page"
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= MAX_REASON_CHARS else text[: MAX_REASON_CHARS - 1] + "\u2026"
+
+
+_UNKNOWN = re.compile(
+    r"unsupported|not support|unknown|unrecogni[sz]ed|unexpected|extra|not permitted|not allowed",
+    re.IGNORECASE,
+)
+
+
+def refuses_body(refusal: Refusal) -> bool:
+    """Whether the server did not like what it was sent."""
+    return refusal.status in (400, 415, 422, 501)
+
+
+def unknown_field(refusal: Refusal, name: str) -> bool:
+    """Whether the server refused the request because it does not know or take this field. A value out of its
+    range is another matter."""
+    if not refuses_body(refusal):
+        return False
+    named = refusal.param == name or re.search(rf"\b{re.escape(name)}\b", refusal.reason)
+    return bool(named and _UNKNOWN.search(f"{refusal.code} {refusal.reason}"))
+
+
+def model_ids(body: bytes) -> frozenset[str] | None:
+    """What ``/models`` lists; None where that is no list."""
+    try:
+        listed = orjson.loads(body)["data"]
+        return frozenset(str(model["id"]) for model in listed)
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+# --- server-sent events -----------------------------------------------------------------------------------
+
+
+class EventDecoder:
+    """A stream of bytes, cut anywhere, into the data of its events."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The data of all lines that are complete now. Each event of these services is one line of data.
+
+        Raises ``ValueError`` where a line does not end.
+        """
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_EVENT_BYTES:
+            raise ValueError(f"a line of more than {MAX_EVENT_BYTES >> 20} MB")
+        return [line[5:].strip() for line in lines if line.startswith(b"data:")]
+
+    def flush(self) -> list[bytes]:
+        """The stream is over: its last line may lack an end."""
+        return self.feed(b"\n")
+
+
+DONE = b"[DONE]"
+
+
+# --- chat completions -------------------------------------------------------------------------------------
+
+
+def chat_body(request: LlmRequest, model: str, options: Mapping[str, object]) -> bytes:
+    """``options`` are what may be refused: fields beyond the model and the messages."""
+    messages = [{"role": message.role, "content": message.content} for message in request.messages]
+    return orjson.dumps({"model": model, "messages": messages, "stream": True, **options})
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPiece:
+    """What one event of a chat stream says."""
+
+    text: str
+    finish_reason: str | None
+    usage: tuple[int | None, int | None] | None
+    """Tokens in and out."""
+
+
+def chat_piece(data: bytes) -> ChatPiece | Refusal:
+    """One event of a stream, or an answer that is not streamed. A refusal is an error in the middle of it.
+
+    Raises ``ValueError``, ``TypeError``, ``AttributeError`` or ``LookupError`` for what is neither.
+    """
+    event = orjson.loads(data)
+    if event.get("error"):
+        return refusal(0, event)
+    text, reason = "", None
+    if choices := event.get("choices"):
+        choice = choices[0]
+        said = choice.get("delta") or choice.get("message")
+        if said:
+            text = said.get("content") or said.get("refusal") or ""
+            if not isinstance(text, str):
+                raise ValueError("text that is none")
+        reason = choice.get("finish_reason")
+    usage = event.get("usage")
+    counts = (usage.get("prompt_tokens"), usage.get("completion_tokens")) if usage else None
+    return ChatPiece(text, reason, counts)
+
+
+# --- speech -----------------------------------------------------------------------------------------------
+
+
+def speech_body(request: TtsRequest, model: str, voice: str) -> bytes:
+    body: dict[str, object] = {
+        "model": model,
+        "voice": voice,
+        "input": request.text,
+        "response_format": "pcm",
+    }
+    if request.speed != 1:
+        body["speed"] = request.speed
+    return orjson.dumps(body)
+
+
+# --- transcriptions ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Text of an answer to a transcription, whole or the next piece of it."""
+
+    text: str
+    whole: bool
+    confidence: float | None = None
+    """From the probabilities of its tokens; None where the service gives none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A body of fields and one file, encoded as ``multipart/form-data``."""
+
+    fields: dict[str, object]
+    filename: str
+    content_type: str
+    file: bytes
+
+
+def transcription_form(pcm: bytes, options: SttOptions, model: str, *, stream: bool, logprobs: bool) -> Form:
+    """The request about the audio, which is 16-bit little-endian samples."""
+    missing = int(_MIN_AUDIO_S * options.sample_rate_hz) * 2 - len(pcm)
+    audio = pcm + bytes(missing) if missing > 0 else pcm
+    fields: dict[str, object] = {"model": model, "response_format": "json"}
+    language = base_tag(options.language)
+    if language:
+        fields["language"] = language
+    prompt = hint(options.phrases)
+    if prompt:
+        fields["prompt"] = prompt
+    if stream:
+        fields["stream"] = True
+    if logprobs:
+        fields["include"] = ["logprobs"]
+    file = wav.header(options.sample_rate_hz, 1, len(audio)) + audio
+    return Form(fields, "speech.wav", "audio/wav", file)
+
+
+def base_tag(language: str) -> str:
+    """``en`` of ``en-US``; empty where the language is to be found out."""
+    tag = language.replace("_", "-").split("-")[0].lower()
+    return "" if tag in ("auto", "multi", "und") else tag
+
+
+def hint(phrases: Iterable[str]) -> str:
+    """What the agent expects to hear, as a text that the recogniser takes for what was said before."""
+    text = ""
+    for phrase in phrases:
+        longer = f"{text}, {phrase}" if text else phrase
+        if len(longer) > MAX_PROMPT_CHARS:
+            break
+        text = longer
+    return text
+
+
+def transcription(body: bytes) -> Heard | Refusal:
+    """The answer in one piece: JSON, or bare text as some servers have it. Raises ``ValueError``."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        if body.lstrip()[:1] in (b"{", b"[", b"<"):
+            raise ValueError("an answer that is not what it begins as") from None
+        return Heard(body.decode("utf-8").strip(), whole=True)
+    if isinstance(answer, dict):
+        if isinstance(answer.get("text"), str):
+            return Heard(answer["text"].strip(), True, confidence(answer.get("logprobs")))
+        if answer.get("error"):
+            return refusal(0, answer)
+    raise ValueError("an answer without text")
+
+
+def transcription_event(data: bytes) -> Heard | Refusal | None:
+    """What one event of a streamed answer says; None where it is nothing to us. Raises ``ValueError``."""
+    event = orjson.loads(data)
+    if not isinstance(event, dict):
+        raise ValueError("an event that is no object")
+    match event.get("type"):
+        case "transcript.text.delta":
+            return Heard(str(event.get("delta") or ""), whole=False)
+        case "transcript.text.done":
+            return Heard(str(event.get("text") or "").strip(), True, confidence(event.get("logprobs")))
+        case None if isinstance(event.get("choices"), list):  # as some servers stream it: like a chat
+            piece = chat_piece(data)
+            return piece if isinstance(piece, Refusal) else Heard(piece.text, whole=False)
+        case None if isinstance(event.get("text"), str):  # a piece of text in each event
+            return Heard(event["text"], whole=False)
+    return refusal(0, event) if event.get("error") or event.get("type") == "error" else None
+
+
+def confidence(logprobs: object) -> float | None:
+    """The geometric mean of the tokens' probabilities."""
+    if not isinstance(logprobs, list):
+        return None
+    values = [entry["logprob"] for entry in logprobs if isinstance(entry, dict) and "logprob" in entry]
+    if not values or not all(isinstance(value, int | float) for value in values):
+        return None
+    return round(min(1.0, math.exp(sum(values) / len(values))), 3)
