@@ -1,7 +1,8 @@
 """The demo agent: a process of its own on the agent socket, as yours would be.
 
 It thinks by rules, for no language model can be shipped with the server. It knows the phrases in ``HINTS``,
-gives them to the recogniser as hints, and says so when it did not understand.
+gives them to the recogniser as hints, and says so when it did not understand. With TALKWIRE_DEMO_LLM=1 (which
+``make run`` sets where the server has a language model) it leaves the thinking to the server.
 
     TALKWIRE_URL (default ws://127.0.0.1:8080) and a key: TALKWIRE_API_KEYS, or the file 'api-key' in
     TALKWIRE_DATA_DIR (default ./data).
@@ -47,6 +48,12 @@ HELP = "Ask for the time, ask me to count from one to ten, or say: tell me a sto
 GREETING = (
     "Hello, this is the Talkwire demo. Ask me for the time, to count to ten, to spell a word, or to tell you "
     "a story."
+)
+LLM_GREETING = "Hello, this is the Talkwire demo. What would you like to talk about?"
+PROMPT = (
+    "You are the demo agent of Talkwire, a voice agent server that people host themselves. Chat with the "
+    "caller about whatever they like, briefly and warmly. If asked, say that every word of this call stays on "
+    "the machine of whoever runs it, and with the engines that they have chosen."
 )
 LOST = "I did not understand that. You can ask for the time, or say: tell me a story."
 
@@ -103,10 +110,12 @@ def _ordinal(day: int) -> str:
 
 
 class DemoAgent:
-    """Answers on one connection. ``farewells`` are messages after which the call is hung up."""
+    """Answers on one connection. ``farewells`` are messages after which the call is hung up. ``llm``: the
+    server's language model answers instead."""
 
-    def __init__(self, send: Any) -> None:
+    def __init__(self, send: Any, *, llm: bool = False) -> None:
         self._send = send
+        self._llm = llm
         self._farewells: dict[str, str] = {}
         self._count = 0
         self._run = os.urandom(4).hex()  # ids of an earlier connection may still be in a call's queue
@@ -114,19 +123,16 @@ class DemoAgent:
     async def handle(self, event: dict[str, Any]) -> None:
         name = event.get("event")
         if name == "connected":
-            await self._send({
-                "event": "agent.create",
-                "agent_id": "demo",
-                "greeting": GREETING,
-                "stt": {"phrases": HINTS},
-            })  # fmt: skip
+            rules = {"greeting": GREETING, "stt": {"phrases": HINTS}}
+            model = {"greeting": LLM_GREETING, "llm": {"enabled": True}, "prompt": PROMPT}
+            await self._send({"event": "agent.create", "agent_id": "demo", **(model if self._llm else rules)})
         elif name == "agent.created":
             await self._send({"event": "channel.add", "agent_id": "demo", "type": "phone", "ref": "*"})
         elif name == "channel.added":
             print("demo agent: answering all numbers", flush=True)
         elif name == "ping":
             await self._send({"event": "pong"})
-        elif name == "turn.end":
+        elif name == "turn.end" and not self._llm:
             await self._reply(event)
         elif name == "bot.finished" and self._farewells.pop(event["message_id"], None):
             await self._send({"event": "call.hangup", "call_id": event["call_id"]})
@@ -172,7 +178,7 @@ async def run(url: str) -> None:
                 async def send(message: dict[str, Any]) -> None:
                     await socket.send(json.dumps(message))
 
-                agent = DemoAgent(send)
+                agent = DemoAgent(send, llm=os.environ.get("TALKWIRE_DEMO_LLM", "") in ("1", "true"))
                 async for text in socket:
                     event = json.loads(text)
                     if event.get("event") == "connected":

@@ -9,9 +9,7 @@ the making.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,10 +17,9 @@ import numpy as np
 
 from media.frames import AudioFrame, Pcm
 from media.levels import Level, Meter, level_of
-from media.onset import sound_before
 from media.playout import Playout, Send
-from media.ports import AudioLeg, VadWindow, VoiceDetector
-from media.segmenter import VadParams, VoiceEnded, VoiceSegmenter, VoiceStarted
+from media.ports import AudioLeg, VoiceDetector
+from media.segmenter import VadParams
 from pipeline import turns
 from pipeline.dialogue import Dialogue
 from pipeline.errors import ProviderError
@@ -44,32 +41,21 @@ from pipeline.events import (
     TurnRef,
     UserMessage,
 )
+from pipeline.listening import Listening
 from pipeline.ports import (
     Ears,
     Mind,
-    SttEvent,
-    SttFailed,
     SttOptions,
-    SttPartial,
-    SttStream,
-    Takeover,
-    TtsAudio,
-    TtsFrom,
-    TtsRequest,
-    TtsWord,
     Voice,
 )
-from pipeline.speech import BotEvent, Job, Message, SpeechQueue
+from pipeline.speaking import Speaking
+from pipeline.speech import BotEvent, Message, SpeechQueue
 from pipeline.thinking import Thinking
 from pipeline.transcript import Transcript
 
-PRE_ROLL_MS = 300
-"""Audio before the onset that the recogniser is given: the first consonant is often too weak to be voice."""
 HOUSEKEEPING_S = 1.0
 STREAM_IDLE_S = 15.0
 """A streamed message of which nothing more has come for so long, with all of it heard, is taken as complete."""
-PAUSE_MS = 120
-"""Silence inside speech after which the recogniser is told that it may be over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +136,8 @@ class Session:
         )
         self._speech = SpeechQueue(self._playout)
         self._transcript = Transcript()
-        self._segmenter = VoiceSegmenter(self._rate, config.vad)
-        self._vad = engines.vad.open(self._rate, self._on_window)
-        self._stt: SttStream | None = None
-        self._segment = 0
-        self._onset = 0
-        self._pre_roll: deque[AudioFrame] = deque()
-
-        self._caller_end = 0
-        self._caller_at = self._loop.time()
+        options = SttOptions(self._rate, config.stt_language or config.language, config.phrases)
+        self._ears = Listening(engines.vad, engines.stt, options, config.vad, self)
         self._meters = _Meters(self._rate, config.metrics_interval_ms) if config.metrics_interval_ms else None
         self._bot_next = (0, 0)
         if recorder is not None or self._meters is not None:
@@ -168,8 +147,7 @@ class Session:
         self._timer: asyncio.TimerHandle | None = None
         self._housekeeper: asyncio.TimerHandle | None = None
         self._advancing = False
-        self._synthesis: asyncio.Task[None] | None = None
-        self._job: Job | None = None
+        self._speaking = Speaking(engines.tts, self._speech, self._rate, self, config)
         self._warming: list[asyncio.Task[None]] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._end: tuple[EndReason, str] | None = None
@@ -178,7 +156,6 @@ class Session:
         self._crash: Exception | None = None
         self._dry: Message | None = None
         self._dry_since = 0.0
-        self._paused = False
 
         self._dialogue = Dialogue(config.prompt, verbatim=config.raw_prompt)
         self._known: set[str] = set()
@@ -208,7 +185,7 @@ class Session:
             async with asyncio.TaskGroup() as self._tasks:
                 self._open()
                 await self._over.wait()
-                self._cancel_synthesis(None)
+                self._speaking.cancel()
                 self._stop_thinking()
                 for task in self._warming:
                     task.cancel()
@@ -219,9 +196,7 @@ class Session:
             self.end(EndReason.FAILED, "internal error")
             raise
         finally:
-            self._vad.close()
-            if self._stt is not None:
-                await self._stt.aclose()
+            await self._ears.aclose()
             await self._leg.hang_up(self._end[1] if self._end else "")
         return self.summary()
 
@@ -234,13 +209,7 @@ class Session:
     def _open(self) -> None:
         config = self._config
         self._emit(CallStarted(config.language))
-        if self._engines.stt is not None:
-            options = SttOptions(self._rate, config.stt_language or config.language, config.phrases)
-            try:
-                self._stt = self._engines.stt.open(options, self._on_stt)
-            except (ValueError, ProviderError) as error:
-                # Without ears a call can still be spoken to; its agent is told and decides.
-                self._fault(ProviderError(self._engines.stt.name, "stt", str(error), retryable=False))
+        self._ears.open()
         if self._tasks is not None:
             for engine in (self._engines.stt, self._engines.llm, self._engines.tts):
                 if engine is not None:
@@ -268,13 +237,13 @@ class Session:
                 self._stop_talking(now)
             finally:
                 self._stop_thinking()
-                for event in self._segmenter.flush(self._caller_end):
-                    self._on_voice(event, now)
+                self._ears.flush()
         except Exception as error:  # noqa: BLE001 - raised by run
             self._crash = self._crash or error
         finally:
             self._end = (reason, detail)
             self._ended_at = now
+            self._ears.close()
             for handle in (self._timer, self._housekeeper):
                 if handle is not None:
                     handle.cancel()
@@ -286,12 +255,12 @@ class Session:
         self._tell(self._speech.cut(now, "cancelled", "call_ended"), now)
         if heard:
             self._leg.clear()
-        self._cancel_synthesis(None)
+        self._speaking.cancel()
         self._note_bot_audio(now)
 
     def _housekeep(self) -> None:
         now = self._loop.time()
-        silent_s = now - self._caller_at
+        silent_s = now - self._ears.at
         if now - self._started_at >= self._config.max_duration_s:
             self.end(EndReason.MAX_DURATION, f"the call reached {self._config.max_duration_s:.0f} s")
         elif silent_s >= self._config.media_timeout_s:
@@ -299,8 +268,7 @@ class Session:
         else:
             if silent_s >= HOUSEKEEPING_S:
                 # A path that died in the middle of a word would leave the speech open.
-                for event in self._segmenter.flush(self._caller_end):
-                    self._on_voice(event, now)
+                self._ears.flush()
                 self._advance()
             self._end_dry_stream(now)
             self._housekeeper = self._loop.call_later(HOUSEKEEPING_S, self.guarded, self._housekeep)
@@ -319,21 +287,14 @@ class Session:
     def on_audio(self, frame: AudioFrame) -> None:
         if self._end is not None:
             return
-        self._caller_end = frame.end
-        self._caller_at = self._loop.time()
+        self._ears.note(frame)
         if self._recorder is not None:
             self._recorder.caller(frame.start, frame.pcm)
         if self._recorder is not None or self._meters is not None:
-            self._note_bot_audio(self._caller_at)
-        if self._stt is not None and self._segmenter.speaking:
-            self._stt.feed(frame.pcm)
-        self._pre_roll.append(frame)
-        horizon = frame.end - (PRE_ROLL_MS + 1000) * self._rate // 1000
-        while self._pre_roll[0].end <= horizon:
-            self._pre_roll.popleft()
+            self._note_bot_audio(self._ears.at)
         if self._meters is not None:
             self._meter(self._meters, frame)
-        self._vad.feed(frame.pcm)
+        self._ears.feed(frame)
 
     def on_mark(self, name: str) -> None:
         if self._end is None:
@@ -346,96 +307,26 @@ class Session:
     def on_closed(self, reason: str, detail: str) -> None:
         self.end(EndReason(reason), detail)
 
-    # --- ears ---------------------------------------------------------------------------------------------
+    # --- what the ears tell -------------------------------------------------------------------------------
 
-    def _on_window(self, window: VadWindow) -> None:
-        if self._end is None:
-            self.guarded(lambda: self._judge(window))
-
-    def _judge(self, window: VadWindow) -> None:
+    def perceived(self, event: turns.Input) -> None:
         now = self._loop.time()
-        if self._meters is not None:
-            self._meters.probability = window.probability
-        before = self._segmenter.voiced_until
-        events = self._segmenter.push(window)
-        for event in events:
-            self._on_voice(event, now)
-        if self._segmenter.speaking and self._segmenter.voiced_until != before:
-            voiced = turns.Voiced(self._time_of(window.start), self._time_of(window.end))
-            due = self._machine.deadline
-            self._apply(self._machine.receive(voiced, now), now)
-            if self._machine.deadline != due:
-                self._advance()
-        if self._segmenter.speaking:
-            self._notice_pause(window)
-        if events:
-            self._advance()
+        self._apply(self._machine.receive(event, now), now)
 
-    def _notice_pause(self, window: VadWindow) -> None:
-        quiet = window.end - self._segmenter.voiced_until
-        if quiet < PAUSE_MS * self._rate // 1000:
-            self._paused = False
-        elif not self._paused:
-            self._paused = True
-            if self._stt is not None:
-                self._stt.pause()
+    def bot_ends(self) -> float | None:
+        return self._speech.ends_at(self._loop.time())
 
-    def _time_of(self, sample: int) -> float:
-        """When a sample of the caller was spoken, as far as its arrival tells."""
-        return self._caller_at - (self._caller_end - sample) / self._rate
+    def deadline(self) -> float | None:
+        return self._machine.deadline
 
-    def _on_voice(self, event: VoiceStarted | VoiceEnded, now: float) -> None:
-        match event:
-            case VoiceStarted(onset, _, confidence):
-                self._segment += 1
-                onset -= self._sound_before(onset)
-                self._onset = onset
-                if self._stt is not None:
-                    self._stt.begin(self._segment)
-                    self._feed_pre_roll(self._stt, onset)
-                bot_ends = self._speech.ends_at(now)
-                told = turns.VoiceStarted(self._segment, self._time_of(onset), confidence, bot_ends)
-                self._apply(self._machine.receive(told, now), now)
-            case VoiceEnded(_, end, _):
-                segment = self._segment
-                if self._stt is not None:
-                    self._stt.end()
-                told_end = turns.VoiceEnded(self._time_of(self._onset), self._time_of(end))
-                self._apply(self._machine.receive(told_end, now), now)
-                if self._stt is None:
-                    self._apply(self._machine.receive(turns.Heard(segment, "", 0.0, True), now), now)
-
-    def _sound_before(self, onset: int) -> int:
-        """Samples by which the voice began before the detector's onset."""
-        parts = [frame.pcm[: max(0, onset - frame.start)] for frame in self._pre_roll if frame.start < onset]
-        return sound_before(np.concatenate(parts), self._rate) if parts else 0
-
-    def _feed_pre_roll(self, stt: SttStream, onset: int) -> None:
-        first = onset - PRE_ROLL_MS * self._rate // 1000
-        for frame in self._pre_roll:
-            if frame.end > first:
-                stt.feed(frame.pcm[max(0, first - frame.start) :])
-
-    def _on_stt(self, event: SttEvent | Takeover) -> None:
-        if self._end is None:
-            self.guarded(lambda: self._understand(event))
-
-    def _understand(self, event: SttEvent | Takeover) -> None:
-        now = self._loop.time()
-        if isinstance(event, Takeover):
-            self._fault(event.error, event.by)
-            return
-        if isinstance(event, SttFailed):
-            self._fault(event.error)
-            heard = turns.Heard(event.segment_id, "", 0.0, True)
-            self._apply(self._machine.receive(heard, now), now)
-            self._nothing_understood()
-            return
-        else:
-            final = not isinstance(event, SttPartial)
-            heard = turns.Heard(event.segment_id, event.text, event.confidence, final)
-        self._apply(self._machine.receive(heard, now), now)
+    def moved(self) -> None:
         self._advance()
+
+    def nothing_understood(self) -> None:
+        """All recognisers have failed. Where the server answers, nobody else can say so."""
+        text = self._config.trouble_text
+        if self._thinking is not None and text and self._machine.floor_free and self._speech.empty:
+            self._say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
 
     # --- mouth --------------------------------------------------------------------------------------------
 
@@ -494,7 +385,7 @@ class Session:
             self._cut_current(now, message)
         else:
             self._tell(self._speech.cut_one(message, now), now)
-            self._cancel_synthesis(message)
+            self._speaking.cancel(message)
         if self._thinking is not None:
             self._thinking.silenced(message_id)
         self._advance()
@@ -552,7 +443,7 @@ class Session:
         message = self._speech.find(message_id) if self._end is None else None
         if message is None or not self._speech.withdraw(message):
             return False
-        self._cancel_synthesis(message)
+        self._speaking.cancel(message)
         return True
 
     def no_answer(self, turn: TurnRef, in_reply_to: str) -> None:
@@ -560,13 +451,6 @@ class Session:
         text = self._config.trouble_text
         if self._end is None and text and in_reply_to == self._machine.reply_to:
             self._say(Message(f"msg_{self._ids()[:12]}", text, in_reply_to, turn=turn))
-
-    def _nothing_understood(self) -> None:
-        """All recognisers have failed. Where the server answers, nobody else can say so."""
-        text = self._config.trouble_text
-        if self._thinking is not None and text and self._machine.floor_free and self._speech.empty:
-            self._say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
-        self._advance()
 
     def told(self, error: ProviderError, by: str | None) -> None:
         if self._end is None:
@@ -584,7 +468,7 @@ class Session:
     def _hold_the_line(self) -> None:
         """Tell the caller that the answer takes a while, unless it is being said or made already."""
         text = self._config.holding_text
-        if self._thinking is not None and text and self._synthesis is None and self._speech.nothing_ready:
+        if self._thinking is not None and text and not self._speaking.busy and self._speech.nothing_ready:
             self._say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
 
     def _interrupt(self, now: float) -> None:
@@ -601,7 +485,7 @@ class Session:
         if current is not None:
             self._leg.clear()
         self._tell(self._speech.cut(now, reason, abort), now)
-        self._cancel_synthesis(None)
+        self._speaking.cancel()
         self._stop_thinking()
         if current is not None and current.started:
             self._apply(self._machine.receive(turns.BotCut(played_ms, by_user), now), now)
@@ -611,56 +495,9 @@ class Session:
         played_ms = self._speech.played_ms(now)
         self._leg.clear()
         self._tell(self._speech.cut_one(message, now), now)
-        self._cancel_synthesis(message)
+        self._speaking.cancel(message)
         if message.started:
             self._apply(self._machine.receive(turns.BotCut(played_ms, by_user=False), now), now)
-
-    # --- synthesis ----------------------------------------------------------------------------------------
-
-    def _synthesise_next(self) -> None:
-        if self._synthesis is not None or self._tasks is None:
-            return
-        job = self._speech.next_job()
-        if job is not None:
-            self._job = job
-            self._synthesis = self._tasks.create_task(self._synthesise(job), name="synthesis")
-            self._synthesis.add_done_callback(self._on_synthesised)
-
-    def _on_synthesised(self, _: asyncio.Task[None]) -> None:
-        # Also where the task was cancelled before its first step.
-        self._synthesis = None
-        self._job = None
-        if self._end is None:
-            self.guarded(self._advance)
-
-    async def _synthesise(self, job: Job) -> None:
-        config = self._config
-        language = config.voice_language or config.language
-        request = TtsRequest(job.text.strip(), self._rate, language, speed=config.speed)
-        try:
-            async with aclosing(self._engines.tts.speak(request)) as stream:
-                async for event in stream:
-                    match event:
-                        case TtsAudio(pcm):
-                            job.audio(pcm)
-                            self._advance()
-                        case TtsWord(index, start_s, end_s):
-                            job.word(index, start_s, end_s)
-                        case Takeover(error, by):
-                            self._fault(error, by)
-                        case TtsFrom():
-                            pass
-            job.done()
-        except ProviderError as error:
-            self._fault(error)
-            job.fail()
-
-    def _cancel_synthesis(self, message: Message | None) -> None:
-        task, job = self._synthesis, self._job
-        if task is None or job is None or (message is not None and job.message is not message):
-            return
-        if not task.cancelling():  # A second cancel would break into the engine's clean-up.
-            task.cancel()
 
     # --- acting -------------------------------------------------------------------------------------------
 
@@ -679,7 +516,8 @@ class Session:
                 if not self._speech.empty or (self._thinking is not None and self._thinking.silent):
                     self._hold_the_line()
             while True:
-                self._synthesise_next()
+                if self._tasks is not None:
+                    self._speaking.next(self._tasks)
                 self._speech.feed(self._machine.floor_free)
                 for order in self._playout.pull(now):
                     if isinstance(order, Send):
@@ -714,8 +552,7 @@ class Session:
                     self._interrupt(now)
                 case turns.DiscardReply(message_id):
                     self._tell(self._speech.discard(message_id, "early"), now)
-                    if self._job is not None and not self._speech.holds(self._job.message):
-                        self._cancel_synthesis(self._job.message)
+                    self._speaking.cancel_orphan()
                     self._hold_at = None
                     if self._thinking is not None:
                         self._thinking.discard(message_id)
@@ -758,6 +595,11 @@ class Session:
             self._known.discard(event.message_id)
         self._emit_event(event)
 
+    def synthesised(self) -> None:
+        """Something of a sentence has come, or it is over."""
+        if self._end is None:
+            self.guarded(self._advance)
+
     def _fault(self, error: ProviderError, by: str | None = None) -> None:
         turn, code, text = self._machine.turn, error.code, str(error)
         self._emit(EngineFault(turn, code, text, error.provider, error.stage, error.retryable, by))
@@ -768,7 +610,7 @@ class Session:
         """Place what was heard of the bot since the last frame on the caller's clock."""
         for position, pcm in self._playout.take_heard(self._playout.heard(now)):
             at = self._playout.time_of(position)
-            sample = self._caller_end - round((now - (at if at is not None else now)) * self._rate)
+            sample = self._ears.end - round((now - (at if at is not None else now)) * self._rate)
             expected_position, expected_sample = self._bot_next
             if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
                 sample = expected_sample  # One flow of audio: the clock's jitter must not cut it up.
@@ -781,8 +623,8 @@ class Session:
     def _meter(self, meters: _Meters, frame: AudioFrame) -> None:
         now = self._loop.time()
         for level in meters.user.add(frame.pcm):
-            speaking = self._segmenter.speaking
-            self._emit(AudioMetrics("user", level, speaking, meters.probability, now))
+            speaking = self._ears.speaking
+            self._emit(AudioMetrics("user", level, speaking, self._ears.probability, now))
             self._emit(AudioMetrics("bot", meters.take_bot(), self._speech.current is not None, None, now))
 
 
@@ -793,7 +635,6 @@ class _Meters:
         self.user = Meter(rate, interval_ms)
         self.bot: list[Pcm] = []
         """What was heard of the bot in this interval; where it is shorter, the rest was silence."""
-        self.probability: float | None = None
         self._interval = rate * interval_ms // 1000
 
     def take_bot(self) -> Level:

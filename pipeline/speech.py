@@ -17,6 +17,7 @@ import numpy as np
 
 from media.frames import Pcm
 from media.playout import Playout
+from pipeline.alignment import Aligner, Pace
 from pipeline.events import (
     AbortReason,
     BotFinished,
@@ -34,6 +35,7 @@ AUDIBLE = 100
 """A sample of at least this size is sound: -50 dBFS. Quieter ones at the end of a message are not played."""
 MAX_MESSAGES = 100
 MAX_CHARS = 100_000
+MAX_RESUMED = 3
 
 BotEvent = BotSpeaking | BotWord | BotFinished | BotInterrupted | MessageConfirmed | MessageAborted
 
@@ -85,6 +87,8 @@ class Message:
     """What is heard of it enters the history of the language model."""
     holding: bool = False
     """It is no answer, only a word that one will come."""
+    resumed: int = 0
+    """How often its voice broke off in the middle of a sentence, and another went on."""
 
     @property
     def synthesised(self) -> bool:
@@ -102,12 +106,22 @@ class Job:
         self._tokens = tokens(text)
         self._base = message.length + (len(message.tail) if message.tail is not None else 0)
         self._samples = 0
+        self._first = len(message.words)
         self._next = 0
+        self._aligner: Aligner | None = None
 
     @property
     def yielded(self) -> bool:
         """Some of its audio is there: it can no longer be begun anew unheard."""
         return self._samples > 0
+
+    def align(self, pace: Pace, language: str) -> None:
+        """The engine gives no times of its own: they are estimated, the better the more audio there is."""
+        texts = [token.text for token in self._tokens]
+        self._aligner = Aligner(texts, self._rate, pace, language)
+        while self._next < len(self._tokens):
+            self._add(0.0, 0.0)
+        self._estimate(self._aligner)
 
     def word(self, index: int, start_s: float, end_s: float) -> None:
         """The engine says when a token is spoken. One that it left out has no length of its own."""
@@ -119,6 +133,9 @@ class Job:
     def audio(self, pcm: Pcm) -> None:
         self._samples += len(pcm)
         message = self.message
+        if self._aligner is not None:
+            self._aligner.audio(pcm)
+            self._estimate(self._aligner)
         if message.tail is not None:
             pcm = np.concatenate([message.tail, pcm])
             message.tail = None
@@ -133,6 +150,9 @@ class Job:
 
     def done(self) -> None:
         """The sentence is over. Words that the engine gave no time for share what is left, by length."""
+        if self._aligner is not None:
+            self._aligner.done()
+            self._estimate(self._aligner)
         rest = self._tokens[self._next :]
         start = self._words_end()
         span = max(0.0, self._samples / self._rate - start)
@@ -143,12 +163,44 @@ class Job:
             start += length
         self.message.in_synthesis = False
 
+    def go_on(self) -> bool:
+        """The engine broke off in the middle: what it has not said goes back to be said. False: it cannot."""
+        message = self.message
+        if not self.yielded or message.resumed >= MAX_RESUMED:
+            return False
+        spoken = self._spoken()
+        del message.words[self._first + spoken :]
+        if spoken < len(self._tokens):
+            message.resumed += 1
+            start = self._tokens[spoken].start
+            message.pending.appendleft((self._offset + start, self.text[start:]))
+        message.in_synthesis = False
+        return True
+
+    def _spoken(self) -> int:
+        """Tokens that lie whole in the audio so far, or of which the caller has heard the beginning."""
+        end = self._base + self._samples - self._rate // 30
+        words = self.message.words[self._first :]
+        whole = next((i for i, word in enumerate(words) if word.end > end), len(words))
+        return max(whole, self.message.told - self._first)
+
     def fail(self) -> None:
         """The engine cannot go on: what there is of the message is all that there will be."""
         message = self.message
         message.broken = message.complete = True
         message.pending.clear()
         message.in_synthesis = False
+
+    def _estimate(self, aligner: Aligner) -> None:
+        """Move the words that were not told yet to where they seem to lie."""
+        words, told = self.message.words, self.message.told
+        floor = 0
+        for index, (start, end) in enumerate(aligner.words(), self._first):
+            word = words[index]
+            if index >= told:
+                word.start = max(floor, self._base + start)
+                word.end = max(word.start, self._base + end)
+            floor = word.start
 
     def _words_end(self) -> float:
         if not self._next:
@@ -356,7 +408,7 @@ class SpeechQueue:
     def _tell_words(self, message: Message, heard: int, out: list[BotEvent], rest: bool = False) -> None:
         while message.told < len(message.words):
             word = message.words[message.told]
-            if word.start > heard and not rest:
+            if (word.start > heard or word.start >= message.length) and not rest:
                 return
             start_s, end_s = word.start / self._rate, word.end / self._rate
             out.append(BotWord(message.turn, message.message_id, word.text, message.told, start_s, end_s))

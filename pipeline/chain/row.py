@@ -95,8 +95,8 @@ class Chain(Generic[E_co]):
 
     @property
     def name(self) -> str:
-        """Of the engine that is asked first."""
-        return self._choices[0].engine.name
+        """Of the engine that would be asked first now."""
+        return self._row()[0].engine.name
 
     async def warm(self) -> None:
         await self._choices[0].engine.warm()

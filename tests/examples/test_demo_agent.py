@@ -95,3 +95,17 @@ async def test_it_hangs_up_only_when_its_last_word_was_heard() -> None:
 
 async def test_it_answers_when_it_is_asked_whether_it_lives() -> None:
     assert await _farewell("ping") == ["bot.reply", "pong"]
+
+
+async def test_with_a_model_it_leaves_the_thinking_to_the_server() -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    agent = demo.DemoAgent(send, llm=True)
+    await agent.handle({"event": "connected"})
+    await agent.handle({"event": "turn.end", "text": "what time is it", "call_id": "c", "message_id": "m"})
+    (create,) = sent
+    assert create["llm"] == {"enabled": True}
+    assert create["prompt"] == demo.PROMPT

@@ -47,6 +47,7 @@ from pipeline.ports import (
     SttStream,
 )
 from pipeline.session import Engines, Session, SessionConfig
+from pipeline.speech import MAX_RESUMED
 from pipeline.turns import TurnParams
 from tests.fakes.leg import FakeLeg
 from tests.fakes.loop import run_virtual
@@ -500,7 +501,7 @@ def test_a_failing_voice_is_tried_again_and_then_told() -> None:
     assert faults[0].stage == "tts"
 
 
-def test_a_voice_that_breaks_off_ends_the_message_with_what_was_heard() -> None:
+def test_a_voice_that_breaks_off_goes_on_with_the_next_word() -> None:
     voice = FakeTts()
     voice.script(Plan(fail_after_words=3))
 
@@ -509,10 +510,42 @@ def test_a_voice_that_breaks_off_ends_the_message_with_what_was_heard() -> None:
         await scene.leg.silence(3.0)
 
     scene = call(script, voice=voice)
-    assert scene.of(EngineFault)
+    assert [request.text for request in voice.requests] == ["one two three four five", "four five"]
+    (fault,) = scene.of(EngineFault)
+    assert (fault.provider, fault.fallback) == ("fake", "fake")
+    words = scene.of(BotWord)
+    assert [word.word for word in words] == ["one", "two", "three", "four", "five"]
+    assert [word.start_s for word in words] == pytest.approx([0.0, 0.3, 0.6, 0.9, 1.2], abs=0.01)
+    assert [event.message_id for event in scene.of(BotFinished)] == ["m1"]
+    assert scene.of(MessageConfirmed)[0].text == "one two three four five"
+
+
+def test_a_voice_that_breaks_off_without_times_goes_on_where_it_seems_to_have_stopped() -> None:
+    voice = FakeTts(word_times=False)
+    voice.script(Plan(fail_after_words=3))
+
+    async def script(scene: Scene) -> None:
+        scene.session.reply("m1", "one two three four five six", "")
+        await scene.leg.silence(4.0)
+
+    scene = call(script, voice=voice)
+    assert [word.word for word in scene.of(BotWord)] == ["one", "two", "three", "four", "five", "six"]
+    assert 2 <= len(voice.requests[1].text.split()) <= 4
+    assert scene.of(MessageConfirmed)[0].text == "one two three four five six"
+
+
+def test_a_voice_that_keeps_breaking_off_ends_the_message_with_what_was_heard() -> None:
+    voice = FakeTts(plan=Plan(fail_after_words=1))
+
+    async def script(scene: Scene) -> None:
+        scene.session.reply("m1", "one two three four five six", "")
+        await scene.leg.silence(3.0)
+
+    scene = call(script, voice=voice)
+    assert [fault.fallback for fault in scene.of(EngineFault)] == ["fake"] * MAX_RESUMED + [None]
     (cut,) = scene.of(BotInterrupted)
-    assert cut.words_spoken == 3
-    assert scene.of(MessageConfirmed)[0].text == "one two three"
+    assert cut.words_spoken == 1 + MAX_RESUMED
+    assert scene.of(MessageConfirmed)[0].text == "one two three four"
 
 
 def test_a_failing_ear_is_told_and_the_call_goes_on() -> None:
@@ -541,16 +574,19 @@ def test_a_slow_voice_makes_a_pause_and_no_lie() -> None:
     assert np.diff(told) == pytest.approx([0.9, 0.9], abs=0.05)
 
 
-def test_without_word_times_words_share_the_audio_by_their_length() -> None:
+def test_without_word_times_words_are_told_near_to_where_they_are_heard() -> None:
     voice = FakeTts(word_times=False)
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three", "")
-        await scene.leg.silence(2.0)
+        scene.session.reply("m1", "one two three. Four five six.", "")
+        await scene.leg.silence(4.0)
 
     scene = call(script, voice=voice)
-    starts = [word.start_s for word in scene.of(BotWord)]
-    assert starts == pytest.approx([0.0, 0.26, 0.52], abs=0.03)
+    words = scene.of(BotWord)
+    assert [word.word_index for word in words] == [0, 1, 2, 3, 4, 5]
+    # The tones have nothing of speech but their edges.
+    assert [word.start_s for word in words] == pytest.approx([0.0, 0.3, 0.6, 0.9, 1.2, 1.5], abs=0.15)
+    assert all(word.start_s <= word.end_s for word in words)
 
 
 def test_a_leg_that_falls_silent_closes_the_speech_and_then_the_call() -> None:

@@ -1,0 +1,214 @@
+"""The call's ears: the caller's frames pass detector, pre-roll and recogniser here, in one call stack.
+
+It measures and tells; what voice and words mean is the turn machine's to say. Positions are samples of the
+caller, from the first one of the call; times are seconds of the loop's clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from media.frames import AudioFrame
+from media.onset import sound_before
+from media.ports import VadWindow, VoiceDetector
+from media.segmenter import VadParams, VoiceEnded, VoiceSegmenter, VoiceStarted
+from pipeline import turns
+from pipeline.errors import ProviderError
+from pipeline.ports import Ears, SttEvent, SttFailed, SttOptions, SttPartial, SttStream, Takeover
+
+PRE_ROLL_MS = 300
+"""Audio before the onset that the recogniser is given: the first consonant is often too weak to be voice."""
+PAUSE_MS = 120
+"""Silence inside speech after which the recogniser is told that it may be over."""
+
+
+class Hearer(Protocol):
+    """The call, as far as its ears are concerned."""
+
+    def perceived(self, event: turns.Input) -> None:
+        """Something for the turn machine."""
+
+    def nothing_understood(self) -> None:
+        """A stretch of speech is lost: all recognisers have failed on it."""
+
+    def told(self, error: ProviderError, by: str | None) -> None:
+        """A recogniser failed; ``by`` takes its place."""
+
+    def bot_ends(self) -> float | None:
+        """When the bot will have said what it is saying, where that is known."""
+
+    def moved(self) -> None:
+        """What was perceived may have made something due."""
+
+    def deadline(self) -> float | None:
+        """When the turn machine next has something to do."""
+
+    def guarded(self, act: Callable[[], None]) -> None:
+        """Run what a detector or an engine calls: a bug in it ends this call, and harms no other."""
+
+
+class Listening:
+    """One call's ears."""
+
+    def __init__(
+        self,
+        detector: VoiceDetector,
+        ears: Ears | None,
+        options: SttOptions,
+        params: VadParams,
+        hearer: Hearer,
+    ) -> None:
+        self._rate = options.sample_rate_hz
+        self._ears = ears
+        self._options = options
+        self._hearer = hearer
+        self._loop = asyncio.get_running_loop()
+        self._segmenter = VoiceSegmenter(self._rate, params)
+        self._vad = detector.open(self._rate, self._on_window)
+        self._stt: SttStream | None = None
+        self._segment = 0
+        self._onset = 0
+        self._paused = False
+        self._pre_roll: deque[AudioFrame] = deque()
+        self._closed = False
+        self.end = 0
+        """The position behind the last frame."""
+        self.at = self._loop.time()
+        """When that came."""
+        self.probability: float | None = None
+        """Of voice, in the last window."""
+
+    @property
+    def speaking(self) -> bool:
+        return self._segmenter.speaking
+
+    def open(self) -> None:
+        if self._ears is None:
+            return
+        try:
+            self._stt = self._ears.open(self._options, self._on_stt)
+        except (ValueError, ProviderError) as error:
+            # Without ears a call can still be spoken to; its agent is told and decides.
+            self._hearer.told(ProviderError(self._ears.name, "stt", str(error), retryable=False), None)
+
+    def close(self) -> None:
+        """Nothing is told from here on."""
+        self._closed = True
+
+    async def aclose(self) -> None:
+        self.close()
+        self._vad.close()
+        if self._stt is not None:
+            await self._stt.aclose()
+
+    # --- audio --------------------------------------------------------------------------------------------
+
+    def note(self, frame: AudioFrame) -> None:
+        """A frame has come: the caller's clock goes on."""
+        self.end, self.at = frame.end, self._loop.time()
+
+    def feed(self, frame: AudioFrame) -> None:
+        if self._stt is not None and self._segmenter.speaking:
+            self._stt.feed(frame.pcm)
+        self._pre_roll.append(frame)
+        horizon = frame.end - (PRE_ROLL_MS + 1000) * self._rate // 1000
+        while self._pre_roll[0].end <= horizon:
+            self._pre_roll.popleft()
+        self._vad.feed(frame.pcm)
+
+    def flush(self) -> bool:
+        """No more audio comes: speech that is open ends here. False: none was."""
+        events = self._segmenter.flush(self.end)
+        for event in events:
+            self._on_voice(event)
+        return bool(events)
+
+    def time_of(self, sample: int) -> float:
+        """When a sample of the caller was spoken, as far as its arrival tells."""
+        return self.at - (self.end - sample) / self._rate
+
+    # --- voice --------------------------------------------------------------------------------------------
+
+    def _on_window(self, window: VadWindow) -> None:
+        if not self._closed:
+            self._hearer.guarded(lambda: self._judge(window))
+
+    def _judge(self, window: VadWindow) -> None:
+        self.probability = window.probability
+        before = self._segmenter.voiced_until
+        events = self._segmenter.push(window)
+        for event in events:
+            self._on_voice(event)
+        if self._segmenter.speaking:
+            if self._segmenter.voiced_until != before:
+                due = self._hearer.deadline()
+                self._hearer.perceived(turns.Voiced(self.time_of(window.start), self.time_of(window.end)))
+                if self._hearer.deadline() != due:
+                    self._hearer.moved()
+            self._notice_pause(window)
+        if events:
+            self._hearer.moved()
+
+    def _notice_pause(self, window: VadWindow) -> None:
+        quiet = window.end - self._segmenter.voiced_until
+        if quiet < PAUSE_MS * self._rate // 1000:
+            self._paused = False
+        elif not self._paused:
+            self._paused = True
+            if self._stt is not None:
+                self._stt.pause()
+
+    def _on_voice(self, event: VoiceStarted | VoiceEnded) -> None:
+        match event:
+            case VoiceStarted(onset, _, confidence):
+                self._segment += 1
+                onset -= self._sound_before(onset)
+                self._onset = onset
+                if self._stt is not None:
+                    self._stt.begin(self._segment)
+                    self._feed_pre_roll(self._stt, onset)
+                bot_ends = self._hearer.bot_ends()
+                started = turns.VoiceStarted(self._segment, self.time_of(onset), confidence, bot_ends)
+                self._hearer.perceived(started)
+            case VoiceEnded(_, end, _):
+                segment = self._segment
+                if self._stt is not None:
+                    self._stt.end()
+                self._hearer.perceived(turns.VoiceEnded(self.time_of(self._onset), self.time_of(end)))
+                if self._stt is None:
+                    self._hearer.perceived(turns.Heard(segment, "", 0.0, True))
+
+    def _sound_before(self, onset: int) -> int:
+        """Samples by which the voice began before the detector's onset."""
+        parts = [frame.pcm[: max(0, onset - frame.start)] for frame in self._pre_roll if frame.start < onset]
+        return sound_before(np.concatenate(parts), self._rate) if parts else 0
+
+    def _feed_pre_roll(self, stt: SttStream, onset: int) -> None:
+        first = onset - PRE_ROLL_MS * self._rate // 1000
+        for frame in self._pre_roll:
+            if frame.end > first:
+                stt.feed(frame.pcm[max(0, first - frame.start) :])
+
+    # --- words --------------------------------------------------------------------------------------------
+
+    def _on_stt(self, event: SttEvent | Takeover) -> None:
+        if not self._closed:
+            self._hearer.guarded(lambda: self._understand(event))
+
+    def _understand(self, event: SttEvent | Takeover) -> None:
+        match event:
+            case Takeover(error, by):
+                self._hearer.told(error, by)
+            case SttFailed(segment_id, error):
+                self._hearer.told(error, None)
+                self._hearer.perceived(turns.Heard(segment_id, "", 0.0, True))
+                self._hearer.nothing_understood()
+            case _:
+                final = not isinstance(event, SttPartial)
+                self._hearer.perceived(turns.Heard(event.segment_id, event.text, event.confidence, final))
+        self._hearer.moved()

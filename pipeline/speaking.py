@@ -1,0 +1,119 @@
+"""The sentence in the making: asks the voice for one after the other, ahead of the ear, and fills the queue."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Protocol
+
+from pipeline.alignment import Pace
+from pipeline.errors import ProviderError
+from pipeline.ports import Takeover, TtsAudio, TtsFrom, TtsRequest, TtsWord, Voice
+from pipeline.speech import Job, Message, SpeechQueue
+
+
+class Speaker(Protocol):
+    """The call, as far as its voice is concerned."""
+
+    def synthesised(self) -> None:
+        """Something of a sentence has come, or it is over."""
+
+    def told(self, error: ProviderError, by: str | None) -> None:
+        """The voice failed; ``by`` takes its place."""
+
+
+class Manner(Protocol):
+    """How a call is spoken in: ``pipeline.session.SessionConfig`` is one."""
+
+    @property
+    def language(self) -> str: ...
+
+    @property
+    def voice_language(self) -> str | None: ...
+
+    @property
+    def speed(self) -> float: ...
+
+
+class Speaking:
+    """At most one sentence at a time."""
+
+    def __init__(
+        self, voice: Voice, queue: SpeechQueue, sample_rate_hz: int, speaker: Speaker, manner: Manner
+    ) -> None:
+        self._voice = voice
+        self._queue = queue
+        self._rate = sample_rate_hz
+        self._speaker = speaker
+        self._language = manner.voice_language or manner.language
+        self._speed = manner.speed
+        self._paces: dict[str, Pace] = {}
+        """Of each voice that has spoken in this call."""
+        self._task: asyncio.Task[None] | None = None
+        self._job: Job | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self._task is not None
+
+    def next(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin the next sentence, where there is one and none is in the making."""
+        if self._task is not None:
+            return
+        job = self._queue.next_job()
+        if job is not None:
+            self._job = job
+            self._task = tasks.create_task(self._make(job), name="synthesis")
+            self._task.add_done_callback(self._over)
+
+    def cancel(self, message: Message | None = None) -> None:
+        """Stop the sentence in the making; of another message than this one it is left alone."""
+        task, job = self._task, self._job
+        if task is None or job is None or (message is not None and job.message is not message):
+            return
+        if not task.cancelling():  # A second cancel would break into the engine's clean-up.
+            task.cancel()
+
+    def cancel_orphan(self) -> None:
+        """Stop a sentence whose message was dropped."""
+        if self._job is not None and not self._queue.holds(self._job.message):
+            self.cancel(self._job.message)
+
+    def _over(self, _: asyncio.Task[None]) -> None:
+        # Also where the task was cancelled before its first step.
+        self._task = self._job = None
+        self._speaker.synthesised()
+
+    async def _make(self, job: Job) -> None:
+        request = TtsRequest(job.text.strip(), self._rate, self._language, speed=self._speed)
+        try:
+            await self._speak(job, request)
+            job.done()
+        except ProviderError as error:
+            resumed = error.retryable and job.go_on()
+            self._speaker.told(error, self._voice.name if resumed else None)
+            if not resumed:
+                job.fail()
+
+    async def _speak(self, job: Job, request: TtsRequest) -> None:
+        begun = False
+        async with aclosing(self._voice.speak(request)) as events:
+            async for event in events:
+                match event:
+                    case TtsAudio(pcm):
+                        if not begun and not self._voice.capabilities.word_times:
+                            self._align(job, self._voice.name)
+                        begun = True
+                        job.audio(pcm)
+                        self._speaker.synthesised()
+                    case TtsWord(index, start_s, end_s):
+                        job.word(index, start_s, end_s)
+                    case TtsFrom(engine, word_times):
+                        begun = True
+                        if not word_times:
+                            self._align(job, engine)
+                    case Takeover(error, by):
+                        self._speaker.told(error, by)
+
+    def _align(self, job: Job, engine: str) -> None:
+        job.align(self._paces.setdefault(engine, Pace()), self._language)
