@@ -260,13 +260,11 @@ class _Chain:
         self.ways: Floats = np.stack((1 - 1 / mean, (1 - skip) / mean, skip / mean))
         """Odds by one frame: to stay in a state, to go on to the next, to pass that one over."""
         self.ways[0, -1] = 1.0
-        self.firsts = np.array(firsts)
+        self.firsts = np.array(firsts, np.intp)
         """State with which each token begins."""
-        spread = mean * (mean - 1) + np.where(self.kinds == _PAUSE, 0.0, 0.3)
-        ahead, doubt = np.cumsum(expected) - expected, np.cumsum(spread) - spread
-        self.moments: Floats = np.stack((np.ones(len(ahead)), ahead, ahead * ahead, doubt))
-        """Of each state: one, the frames that are expected before it, their square, and their variance."""
-        self.end = float(ahead[-1] + expected[-1])
+        self.ahead: Floats = np.cumsum(expected) - expected
+        """Frames that are expected before each state."""
+        self.end = float(self.ahead[-1] + expected[-1])
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -413,14 +411,17 @@ _BEHIND = 36
 _BLOCK = 8
 """Frames that are computed before the band is looked at."""
 _PLACES = np.arange(_BAND, dtype=np.float64)
-_LATE = 1.0
-"""Deviations that an estimate is later than its mean: a word that is told too early was not heard."""
+_LEAN = 0.12
+"""How much an estimate leans to the later of what is possible, in 1 / frames: it is the logarithm of the mean of an
+exponential. A word that is told too early was not heard."""
+_LATE = 1.5
+"""Frames that an estimate is later than that."""
 
 
 class Aligner:
     """Finds the words of one sentence in its audio while it comes.
 
-    ``tokens`` as ``pipeline.text.tokens`` cuts them. About 80 us for each 100 ms of audio.
+    ``tokens`` as ``pipeline.text.tokens`` cuts them.
     """
 
     def __init__(self, tokens: Sequence[str], sample_rate_hz: int, pace: Pace, language: str = "en") -> None:
@@ -429,27 +430,22 @@ class Aligner:
         self._ear = _Ear(sample_rate_hz, pace)
         self._samples = 0
         self._over = False
+        self._words: list[tuple[int, int]] | None = None
         self._settled: list[float] = []
         """Starts, in frames, of the words that the band has left behind."""
-        self._low = 0
-        self._mass: Floats = np.zeros((1, 0))
-        """By state of the band: the probability; then for each word that begins in the band the mean of its
-        start, and then of its square, where it has begun, times that probability."""
-        self._enter(np.ones((1, 1)), 0, 0)
-        self._words: list[tuple[int, int]] | None = None
+        # By state of the band: the probability of being there; then, for each word that begins in the band, that
+        # times the mean of exp(-_LEAN * frames since the word began), where it has begun.
+        self._enter(np.ones((1, 1)), 0)
 
     def audio(self, pcm: Pcm) -> None:
         """More of the sentence, any length."""
         self._samples += len(pcm)
         self._words = None
-        frame = self._ear.frames
         likelihoods = self._ear.hear(pcm)
-        if not self._chain.firsts.size:
-            return
         for at in range(0, len(likelihoods), _BLOCK):
             block = likelihoods[at : at + _BLOCK]
-            self._pass(frame + at, block)
-            self._follow(frame + at + len(block))
+            self._pass(block)
+            self._follow(self._ear.frames - len(likelihoods) + at + len(block))
 
     def done(self) -> None:
         """The sentence is over. ``Pace`` learns from it."""
@@ -464,92 +460,77 @@ class Aligner:
         """Start and end of every token in samples, the best estimate now. They do not overlap; a start that the
         audio does not reach yet is where it is expected. Once ``done`` all lie in the audio."""
         if self._words is None:
-            self._words = self._place(self._starts()) if self._chain.firsts.size else []
+            self._words = self._place(*self._starts()) if self._chain.firsts.size else []
         return self._words
 
     # --- the band -----------------------------------------------------------------------------------------
 
-    def _enter(self, mass: Floats, low: int, words: int) -> None:
-        """Set the band to begin at state ``low``; ``mass`` has the first columns of it and ``words`` words."""
+    def _enter(self, mass: Floats, low: int) -> None:
+        """Set the band to begin at state ``low``; ``mass`` has its first columns, and its first words."""
         chain = self._chain
         high = min(len(chain), low + _BAND)
         width = high - low
         first, last = np.searchsorted(chain.firsts, (low, high)).tolist()
-        self._low, self._first, self._count = low, first, last - first
+        self._low, self._first = low, first
         self._begin = chain.firsts[first:last] - low
-        # How a state passes on its mass, by one frame: to itself, to the next and to the one after that. What
-        # would leave the band is lost, so that rows can be shifted as one.
+        # What would leave the band is lost, so that all rows can be shifted as one.
         self._ways = chain.ways[:, low:high].copy()
         self._ways[1, -1:] = self._ways[2, -2:] = 0.0
         self._kinds = chain.kinds[np.minimum(np.arange(low, high) + np.arange(3)[:, None], high - 1)]
-        self._ahead = chain.moments[:, low:high]
-        self._due = chain.moments[1, chain.firsts[first:last]]
-        self._doubt = chain.moments[3, chain.firsts[first:last]]
-        rows = 1 + np.arange(self._count)
-        self._cells = np.concatenate((rows, rows + self._count)) * width + np.tile(self._begin, 2)
-        fresh = np.zeros((1 + 2 * self._count, width))
-        kept = min(mass.shape[1], width)
-        fresh[0, :kept] = mass[0, :kept]
-        fresh[1 : 1 + words, :kept] = mass[1 : 1 + words, :kept]
-        fresh[1 + self._count : 1 + self._count + words, :kept] = mass[1 + words :, :kept]
+        self._ahead = chain.ahead[low:high]
+        self._weights = np.stack((np.ones(width), self._ahead, np.exp(_LEAN * (self._ahead[0] - self._ahead))))
+        self._due = np.exp(_LEAN * (chain.ahead[chain.firsts[first:last]] - self._ahead[0]))
+        self._ageing = np.ones((1 + last - first, width))
+        self._ageing[1:][np.arange(width) >= self._begin[:, None]] = math.exp(-_LEAN)
+        fresh = np.zeros((1 + last - first, width))
+        fresh[:, : mass.shape[1]] = mass[0, :width]
+        fresh[: len(mass), : mass.shape[1]] = mass[:, :width]
         self._mass = fresh / fresh[0].sum()
 
-    def _pass(self, frame: int, likelihoods: Floats) -> None:
-        """Some frames, of which ``frame`` is the first."""
-        mass, begin, cells = self._mass, self._begin, self._cells
+    def _pass(self, likelihoods: Floats) -> None:
+        mass, ageing = self._mass, self._ageing
         after, part = np.empty_like(mass), np.empty_like(mass)
         flat_part = part.ravel()
-        for ways in likelihoods[:, self._kinds] * self._ways:
+        for stay, move, skip in likelihoods[:, self._kinds] * self._ways:
             flat = after.ravel()
-            np.multiply(mass, ways[0], out=after)
-            np.multiply(mass, ways[1], out=part)
+            np.multiply(mass, stay, out=after)
+            np.multiply(mass, move, out=part)
             flat[1:] += flat_part[:-1]
-            np.multiply(mass, ways[2], out=part)
+            np.multiply(mass, skip, out=part)
             flat[2:] += flat_part[:-2]
-            # The words that begin with this frame.
-            entered = frame * (flat[begin] - mass[0, begin] * ways[0, begin])
-            flat[cells] += np.concatenate((entered, frame * entered))
+            after *= ageing
             mass, after = after, mass
-            frame += 1
         mass /= mass[0].sum()
+        # Numbers too small to matter are slow to compute with.
+        mass[:, mass[0] < 1e-40] = 0.0
         self._mass = mass
 
     def _follow(self, frames: int) -> None:
         """Move the band along where the sentence has come far into it."""
-        chain, width = self._chain, self._mass.shape[1]
-        # Numbers too small to matter are slow to compute with.
-        self._mass[:, self._mass[0] < 1e-40] = 0.0
-        if self._low + width >= len(chain):
+        width = self._mass.shape[1]
+        if self._low + width >= len(self._chain):
             return
         place = int(self._mass[0] @ _PLACES[:width])
         if place < _BEHIND + _BAND // 6:
             return
         low = self._low + place - _BEHIND
-        starts = self._late(*self._moments(frames, self._sums()))
-        dropped = int(np.searchsorted(chain.firsts, low)) - self._first
-        self._settled += starts[:dropped].tolist()
-        count = self._count
-        rows = [0, *range(1 + dropped, 1 + count), *range(1 + count + dropped, 1 + 2 * count)]
-        self._enter(self._mass[rows, low - self._low :], low, count - dropped)
+        dropped = int(np.searchsorted(self._chain.firsts, low)) - self._first
+        self._settled += self._near(frames, self._sums())[:dropped].tolist()
+        rows = [0, *range(1 + dropped, len(self._mass))]
+        self._enter(self._mass[rows, low - self._low :], low)
 
     # --- what is known of the words -----------------------------------------------------------------------
-
-    @staticmethod
-    def _late(mean: Floats, variance: Floats) -> Floats:
-        return mean + _LATE * np.sqrt(np.maximum(variance, 0.0))
 
     def _starts(self) -> tuple[Floats, float]:
         """When each word begins and the last one ends, in frames."""
         chain, frames = self._chain, self._ear.frames
         sums = self._sums()
-        _, place, square, doubt = sums[:, -1].tolist()
-        left = chain.moments[:, chain.firsts[self._first + self._count :]]
-        end = frames + float(chain.end - place)
-        found = self._moments(frames, sums)
+        ahead = frames - float(sums[1, -1])
+        end = chain.end + ahead
+        near = self._near(frames, sums)
         if self._over and (ending := self._ending()) is not None:
-            found, end = ending, frames
-        near = self._late(*found)
-        far = self._late(left[1] + (frames - place), left[3] + (square - place * place - doubt))
+            near, end = ending, frames
+        far = chain.ahead[chain.firsts[self._first + len(near) :]] + (ahead + _LATE)
         starts = np.concatenate((self._settled, near, far))
         if self._over and end > frames:
             # The audio ends before the text has: the words that are left share what there is.
@@ -560,48 +541,42 @@ class Aligner:
         return starts, end
 
     def _sums(self) -> Floats:
-        """Up to each state of the band: of the probability, and of ``_Chain.moments``, times it."""
-        sums = np.zeros((4, self._mass.shape[1] + 1))
-        np.cumsum(self._mass[0] * self._ahead, axis=1, out=sums[:, 1:])
+        """Of ``_weights`` times probability: over the states before each one of the band, and over all."""
+        sums = np.zeros((3, self._mass.shape[1] + 1))
+        np.cumsum(self._mass[0] * self._weights, axis=1, out=sums[:, 1:])
         return sums
 
-    def _moments(self, frames: int, sums: Floats) -> tuple[Floats, Floats]:
-        """Mean and variance of the starts of the band's words: of where they have begun, and of where they
-        are expected by those states that lie before them."""
-        before, first, second, doubt = sums[:, self._begin]
-        due = self._due + frames
-        begun = self._mass[1:].sum(axis=1)
-        mean = begun[: self._count] + before * due - first
-        square = begun[self._count :] + (before * due - 2 * first) * due + second
-        return mean, square + before * self._doubt - doubt - mean * mean
+    def _near(self, frames: int, sums: Floats) -> Floats:
+        """Starts of the band's words: by the states in which they have begun, and by those before, from which
+        they are expected."""
+        before, _, expected = sums[:, self._begin]
+        lean = self._mass[1:].sum(axis=1) - before + expected * self._due
+        return _LATE + frames + np.log(np.maximum(lean, 1e-30)) / _LEAN
 
-    def _ending(self) -> tuple[Floats, Floats] | None:
+    def _ending(self) -> Floats | None:
         """The same where the sentence has ended in its last state. None: it is too far from there."""
         if self._low + self._mass.shape[1] < len(self._chain):
             return None
         ends = self._mass[:, -2:].sum(axis=1)
         if ends[0] < 1e-30:
             return None
-        mean = ends[1 : 1 + self._count] / ends[0]
-        return mean, ends[1 + self._count :] / ends[0] - mean * mean
+        return _LATE + self._ear.frames + np.log(np.maximum(ends[1:] / ends[0], 1e-30)) / _LEAN
 
-    def _place(self, found: tuple[Floats, float]) -> list[tuple[int, int]]:
-        starts, end = found
+    def _place(self, starts: Floats, end: float) -> list[tuple[int, int]]:
+        """In samples, in order, and out of the pauses."""
         hop, quiet = self._ear.hop, self._ear.quiet
-        nexts = np.append(starts[1:], end)
+        nexts = np.empty_like(starts)
         if quiet:
-            begins, ends = np.array(quiet).T
             # No word begins in a pause, and each ends where the pause behind it begins.
+            begins, ends = np.array(quiet).T
             run = np.searchsorted(begins, starts, side="right") - 1
             starts = np.where((run >= 0) & (starts < ends[run]), ends[run], starts)
-            nexts = np.append(starts[1:], max(end, starts[-1]))
+        nexts[:-1], nexts[-1] = starts[1:], max(end, starts[-1])
+        if quiet:
             run = np.searchsorted(begins, nexts) - 1
             nexts = np.where((run >= 0) & (begins[run] > starts), begins[run], nexts)
-        starts, nexts = starts * hop, nexts * hop
-        if self._over:
-            starts, nexts = np.minimum(starts, self._samples), np.minimum(nexts, self._samples)
-        starts = np.maximum.accumulate(np.maximum(starts, 0))
-        nexts = np.minimum(np.maximum(starts, nexts), np.append(starts[1:], np.inf))
-        return list(
-            zip(np.rint(starts).astype(int).tolist(), np.rint(nexts).astype(int).tolist(), strict=True)
-        )
+        most = self._samples if self._over else np.inf
+        starts = np.maximum.accumulate(np.minimum(starts * hop, most))
+        nexts = np.maximum(starts, np.minimum(nexts * hop, most))
+        np.minimum(nexts[:-1], starts[1:], out=nexts[:-1])
+        return list(zip(np.rint(starts).astype(int).tolist(), np.rint(nexts).astype(int).tolist(), strict=True))

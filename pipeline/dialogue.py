@@ -26,11 +26,15 @@ class Dialogue:
     """The history of one call."""
 
     def __init__(self, prompt: str, *, verbatim: bool = False) -> None:
-        parts = [prompt.strip()] if verbatim else [prompt.strip(), VOICE_STYLE]
-        self._prompt = "\n\n".join(part for part in parts if part)
+        self.instruct(prompt, verbatim=verbatim)
         self._lines: deque[ChatMessage] = deque(maxlen=MAX_MESSAGES)
         self._user_turn: int | None = None
         """The turn of the last line, where that is the user's: its next wording replaces it."""
+
+    def instruct(self, prompt: str, *, verbatim: bool = False) -> None:
+        """Change the prompt; the history stays. ``verbatim``: nothing is added about how one speaks."""
+        parts = [prompt.strip()] if verbatim else [prompt.strip(), VOICE_STYLE]
+        self._prompt = "\n\n".join(part for part in parts if part)
 
     def user(self, turn_id: int, text: str) -> None:
         """The user's turn, all of it so far."""

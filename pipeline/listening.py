@@ -25,6 +25,7 @@ PRE_ROLL_MS = 300
 """Audio before the onset that the recogniser is given: the first consonant is often too weak to be voice."""
 PAUSE_MS = 120
 """Silence inside speech after which the recogniser is told that it may be over."""
+MAX_CHANGES = 20
 
 
 class Hearer(Protocol):
@@ -65,7 +66,7 @@ class Listening:
     ) -> None:
         self._rate = options.sample_rate_hz
         self._ears = ears
-        self._options = options
+        self.options = options
         self._hearer = hearer
         self._loop = asyncio.get_running_loop()
         self._segmenter = VoiceSegmenter(self._rate, params)
@@ -76,6 +77,8 @@ class Listening:
         self._paused = False
         self._pre_roll: deque[AudioFrame] = deque()
         self._closed = False
+        self._change: tuple[Ears | None, SttOptions] | None = None
+        self._retired: list[SttStream] = []
         self.end = 0
         """The position behind the last frame."""
         self.at = self._loop.time()
@@ -91,10 +94,32 @@ class Listening:
         if self._ears is None:
             return
         try:
-            self._stt = self._ears.open(self._options, self._on_stt)
+            self._stt = self._ears.open(self.options, self._on_stt)
         except (ValueError, ProviderError) as error:
             # Without ears a call can still be spoken to; its agent is told and decides.
             self._hearer.told(ProviderError(self._ears.name, "stt", str(error), retryable=False), None)
+
+    def change(self, ears: Ears | None, options: SttOptions) -> None:
+        """Hear otherwise from the next stretch of speech on."""
+        self._change = (ears, options)
+        if not self._segmenter.speaking:
+            self._carry_change_out()
+
+    def _carry_change_out(self) -> None:
+        change, self._change = self._change, None
+        if change is None:
+            return
+        if len(self._retired) >= MAX_CHANGES:
+            name = self._ears.name if self._ears is not None else ""
+            cause = f"a call may change its ears {MAX_CHANGES} times, and keeps those that it has"
+            self._hearer.told(ProviderError(name, "stt", cause, retryable=False), None)
+            return
+        self._ears, self.options = change
+        if self._stt is not None:
+            # What it still owes comes all the same.
+            self._retired.append(self._stt)
+            self._stt = None
+        self.open()
 
     def close(self) -> None:
         """Nothing is told from here on."""
@@ -103,8 +128,8 @@ class Listening:
     async def aclose(self) -> None:
         self.close()
         self._vad.close()
-        if self._stt is not None:
-            await self._stt.aclose()
+        for stream in (*self._retired, *([self._stt] if self._stt is not None else [])):
+            await stream.aclose()
 
     # --- audio --------------------------------------------------------------------------------------------
 
@@ -182,6 +207,7 @@ class Listening:
                 self._hearer.perceived(turns.VoiceEnded(self.time_of(self._onset), self.time_of(end)))
                 if self._stt is None:
                     self._hearer.perceived(turns.Heard(segment, "", 0.0, True))
+                self._carry_change_out()
 
     def _sound_before(self, onset: int) -> int:
         """Samples by which the voice began before the detector's onset."""

@@ -136,7 +136,7 @@ class Session:
         )
         self._speech = SpeechQueue(self._playout)
         self._transcript = Transcript()
-        options = SttOptions(self._rate, config.stt_language or config.language, config.phrases)
+        options = _stt_options(self._rate, config)
         self._ears = Listening(engines.vad, engines.stt, options, config.vad, self)
         self._meters = _Meters(self._rate, config.metrics_interval_ms) if config.metrics_interval_ms else None
         self._bot_next = (0, 0)
@@ -162,16 +162,13 @@ class Session:
         """Messages that are to enter the dialogue as far as they are heard."""
         self._hold_at: float | None = None
         """When the caller is told that the answer takes a while."""
-        self._thinking: Thinking | None = None
-        if engines.llm is not None:
-            self._thinking = Thinking(
-                engines.llm,
-                self._dialogue,
-                self,
-                ids,
-                temperature=config.temperature,
-                max_tokens=config.max_tokens,
-            )
+        self._thinking = self._made_up_mind()
+
+    def _made_up_mind(self) -> Thinking | None:
+        mind, config = self._engines.llm, self._config
+        if mind is None:
+            return None
+        return Thinking(mind, self._dialogue, self, self._ids, config.temperature, config.max_tokens)
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -281,6 +278,25 @@ class Session:
         elif message is not None and now - self._dry_since >= STREAM_IDLE_S:
             self._tell(self._speech.finish(message), now)
             self._advance()
+
+    # --- changes ------------------------------------------------------------------------------------------
+
+    def reconfigure(self, engines: Engines, config: SessionConfig, *, other_ears: bool) -> None:
+        """Behave otherwise from now on. What is being said, and what is being heard, is finished as it was
+        begun; what belongs to the beginning of a call stays as it was."""
+        options = _stt_options(self._rate, config)
+        if other_ears or options != self._ears.options:
+            self._ears.change(engines.stt, options)
+        self._config, self._engines = config, engines
+        self._machine.params = config.turns
+        self._speaking.change(engines.tts, config)
+        self._dialogue.instruct(config.prompt, verbatim=config.raw_prompt)
+        if self._thinking is not None and engines.llm is not None:
+            self._thinking.change(engines.llm, config.temperature, config.max_tokens)
+        else:
+            self._stop_thinking()
+            self._thinking = self._made_up_mind()
+        self._advance()
 
     # --- what the leg tells -------------------------------------------------------------------------------
 
@@ -626,6 +642,10 @@ class Session:
             speaking = self._ears.speaking
             self._emit(AudioMetrics("user", level, speaking, self._ears.probability, now))
             self._emit(AudioMetrics("bot", meters.take_bot(), self._speech.current is not None, None, now))
+
+
+def _stt_options(sample_rate_hz: int, config: SessionConfig) -> SttOptions:
+    return SttOptions(sample_rate_hz, config.stt_language or config.language, config.phrases)
 
 
 class _Meters:

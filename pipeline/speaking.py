@@ -45,12 +45,15 @@ class Speaking:
         self._queue = queue
         self._rate = sample_rate_hz
         self._speaker = speaker
-        self._language = manner.voice_language or manner.language
-        self._speed = manner.speed
+        self._manner = manner
         self._paces: dict[str, Pace] = {}
         """Of each voice that has spoken in this call."""
         self._task: asyncio.Task[None] | None = None
         self._job: Job | None = None
+
+    def change(self, voice: Voice, manner: Manner) -> None:
+        """Speak otherwise from the next sentence on."""
+        self._voice, self._manner = voice, manner
 
     @property
     def busy(self) -> bool:
@@ -85,7 +88,7 @@ class Speaking:
         self._speaker.synthesised()
 
     async def _make(self, job: Job) -> None:
-        request = TtsRequest(job.text.strip(), self._rate, self._language, speed=self._speed)
+        request = TtsRequest(job.text.strip(), self._rate, _language(self._manner), speed=self._manner.speed)
         try:
             await self._speak(job, request)
             job.done()
@@ -97,12 +100,13 @@ class Speaking:
 
     async def _speak(self, job: Job, request: TtsRequest) -> None:
         begun = False
-        async with aclosing(self._voice.speak(request)) as events:
+        voice = self._voice
+        async with aclosing(voice.speak(request)) as events:
             async for event in events:
                 match event:
                     case TtsAudio(pcm):
-                        if not begun and not self._voice.capabilities.word_times:
-                            self._align(job, self._voice.name)
+                        if not begun and not voice.capabilities.word_times:
+                            self._align(job, voice.name)
                         begun = True
                         job.audio(pcm)
                         self._speaker.synthesised()
@@ -116,4 +120,8 @@ class Speaking:
                         self._speaker.told(error, by)
 
     def _align(self, job: Job, engine: str) -> None:
-        job.align(self._paces.setdefault(engine, Pace()), self._language)
+        job.align(self._paces.setdefault(engine, Pace()), _language(self._manner))
+
+
+def _language(manner: Manner) -> str:
+    return manner.voice_language or manner.language

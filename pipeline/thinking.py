@@ -50,7 +50,6 @@ class Thinking:
         dialogue: Dialogue,
         mouth: Mouth,
         ids: Callable[[], str],
-        *,
         temperature: float | None = None,
         max_tokens: int | None = None,
     ) -> None:
@@ -65,6 +64,10 @@ class Thinking:
         self._message_id = ""
         self.silent = False
         """An answer is wanted, and nothing of it has come yet."""
+
+    def change(self, mind: Mind, temperature: float | None, max_tokens: int | None) -> None:
+        """Think otherwise from the next answer on."""
+        self._mind, self._temperature, self._max_tokens = mind, temperature, max_tokens
 
     def answer(self, tasks: asyncio.TaskGroup, turn: TurnRef, reply_to: str) -> None:
         """The user's turn looks over, or is: there is to be an answer. Told twice it is begun once."""

@@ -83,6 +83,8 @@ class Call:
         self.session: Session | None = None
         self.owner: Owner | None = agent.owner
         self.modern = agent.owner.modern
+        self.configured = False
+        """The first layer of its configuration is its own."""
         self.no_media: asyncio.TimerHandle | None = None
         self.grace: asyncio.TimerHandle | None = None
         self.journal = Journal(facts, clock, self._tell)
@@ -235,6 +237,14 @@ class CallRegistry:
         call.session = session
         self._tasks.create_task(self._hold(call, session, recorder), name=f"call {call.call_id}")
         return session
+
+    def configure(self, call: Call, config: CallConfig) -> None:
+        """Change how a live call behaves from now on."""
+        if call.session is None:
+            return
+        ears = config.picks.stt != call.config.picks.stt
+        call.config = config
+        call.session.reconfigure(self._engines(config.picks), config.session, other_ears=ears)
 
     async def _hold(self, call: Call, session: Session, recorder: Recorder | None) -> None:
         try:

@@ -41,6 +41,8 @@ class CallConfig:
     session: SessionConfig
     recording: bool
     picks: Picks
+    layers: tuple[dict[str, Any], ...] = ()
+    """What it was made from, the nearest first."""
 
 
 def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
@@ -83,7 +85,7 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         tts=pick(_first(layers, "voice"), session.voice_language or language, defaults.tts),
         llm=pick(llm, language, defaults.llm) if thinks(llm) else (),
     )
-    return CallConfig(session, bool(recording), picks)
+    return CallConfig(session, bool(recording), picks, tuple(layers))
 
 
 def thinks(llm: str | LlmSettings | None) -> bool:

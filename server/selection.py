@@ -114,7 +114,9 @@ def _in_words(stage: str, value: str, offer: Offer) -> Wish:
     name = _name(head)
     known = name in PROVIDERS or offer.find(name) is not None
     if stage == "tts":
-        return Wish(name, voice=rest or None) if separator else Wish(voice=value)
+        if separator or offer.find(name) is not None:
+            return Wish(name, voice=rest or None)
+        return Wish(voice=value)
     if known:
         return Wish(name, rest or None)
     if stage == "llm" or (separator and offer.find("openai") is not None):

@@ -18,7 +18,7 @@ from server.agents import Agent, AgentConflict, NumberInUse, merged
 from server.doors.handshake import close, handshake, receive
 from server.outbox import Outbox
 from server.protocol import CloseCode, ErrorCode, ErrorEvent, ProtocolError
-from server.resolve import substitutions
+from server.resolve import resolve, substitutions
 from server.services import Services
 
 log = structlog.get_logger(__name__)
@@ -149,6 +149,8 @@ class AgentConnection:
                 if not self._services.agents.remove_number(agent, command.ref):
                     raise self._no_channel(command.agent_id, command.ref)
                 self._send(wire.ChannelRemoved(agent_id=command.agent_id, ref=command.ref))
+            case wire.SessionConfigure():
+                self._configure_session(command)
             case _:
                 self._on_call(command)
 
@@ -243,6 +245,21 @@ class AgentConnection:
         channel.configuration = merged(channel.configuration, command)
         self._send(wire.ChannelConfigured(agent_id=command.agent_id, ref=command.ref))
         self._warn(command.agent_id, command)
+
+    def _configure_session(self, command: wire.SessionConfigure) -> None:
+        calls, defaults = self._services.calls, self._services.defaults
+        call = calls.get(command.session_id)
+        if call is None or call.owner is not self or call.session is None:
+            return  # It is over, or not this connection's: see _on_call.
+        # The nearest layer is the call's own, once there is one.
+        own, wider = (
+            (call.config.layers[0], call.config.layers[1:]) if call.configured else ({}, call.config.layers)
+        )
+        call.configured = True
+        config = resolve([merged(own, command), *wider], defaults)
+        call.session.guarded(lambda: calls.configure(call, config))
+        self._send(wire.SessionConfigured(session_id=command.session_id))
+        self._warn(call.facts.agent_id, command)
 
     def _agent(self, agent_id: str) -> Agent:
         agent = self._services.agents.find(agent_id, self)

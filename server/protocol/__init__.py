@@ -66,6 +66,7 @@ from server.protocol.commands import (
     ClientPong,
     Configuring,
     Connect,
+    SessionConfigure,
 )
 from server.protocol.configuration import (
     AnalysisSettings,
@@ -102,6 +103,7 @@ from server.protocol.replies import (
     ServerPing,
     ServerPong,
     ServerWarning,
+    SessionConfigured,
 )
 from server.protocol.turns import (
     EagerTurn,
@@ -181,6 +183,8 @@ __all__ = [
     "ServerPong",
     "ServerWarning",
     "SessionConfig",
+    "SessionConfigure",
+    "SessionConfigured",
     "SpeechEnded",
     "SpeechStarted",
     "SttSettings",

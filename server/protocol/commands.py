@@ -128,6 +128,19 @@ class CallCommand(Command):
     call_id: Id = Field(description="The call.")
 
 
+class SessionConfigure(Configuration, Command):
+    """Changes the keys that it holds for one call, from now on; answered by `session.configured`.
+
+    The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `interruption` and `turn_detection` take effect
+    at once: a sentence that is being spoken and speech that is being heard are finished as they were begun.
+    The other keys belong to the beginning of a call, and have no effect any more.
+    """
+
+    event: Literal["session.configure"] = "session.configure"
+    session_id: Id = Field(description="The call.")
+    agent_id: Id | None = Field(default=None, description="Accepted; the call knows its agent.")
+
+
 class BotReply(CallCommand):
     """Speaks a text.
 
@@ -210,6 +223,7 @@ COMMANDS: tuple[type[Command], ...] = (
     ChannelRemove,
     ClientPing,
     ClientPong,
+    SessionConfigure,
     BotReply,
     BotReplyStreamStart,
     BotReplyStreamChunk,
@@ -220,7 +234,7 @@ COMMANDS: tuple[type[Command], ...] = (
 )
 """All commands, in the order of the written page."""
 
-Configuring = AgentCreate | AgentConfigure | ChannelAdd | ChannelConfigure
+Configuring = AgentCreate | AgentConfigure | ChannelAdd | ChannelConfigure | SessionConfigure
 """Commands that carry configuration keys."""
 
 AnyCallCommand = (

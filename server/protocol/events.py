@@ -25,6 +25,7 @@ from server.protocol.replies import (
     ServerPing,
     ServerPong,
     ServerWarning,
+    SessionConfigured,
 )
 from server.protocol.turns import (
     EagerTurn,
@@ -40,6 +41,7 @@ EVENTS: tuple[type[Event], ...] = (
     Connected,
     AgentCreated,
     AgentConfigured,
+    SessionConfigured,
     AgentDisplaced,
     ChannelAdded,
     ChannelConfigured,

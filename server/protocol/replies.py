@@ -45,6 +45,13 @@ class AgentConfigured(Event):
     agent_id: str = Field(description="The agent, as spelled in `agent.configure`.")
 
 
+class SessionConfigured(Event):
+    """The changed keys hold for this call from now on."""
+
+    event: Literal["session.configured"] = "session.configured"
+    session_id: str = Field(description="The call.")
+
+
 class AgentDisplaced(Event):
     """The agent now belongs to another connection, or was deleted. Do not create it again by yourself."""
 

@@ -223,3 +223,26 @@ async def test_an_endpoint_for_language_alone_leaves_the_embedded_voice(tmp_path
         async with running(tmp_path, **settings) as talkwire:
             assert talkwire.services.defaults.tts.first == "espeak"
             assert talkwire.services.defaults.llm.first == "openai"
+
+
+async def test_a_call_may_be_given_other_engines_in_the_middle(tmp_path: Path) -> None:
+    async with talking(tmp_path, settings={"tts": ("openai", "espeak")}) as talk:
+        call_id = talk.call.call_sid
+        await talk.agent.send(
+            "session.configure", session_id=call_id, voice="espeak", llm="gpt-4o-mini", prompt="Be long."
+        )
+        assert (await talk.agent.wait("session.configured"))["session_id"] == call_id
+        before = len(talk.endpoint.tts.requests)
+        assert await talk.ask() < USUAL_S + 0.5
+        await talk.agent.wait("message.confirmed")
+        assert len(talk.endpoint.tts.requests) == before
+        request = talk.endpoint.llm.requests[-1].json
+        assert request["model"] == "gpt-4o-mini"
+        assert request["messages"][0]["content"].startswith("Be long.")
+        await talk.agent.send("session.configure", session_id=call_id, voice=5)
+        refused = await talk.agent.wait("error")
+        assert refused["key"] == "voice"
+        await talk.agent.send("session.configure", session_id="CAgone", voice="espeak")
+        await talk.agent.send("session.configure", session_id=call_id, voice="elevenlabs/sarah")
+        warning = await talk.agent.wait("server.warning")
+        assert "elevenlabs" in warning["warning"]

@@ -19,11 +19,13 @@ from pipeline.events import (
     TurnEnd,
     UserMessage,
 )
+from pipeline.listening import MAX_CHANGES
 from pipeline.ports import SttStream
-from pipeline.session import SessionConfig
+from pipeline.session import Engines, SessionConfig
 from pipeline.turns import TurnParams
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.tts import FakeTts, Plan
+from tests.fakes.vad import FakeVad
 from tests.pipeline.test_session import Scene, ScriptedEar, call
 
 NEVER = 1e6
@@ -364,3 +366,71 @@ def test_a_voice_that_fails_leaves_the_model_without_that_answer() -> None:
     scene = call(script, "hello", "hello again", config=CONFIG, voice=voice, mind=chain(model))
     assert told(model, 1) == [("user", "hello hello again")]
     assert heard(scene) == ["Heard."]
+
+
+# --- changes in the middle of a call ----------------------------------------------------------------------
+
+
+def test_voice_mind_and_ears_may_change_in_the_middle_of_a_call() -> None:
+    first, second = FakeLlm("From the first. " * 3), FakeLlm("From the second.")
+    tongue = FakeTts()
+    ears = ScriptedEar("heard by the new ears")
+
+    async def script(scene: Scene) -> None:
+        await tongue.start()
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(1.5)
+        # In the middle of the first answer.
+        scene.session.reconfigure(
+            Engines(FakeVad(), ears, tongue, second),
+            SessionConfig(prompt="Be brief.", raw_prompt=True, language="es"),
+            other_ears=True,
+        )
+        await scene.leg.silence(5.0)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(3.0)
+
+    scene = call(script, "hello", config=CONFIG, mind=chain(first))
+    assert [event.message_id for event in scene.of(BotInterrupted)] == []
+    assert heard(scene) == [("From the first. " * 3).strip(), "From the second."]
+    assert [(m.role, m.content) for m in second.requests[0].messages] == [
+        ("system", "Be brief."),
+        ("user", "hello"),
+        ("assistant", ("From the first. " * 3).strip()),
+        ("user", "heard by the new ears"),
+    ]
+    assert ears.options is not None
+    assert ears.options.language == "es"
+    # The sentence in the making was finished by the old voice.
+    assert scene.voice.requests[0].text == "From the first."
+    assert [request.text for request in tongue.requests][-1] == "From the second."
+
+
+def test_a_call_may_stop_thinking_by_itself_and_begin_again() -> None:
+    model = FakeLlm(otherwise=Says("By the server."))
+
+    async def script(scene: Scene) -> None:
+        engines = scene.session._engines
+        alone = Engines(engines.vad, engines.stt, engines.tts, None)
+        scene.session.reconfigure(alone, CONFIG, other_ears=False)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(2.0)
+        assert model.requests == []
+        scene.session.reconfigure(engines, CONFIG, other_ears=False)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(3.0)
+
+    scene = call(script, "hello", "again", config=CONFIG, mind=chain(model))
+    assert heard(scene) == ["By the server."]
+    assert told(model, 0) == [("user", "hello again")]
+
+
+def test_ears_cannot_be_changed_without_end() -> None:
+    async def script(scene: Scene) -> None:
+        engines = scene.session._engines
+        for _ in range(MAX_CHANGES + 5):
+            scene.session.reconfigure(engines, CONFIG, other_ears=True)
+        await scene.leg.silence(0.1)
+
+    scene = call(script, config=CONFIG)
+    assert len(scene.of(EngineFault)) == 5

@@ -75,6 +75,24 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "AgentConfigure": [{"event": "agent.configure", "agent_id": "clock", "language": "en"}],
+    "SessionConfigure": [
+        {"event": "session.configure", "session_id": "CA1", "voice": "openai/nova", "llm": "gpt-4o"},
+        {
+            "event": "session.configure",
+            "session_id": "CA1",
+            "agent_id": "clock",
+            "llm": {
+                "enabled": True,
+                "provider": "openai",
+                "model": "gpt-4o",
+                "prompt": "Be kind.",
+                "temperature": 0.5,
+                "max_tokens": 100,
+            },
+            "prompt": "Be brief.",
+            "raw_prompt": True,
+        },
+    ],
     "ChannelAdd": [
         {"event": "channel.add", "agent_id": "clock", "type": "phone", "ref": "+1 (555) 000-2222"},
         {"event": "channel.add", "agent_id": "clock", "type": "phone", "ref": "*", "ringing": True},

@@ -61,6 +61,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     ],
     "AgentCreated": [{"event": "agent.created", "agent_id": "My Agent"}],
     "AgentConfigured": [{"event": "agent.configured", "agent_id": "My Agent"}],
+    "SessionConfigured": [{"event": "session.configured", "session_id": "CA1"}],
     "AgentDisplaced": [{"event": "agent.displaced", "agent_id": "clock", "reason": "taken over"}],
     "ChannelAdded": [
         {"event": "channel.added", "agent_id": "clock", "type": "phone", "ref": "+1 (555) 000-2222"},

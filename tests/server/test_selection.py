@@ -101,6 +101,7 @@ def test_a_recogniser(asked: Any, row: tuple[Pick, ...]) -> None:
         ("shimmer", (Pick("openai", voice="shimmer"), Pick("espeak"))),
         ("openai/shimmer", (Pick("openai", voice="shimmer"), Pick("espeak"))),
         ("espeak/f3", (Pick("espeak", voice="f3"), Pick("openai", voice="nova"))),
+        ("espeak", (Pick("espeak"), Pick("openai", voice="nova"))),
         ("elevenlabs/sarah", (Pick("openai", voice="nova"), Pick("espeak"))),
         (
             {"provider": "openai", "model": "tts-1", "voice_id": "echo"},

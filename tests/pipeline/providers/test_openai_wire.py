@@ -295,3 +295,25 @@ def test_the_text_of_a_refusal(body: object, expected: Refusal) -> None:
 )
 def test_what_others_say_becomes_a_part_of_a_line(text: str, short: str) -> None:
     assert wire.shortened(text) == short
+
+
+@pytest.mark.parametrize(
+    ("url", "hosted"),
+    [
+        ("https://api.openai.com/v1", True),
+        ("https://eu.api.openai.com/v1", True),
+        ("https://api.openai.com.example/v1", False),
+        ("https://myapi.openai.com/v1", False),
+        ("http://localhost/api.openai.com", False),
+        ("http://[::1", False),
+    ],
+)
+def test_whose_service_it_is(url: str, hosted: bool) -> None:
+    assert wire.is_hosted(url) is hosted
+
+
+def test_half_a_character_can_be_sent() -> None:
+    body = wire.chat_body(LlmRequest((ChatMessage("user", "oh \ud83d"),)), "m", {})
+    assert orjson.loads(body)["messages"][0]["content"] == "oh ?"
+    assert orjson.loads(wire.speech_body(TtsRequest("\udc00", 8000), "m", "v"))["input"] == "?"
+    assert wire.hint(("a\ud83d", "b")) == "a?, b"
