@@ -18,7 +18,7 @@ from tests.fakes.openai_endpoint import endpoint
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ENGINES: dict[str, Callable[[str], LanguageModel]] = {
-    "fake": lambda _: FakeLlm(otherwise=Says("That is all I know of it.", 0.005, 0.001)),
+    "fake": lambda _: FakeLlm(otherwise=Says("That is all I know of it.", 0.05, 0.001)),
     "openai": lambda url: OpenAiLlm(Endpoint(url, "sk-test"), model="gpt-4o-mini"),
 }
 """Made with the address of an endpoint, for those that lie behind a network."""
@@ -122,7 +122,7 @@ async def test_a_generator_that_was_never_asked_can_be_closed(engine: LanguageMo
 
 async def test_a_cancelled_consumer_ends_the_request(engine: LanguageModel) -> None:
     for turns in range(6):
-        task = asyncio.ensure_future(ask(engine, asked("Tell me a story.")))
+        task = asyncio.ensure_future(ask(engine, asked("Tell me a story. " * 100)))
         for _ in range(turns):
             await asyncio.sleep(0.001)
         task.cancel()

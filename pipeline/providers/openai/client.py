@@ -15,7 +15,7 @@ from openai import APIStatusError, AsyncOpenAI, AsyncStream, Omit, OpenAIError
 from pipeline.errors import ProviderBusy, ProviderError, ProviderUnavailable
 from pipeline.ports import Probe
 from pipeline.providers.openai import wire
-from pipeline.providers.openai.transport import BODY, READ_S, Body, PooledTransport
+from pipeline.providers.openai.transport import BODY, READ_S, Body, Idle, PooledTransport
 
 NAME = "openai"
 HOSTED_URL = "https://api.openai.com/v1"
@@ -45,7 +45,8 @@ class Endpoint:
 
     @property
     def hosted(self) -> bool:
-        return self.base_url is None
+        """Whether it is the service whose shape all others have."""
+        return self.base_url is None or wire.is_hosted(self.base_url)
 
     @property
     def url(self) -> str:
@@ -105,7 +106,7 @@ class Client:
         self.stage = stage
         self.route = route
         self._api: AsyncOpenAI | None = None
-        self._idle_at = float("-inf")
+        self._idle = Idle()
         self._warming = False
         # The package refuses an empty key, and takes a header only away if each request says so.
         self._auth: dict[str, Any] = {} if endpoint.api_key else {"Authorization": Omit()}
@@ -125,15 +126,14 @@ class Client:
         url = self.endpoint.url
         if self.endpoint.hosted and not self.endpoint.api_key:
             raise self.unavailable("the hosted service needs an API key")
+        if not wire.is_header_text(self.endpoint.api_key):
+            raise self.unavailable("its API key holds white space or characters that no key has")
         if not wire.is_http_url(url):
             raise self.unavailable(f"{self.endpoint.shown!r} is not the address of an http or https service")
         secure = url.lower().startswith("https:")
         tls = await asyncio.to_thread(httpx2.create_ssl_context) if secure else None
-        loop = asyncio.get_running_loop()
-
-        def idle() -> None:
-            self._idle_at = loop.time()
-
+        transport = PooledTransport(url, tls)
+        self._idle = transport.idle
         headers: dict[str, Any] = {"Accept-Encoding": "identity"}
         if not self.endpoint.hosted:
             # What the environment says of an account is meant for the hosted service.
@@ -145,7 +145,7 @@ class Client:
             timeout=READ_S,
             default_headers=headers,
             http_client=httpx2.AsyncClient(
-                transport=PooledTransport(url, tls, idle), auth=wire.credentials(url), follow_redirects=True
+                transport=transport, auth=wire.credentials(url), follow_redirects=True
             ),
         )
 
@@ -157,7 +157,8 @@ class Client:
     async def warm(self) -> None:
         """Open a connection, unless one lies ready. Its faults are left to the request."""
         now = asyncio.get_running_loop().time()
-        if self._api is None or self._warming or now - self._idle_at < FRESH_S:
+        ready = self._idle.count > 0 and now - self._idle.since < FRESH_S
+        if self._api is None or self._warming or ready:
             return
         self._warming = True
         try:
@@ -290,10 +291,17 @@ class Client:
             return self.error(f"the account has no credit left (HTTP {status}){said}", retryable=False)
         if status in _BUSY:
             return ProviderBusy(NAME, self.stage, f"too much is asked of it (HTTP {status}){said}")
+        if status == 404 and "model" in f"{refusal.code} {refusal.reason}".lower():
+            # The route is there. What one request asked for in vain says nothing about others.
+            return self.error(reason, retryable=False)
         if status in _NO_ROUTE:
             return self.unavailable(reason or self._no_route())
         retryable = status >= 500 or status in _TRANSIENT
         return self.error(f"HTTP {status}{said}", retryable=retryable)
+
+    def gave_up(self, refusal: wire.Refusal) -> ProviderError:
+        """What an error in the middle of an answer means."""
+        return self.error(f"it gave up: {self.quoted(refusal.reason) or 'no reason given'}")
 
     def quoted(self, said: str) -> str:
         """What the server says, short, and without the key: some repeat what they were sent."""

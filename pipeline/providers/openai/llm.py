@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -15,6 +16,8 @@ from pipeline.providers.openai.dialect import Dialect
 DEFAULT_MODEL = "gpt-5.4-mini"
 """Small, and of those that the package names one without an announced end."""
 MAX_DIALECTS = 256
+REST_S = 0.5
+"""For what follows the end of the text, which nobody hears."""
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +101,7 @@ class _Follower:
         if self._reply.content_type.startswith("application/json"):  # it does not stream
             self._done = True
             return self._texts([await self._reply.whole()])
-        data = await self._reply.read()
+        data = await (self._read_on() if self._reason else self._reply.read())
         self._done = not data
         try:
             events = self._decoder.feed(data) if data else self._decoder.flush()
@@ -108,6 +111,15 @@ class _Follower:
         if self._done and data:
             await self._reply.drain()
         return texts
+
+    async def _read_on(self) -> bytes:
+        """Behind the end of the text, which is not lost by what happens to the rest: the counts and the last
+        word."""
+        try:
+            async with asyncio.timeout(REST_S):
+                return await self._reply.read()
+        except (TimeoutError, ProviderError):
+            return b""
 
     def _texts(self, events: list[bytes]) -> list[str]:
         """Of each event that holds some."""
@@ -123,8 +135,7 @@ class _Follower:
                 self._fault = self._unreadable()
                 break
             if isinstance(piece, wire.Refusal):
-                reason = self._client.quoted(piece.reason) or "no reason given"
-                self._fault = self._client.error(f"it gave up: {reason}")
+                self._fault = self._client.gave_up(piece)
                 break
             if piece.text:
                 texts.append(piece.text)

@@ -328,8 +328,8 @@ class OpenAiStt:
             if reply.content_type.startswith("text/event-stream"):
                 return await self._follow(reply, show)
             return self._heard(wire.transcription(await reply.whole()))
-        except ValueError as error:
-            raise self._client.error(f"its answer cannot be read: {error}") from error
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            raise self._client.error(f"its answer cannot be read ({type(error).__name__})") from error
 
     async def _follow(self, reply: Reply, show: Callable[[str], None]) -> wire.Heard:
         """A streamed answer: the pieces as they come, and its last word."""
@@ -352,7 +352,7 @@ class OpenAiStt:
 
     def _heard(self, answer: wire.Heard | wire.Refusal) -> wire.Heard:
         if isinstance(answer, wire.Refusal):
-            raise self._client.error(f"it gave up: {self._client.quoted(answer.reason) or 'no reason given'}")
+            raise self._client.gave_up(answer)
         return answer
 
 

@@ -48,18 +48,36 @@ class _Course:
         self.reused = False
 
 
+class Idle:
+    """The connections of a pool that wait for a request, as far as one can know: what the far end closes is
+    noticed when a request finds none."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.since = float("-inf")
+        """When the last one came back, by the loop's clock."""
+
+    def returned(self, now: float) -> None:
+        self.count += 1
+        self.since = now
+
+    def taken(self) -> None:
+        self.count = max(0, self.count - 1)
+
+    def missed(self) -> None:
+        self.count = 0
+
+
 class PooledTransport(httpx2.AsyncBaseTransport):
-    """One pool of connections to one endpoint. Made on the loop that uses it. ``tls`` says whom to trust.
+    """One pool of connections to one endpoint. Made on the loop that uses it. ``tls`` says whom to trust."""
 
-    ``on_idle`` is called when an answer was read to its end and its connection went back to the pool.
-    """
-
-    def __init__(self, base_url: str, tls: ssl.SSLContext | None, on_idle: Callable[[], None]) -> None:
+    def __init__(self, base_url: str, tls: ssl.SSLContext | None) -> None:
         self._loop = asyncio.get_running_loop()
-        self._on_idle = on_idle
-        self._proxy = _proxy(base_url)
+        self.idle = Idle()
+        self._proxy = proxy_for(base_url)
         trace = aiohttp.TraceConfig()
-        trace.on_connection_reuseconn.append(_note_reuse)
+        trace.on_connection_reuseconn.append(self._reused)
+        trace.on_connection_create_start.append(self._created)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=MAX_CONNECTIONS,
@@ -99,7 +117,7 @@ class PooledTransport(httpx2.AsyncBaseTransport):
                 if stale and early and attempt + 1 < _ATTEMPTS:
                     continue
                 raise _translated(error) from error
-            stream = Body(response, self._on_idle)
+            stream = Body(response, self._returned)
             return httpx2.Response(
                 response.status,
                 headers=response.raw_headers,
@@ -110,6 +128,27 @@ class PooledTransport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._session.close()
+
+    def _returned(self) -> None:
+        self.idle.returned(self._loop.time())
+
+    async def _reused(
+        self,
+        session: aiohttp.ClientSession,
+        trace: SimpleNamespace,
+        params: aiohttp.TraceConnectionReuseconnParams,
+    ) -> None:
+        trace.trace_request_ctx.reused = True
+        self.idle.taken()
+
+    async def _created(
+        self,
+        session: aiohttp.ClientSession,
+        trace: SimpleNamespace,
+        params: aiohttp.TraceConnectionCreateStartParams,
+    ) -> None:
+        trace.trace_request_ctx.reused = False
+        self.idle.missed()
 
 
 class Body(httpx2.AsyncByteStream):
@@ -151,16 +190,10 @@ class Body(httpx2.AsyncByteStream):
             self._on_idle()
 
 
-async def _note_reuse(
-    session: aiohttp.ClientSession, trace: SimpleNamespace, params: aiohttp.TraceConnectionReuseconnParams
-) -> None:
-    trace.trace_request_ctx.reused = True
-
-
 _address = lru_cache(maxsize=64)(URL)
 
 
-def _proxy(base_url: str) -> str | None:
+def proxy_for(base_url: str) -> str | None:
     """As the environment says; never for this machine itself."""
     url = URL(base_url)
     host = url.host or ""
@@ -176,14 +209,14 @@ def _translated(error: Exception) -> httpx2.TransportError:
             return httpx2.ConnectTimeout(f"no connection within {CONNECT_S:g} s")
         case TimeoutError():
             return httpx2.ReadTimeout(f"nothing came for {READ_S:g} s")
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            return httpx2.ProxyError("the proxy cannot be reached")
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             return httpx2.ConnectError(f"TLS: {error}")
         case aiohttp.ClientConnectorDNSError():
             return httpx2.ConnectError("its name is not known (DNS)")
         case aiohttp.ClientConnectorError():
             return httpx2.ConnectError(error.strerror or str(error))
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return httpx2.ProxyError("the proxy cannot be reached")
         case aiohttp.InvalidURL():
             return httpx2.UnsupportedProtocol("it is not an http or https address")
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError() | OSError():

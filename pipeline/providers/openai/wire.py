@@ -37,6 +37,16 @@ def is_http_url(url: str) -> bool:
         return False
 
 
+def is_hosted(url: str) -> bool:
+    """Whether it is OpenAI's own service, of whatever region."""
+    host = _credentials_apart(url)[1].hostname or ""
+    return f".{host}".endswith(".api.openai.com")
+
+
+def is_header_text(value: str) -> bool:
+    return value.isascii() and value.isprintable() and " " not in value
+
+
 def without_credentials(url: str) -> str:
     """For errors and logs: also without its query, which may hold a key."""
     return urlunsplit((*_credentials_apart(url)[1][:3], "", ""))
@@ -162,7 +172,7 @@ DONE = b"[DONE]"
 
 def chat_body(request: LlmRequest, model: str, options: Mapping[str, object]) -> bytes:
     """``options`` are what may be refused: fields beyond the model and the messages."""
-    messages = [{"role": message.role, "content": message.content} for message in request.messages]
+    messages = [{"role": m.role, "content": encodable(m.content)} for m in request.messages]
     return orjson.dumps({"model": model, "messages": messages, "stream": True, **options})
 
 
@@ -205,7 +215,7 @@ def speech_body(request: TtsRequest, model: str, voice: str) -> bytes:
     body: dict[str, object] = {
         "model": model,
         "voice": voice,
-        "input": request.text,
+        "input": encodable(request.text),
         "response_format": "pcm",
     }
     if request.speed != 1:
@@ -269,6 +279,15 @@ def hint(phrases: Iterable[str]) -> str:
         if len(longer) > MAX_PROMPT_CHARS:
             break
         text = longer
+    return encodable(text)
+
+
+def encodable(text: str) -> str:
+    """Half a character, as a careless agent cuts it, cannot be sent: it becomes a question mark."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
     return text
 
 
