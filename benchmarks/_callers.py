@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -18,8 +17,8 @@ from typing import Any, Self
 
 import websockets
 
-from benchmarks._engines import QUIET_MS, WORD_MS
-from benchmarks._speech import RATE_HZ, Detector, Verdict, verdict
+from benchmarks._delays import LONG, REPLIES
+from benchmarks._speech import Verdict
 from telephony.carriers.twilio.simulator import (
     CallOptions,
     Clip,
@@ -31,10 +30,10 @@ from telephony.carriers.twilio.simulator import (
 
 GATES_MS = {"+15550000300": 300, "+15550000200": 200}
 """The numbers that callers dial: each has its own voice duration that interrupts the bot."""
+PROMPT = "You answer the telephone of a workshop for bicycles."
 LONG_WORDS = 30
 """An answer that is long enough to be interrupted in."""
 ANSWER_TIMEOUT_S = 5.0
-AUDIBLE_GAP_MS = 60
 
 Frame = dict[str, Any]
 
@@ -43,7 +42,8 @@ Frame = dict[str, Any]
 class Message:
     """One answer, as the agent's socket told of it."""
 
-    replied_s: float
+    told_s: float
+    """When the agent answered with it, or was told that it can be heard."""
     words: list[tuple[int, float]] = field(default_factory=list)
     """Index and arrival of each ``bot.word``."""
     finished_ms: int | None = None
@@ -51,10 +51,18 @@ class Message:
 
 
 class View:
-    """What the agent sees of one call, and what it shall say next."""
+    """What the agent sees of one call, and what it shall say next. ``watches``: the server's own language model
+    answers, and the agent says nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, watches: bool = False) -> None:
+        self._watches = watches
         self.next_words = 6
+        self.user_messages: list[tuple[float, str]] = []
+        """Arrival and text of each ``user.message``."""
+        self.eager: list[float] = []
+        """Arrivals of ``eager.turn``."""
+        self._user_lines = 0
+        self._user_is_last = False
         self.messages: dict[str, Message] = {}
         self.onsets: list[float] = []
         """Arrivals of ``speech.started``."""
@@ -72,7 +80,17 @@ class View:
             self.onsets.append(now)
         elif event == "turn.end":
             self.turn_ends.append((now, frame["latency_ms"]))
-            return self._answer(frame, now)
+            return None if self._watches else self._answer(frame, now)
+        elif event == "eager.turn":
+            self.eager.append(now)
+        elif event == "user.message":
+            self.user_messages.append((now, frame["text"]))
+            self._user_lines += not self._user_is_last
+            self._user_is_last = True
+        elif event == "message.confirmed":
+            self._user_is_last = False
+        elif event == "bot.speaking" and self._watches:
+            self._hear_of(frame, now)
         elif event == "bot.finished" and message is not None:
             message.finished_ms = frame["duration_ms"]
         elif event == "bot.interrupted" and message is not None:
@@ -80,6 +98,19 @@ class View:
         elif event in ("error", "server.warning"):
             self.errors.append(str(frame))
         return None
+
+    @property
+    def next_reply(self) -> int:
+        """The place among the replies of the answer to what the caller says next: as the endpoint counts, to which
+        lines of the user that follow one another are one."""
+        return (self._user_lines - self._user_is_last) % len(REPLIES)
+
+    def _hear_of(self, frame: Frame, now: float) -> None:
+        if frame["text"]:
+            # An answer comes in pieces; only what the server says on its own account has its text at once.
+            self.errors.append(f"the server said: {frame['text']}")
+        else:
+            self.messages[frame["message_id"]] = Message(now)
 
     def _answer(self, turn: Frame, now: float) -> Frame:
         message_id = f"answer_{len(self.messages)}"
@@ -94,13 +125,14 @@ class View:
 
 
 class Agent:
-    """One connection that answers all numbers."""
+    """One connection that answers all numbers. ``llm``: it has the server answer, and watches."""
 
-    def __init__(self, url: str, key: str, greeting: str = "") -> None:
+    def __init__(self, url: str, key: str, greeting: str = "", llm: str | None = None) -> None:
         self._url = url
         self._key = key
-        self._greeting = greeting
-        self.views: dict[str, View] = defaultdict(View)
+        self._agent = {"greeting": greeting} | ({"llm": llm, "prompt": PROMPT} if llm else {})
+        self.watches = llm is not None
+        self.views: dict[str, View] = defaultdict(lambda: View(watches=self.watches))
         self.errors: list[str] = []
 
     async def __aenter__(self) -> Self:
@@ -113,7 +145,7 @@ class Agent:
         await self._until("connected")
         for number, gate_ms in GATES_MS.items():
             interruption = {"enabled": True, "min_duration_ms": gate_ms}
-            create = {"event": "agent.create", "agent_id": f"gate-{gate_ms}", "greeting": self._greeting}
+            create = {"event": "agent.create", "agent_id": f"gate-{gate_ms}", **self._agent}
             await self._send({**create, "interruption": interruption})
             await self._until("agent.created")
             await self._send(
@@ -193,7 +225,7 @@ class Caller:
 
     async def _exchange(self, call: SimulatedCall, stop: asyncio.Event) -> None:
         self._turn += 1
-        interrupt = self._turn % 3 == 0
+        interrupt = self.view.next_reply == LONG if self._agent.watches else self._turn % 3 == 0
         self.view.next_words = LONG_WORDS if interrupt else self._random.randint(4, 12)
         answer_s = await self._say(call, barge_in=False)
         if interrupt and answer_s is not None:
@@ -215,182 +247,3 @@ class Caller:
         except TimeoutError:
             self.missed += 1
             return None
-
-
-def judge(callers: Sequence[Caller], detector: Detector) -> None:
-    """Have the detector hear once more all that was said, without a server around it."""
-    for caller in callers:
-        begun = [(start, said) for said in caller.said if (start := said.speech.start_sample) is not None]
-        edges = detector([(start, said.speech.clip) for start, said in begun]) if begun else []
-        for start, said in begun:
-            said.verdict = verdict(edges, start, said.speech.clip)
-
-
-# --- what was seen ----------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Figures:
-    """Samples of one run, all in ms."""
-
-    response: list[float] = field(default_factory=list)
-    response_own: list[float] = field(default_factory=list)
-    """Less the endpointing wait and the providers' delays."""
-    response_detector: list[float] = field(default_factory=list)
-    response_rest: list[float] = field(default_factory=list)
-    """Less the detector's own error about the end, too."""
-    turn_end: list[float] = field(default_factory=list)
-    """``turn.end`` at the agent against its due time by what the detector said."""
-    reply: list[float] = field(default_factory=list)
-    """From the agent's answer to its first audible sample, less the voice's delay."""
-    onset: list[float] = field(default_factory=list)
-    onset_detector: list[float] = field(default_factory=list)
-    onset_rest: list[float] = field(default_factory=list)
-    barge: dict[int, list[float]] = field(default_factory=lambda: {gate: [] for gate in GATES_MS.values()})
-    barge_detector: list[float] = field(default_factory=list)
-    barge_rest: list[float] = field(default_factory=list)
-    word: list[float] = field(default_factory=list)
-    played: list[float] = field(default_factory=list)
-    duration: list[float] = field(default_factory=list)
-    gaps: list[float] = field(default_factory=list)
-    """Audible holes in the bot's speech longer than the limit."""
-    holes: int = 0
-    """All holes, also those too short or too quiet to be heard."""
-    missed: int = 0
-    """Utterances without an answer."""
-    not_interrupted: int = 0
-    no_onset: int = 0
-    unheard_words: int = 0
-    """Words that were told although none of their samples was played."""
-    faults: list[str] = field(default_factory=list)
-
-
-def figures(
-    callers: Sequence[Caller], window: tuple[float, float], silence_ms: float, tts_ms: float
-) -> Figures:
-    out = Figures()
-    for caller in callers:
-        call = caller.call
-        if caller.failure or call is None:
-            out.faults.append(caller.failure or "the call was never placed")
-            continue
-        out.missed += caller.missed
-        out.faults += [*call.faults, *caller.view.errors]
-        reader = _Reader(call, caller, window, out)
-        reader.responses(silence_ms, tts_ms)
-        reader.onsets()
-        reader.interruptions()
-        reader.messages()
-        reader.holes()
-    return out
-
-
-class _Reader:
-    """Adds what one caller saw within the window."""
-
-    def __init__(
-        self, call: SimulatedCall, caller: Caller, window: tuple[float, float], out: Figures
-    ) -> None:
-        self._playback = call.playback
-        self._caller = caller
-        self._window = window
-        self._out = out
-        begun = [said for said in caller.said if said.speech.start_sample is not None]
-        self._said = [said for said in begun if self._inside(said.speech.onset_s)]
-
-    def _inside(self, at_s: float) -> bool:
-        return self._window[0] <= at_s < self._window[1]
-
-    def responses(self, silence_ms: float, tts_ms: float) -> None:
-        loud = self._playback.loud
-        for said in self._said:
-            end_s = said.speech.voice_end_s
-            replies = [m.replied_s for m in self._caller.view.messages.values()]
-            reply = next((at for at in replies if end_s < at < end_s + ANSWER_TIMEOUT_S), None)
-            if reply is None:
-                continue
-            index = bisect_left(loud, reply, key=lambda span: span[0])
-            if index == len(loud) or loud[index][0] > end_s + ANSWER_TIMEOUT_S:
-                continue
-            response = (loud[index][0] - end_s) * 1000
-            own = response - silence_ms - tts_ms
-            self._out.response.append(response)
-            self._out.response_own.append(own)
-            self._out.reply.append((loud[index][0] - reply) * 1000 - tts_ms)
-            if said.verdict is not None:
-                detector = said.verdict.end_ms
-                self._out.response_detector.append(detector)
-                self._out.response_rest.append(own - detector)
-                self._out.turn_end.append((reply - end_s) * 1000 - silence_ms - detector)
-
-    def onsets(self) -> None:
-        for said in self._said:
-            onset_s = said.speech.onset_s
-            arrival = next((at for at in self._caller.view.onsets if onset_s < at < onset_s + 1.5), None)
-            if arrival is None:
-                self._out.no_onset += 1
-                continue
-            delay = (arrival - onset_s) * 1000
-            self._out.onset.append(delay)
-            if said.verdict is not None:
-                self._out.onset_detector.append(said.verdict.certain_ms)
-                self._out.onset_rest.append(delay - said.verdict.certain_ms)
-
-    def interruptions(self) -> None:
-        cuts = [stretch.end_s for stretch in self._playback.stretches if stretch.cleared_at is not None]
-        for said in self._said:
-            if not said.barge_in:
-                continue
-            onset_s = said.speech.onset_s
-            cut_s = next((at for at in cuts if onset_s < at < onset_s + 1.5), None)
-            if cut_s is None:
-                self._out.not_interrupted += 1
-                continue
-            delay = (cut_s - onset_s) * 1000
-            self._out.barge[self._caller.gate_ms].append(delay)
-            if said.verdict is not None:
-                detector = said.verdict.onset_ms
-                self._out.barge_detector.append(detector)
-                self._out.barge_rest.append(delay - self._caller.gate_ms - detector)
-
-    def messages(self) -> None:
-        stretches = self._playback.stretches
-        for message in self._caller.view.messages.values():
-            index = bisect_left(stretches, message.replied_s, key=lambda stretch: stretch.start_s)
-            if index == len(stretches) or not self._inside(message.replied_s):
-                continue
-            base = stretches[index].first_sample
-            self._words(message, base)
-            end = next((s for s in stretches[index:] if s.cleared_at is not None), None)
-            if message.interrupted_ms and end is not None:
-                heard = end.first_sample + end.heard - base
-                self._out.played.append(abs(message.interrupted_ms - heard * 1000 / RATE_HZ))
-            elif message.finished_ms is not None and message.words:
-                told = (max(i for i, _ in message.words) + 1) * WORD_MS - QUIET_MS
-                first_s, last_s = self._instant(base), self._instant(base + told * RATE_HZ // 1000 - 1)
-                if first_s is not None and last_s is not None:
-                    self._out.duration.append(abs(message.finished_ms - (last_s - first_s) * 1000))
-
-    def _instant(self, sample: int) -> float | None:
-        return self._playback.instant_of(sample) if sample < self._playback.received else None
-
-    def _words(self, message: Message, base: int) -> None:
-        for index, arrival in message.words:
-            audible_s = self._instant(base + index * WORD_MS * RATE_HZ // 1000)
-            if audible_s is None:
-                self._out.unheard_words += 1
-            else:
-                self._out.word.append((arrival - audible_s) * 1000)
-
-    def holes(self) -> None:
-        for hole in self._playback.underruns(within_ms=1000):
-            if self._inside(hole.at_s):
-                self._out.holes += 1
-                if hole.in_speech and hole.duration_ms > AUDIBLE_GAP_MS:
-                    self._out.gaps.append(hole.duration_ms)
-
-
-def at_share(samples: Sequence[float], share: float) -> float | None:
-    """A percentile; None without samples."""
-    ordered = sorted(samples)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None

@@ -16,16 +16,19 @@ class CpuTimes:
 
     at: float
     process: float
+    """0 where none was asked about."""
     core_busy: float
     """The core that the process is pinned to, all processes together and what the host took away."""
     own: float
     """This process, which makes the load."""
 
 
-def cpu_times(pid: int, core: int) -> CpuTimes:
-    # The name of the process stands in parentheses and may hold anything, so that fields count behind it.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    process = (int(fields[11]) + int(fields[12])) / _TICKS_HZ
+def cpu_times(pid: int | None, core: int) -> CpuTimes:
+    process = 0.0
+    if pid is not None:
+        # The name of the process stands in parentheses and may hold anything, so that fields count behind it.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        process = (int(fields[11]) + int(fields[12])) / _TICKS_HZ
     line = next(
         line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{core} ")
     )

@@ -71,6 +71,8 @@ class VadWindow:
     """First sample of the window on the leg's clock."""
     end: int
     """One past its last sample."""
+    rms: float | None = None
+    """Root mean square of its samples, 1 being full scale; None: not measured."""
 
 
 class VadStream(Protocol):

@@ -23,7 +23,7 @@ from pipeline.ports import Ears, SttEvent, SttFailed, SttOptions, SttPartial, St
 
 PRE_ROLL_MS = 300
 """Audio before the onset that the recogniser is given: the first consonant is often too weak to be voice."""
-PAUSE_MS = 120
+PAUSE_MS = 96
 """Silence inside speech after which the recogniser is told that it may be over."""
 MAX_CHANGES = 20
 
@@ -165,12 +165,11 @@ class Listening:
 
     def _judge(self, window: VadWindow) -> None:
         self.probability = window.probability
-        before = self._segmenter.voiced_until
         events = self._segmenter.push(window)
         for event in events:
             self._on_voice(event)
         if self._segmenter.speaking:
-            if self._segmenter.voiced_until != before:
+            if self._segmenter.voiced_until == window.end:
                 due = self._hearer.deadline()
                 self._hearer.perceived(turns.Voiced(self.time_of(window.start), self.time_of(window.end)))
                 if self._hearer.deadline() != due:

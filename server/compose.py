@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import structlog
 
@@ -50,14 +50,20 @@ def voice_detector(name: str) -> VoiceDetector:
     return WebrtcVad()
 
 
+class OpenAiHow(TypedDict):
+    partials_ms: int
+    early: bool
+
+
 def recogniser(name: str, settings: Settings) -> SpeechToText:
     if name == "openai":
         from pipeline.providers.openai import OpenAiStt
 
-        endpoint, partials_ms = _endpoint(settings, "stt"), settings.stt_partials_ms
+        how: OpenAiHow = {"partials_ms": settings.stt_partials_ms, "early": settings.stt_early}
+        endpoint = _endpoint(settings, "stt")
         if settings.stt_model is not None:
-            return OpenAiStt(endpoint, settings.stt_model, partials_ms=partials_ms)
-        return OpenAiStt(endpoint, partials_ms=partials_ms)
+            return OpenAiStt(endpoint, settings.stt_model, **how)
+        return OpenAiStt(endpoint, **how)
     from pipeline.providers.pocketsphinx.engine import PocketsphinxStt
 
     return PocketsphinxStt(workers=settings.stt_workers)

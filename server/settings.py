@@ -347,6 +347,13 @@ class Settings(BaseSettings):
         "Model of agents that name none; unset: the engine's default.",
         allowed="the model's name",
     )
+    stt_early: bool = setting(
+        OPENAI,
+        "TALKWIRE_STT_EARLY",
+        True,
+        "Ask for the text at the first short pause (96 ms), and again where the speech goes on. Answers come "
+        "about 200 ms sooner; of requests there are about twice as many.",
+    )
     stt_partials_ms: Annotated[int, Field(ge=0, le=10_000)] = setting(
         OPENAI,
         "TALKWIRE_STT_PARTIALS_MS",

@@ -160,6 +160,8 @@ class _Lane:
             rows = np.array([stream.row for stream in streams], np.intp)
             batch = self.audio[rows, : self.width].astype(np.float32)
             batch *= 1 / 32768
+            new = batch[:, self.context :]
+            levels = np.sqrt(np.einsum("ij,ij->i", new, new) / self.window).tolist()
             # All streams move on before the model runs: should it raise, these windows have no verdict, and
             # the next ones are judged as ever.
             self.audio[rows, : -self.window] = self.audio[rows, self.window :]
@@ -168,8 +170,9 @@ class _Lane:
             probabilities, states = self._model(batch, self._states[:, rows], self._rate)
             self._states[:, rows] = states
             self._begin_anew(rows, probabilities[:, 0])
-            for stream, start, probability in zip(streams, starts, probabilities[:, 0].tolist(), strict=True):
-                verdicts.append((stream, VadWindow(probability, start, start + self.window)))
+            told = zip(streams, starts, probabilities[:, 0].tolist(), levels, strict=True)
+            for stream, start, probability, level in told:
+                verdicts.append((stream, VadWindow(probability, start, start + self.window, level)))
 
     def _begin_anew(self, rows: npt.NDArray[np.intp], probabilities: Floats) -> None:
         quiet = np.where(probabilities < QUIET, self._quiet[rows] + 1, 0)

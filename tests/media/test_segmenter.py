@@ -174,3 +174,51 @@ def test_the_same_verdicts_give_the_same_edges(probabilities: list[float]) -> No
 def test_a_senseless_parameter_is_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{field} must"):
         VadParams(**{field: value})  # type: ignore[arg-type]  # the point is a value out of range
+
+
+# --- the echo of a voice in the detector ------------------------------------------------------------------
+
+
+def heard(*verdicts: tuple[float, float]) -> list[VadWindow]:
+    """Windows with a probability and a level."""
+    return [VadWindow(p, i * WINDOW, (i + 1) * WINDOW, rms) for i, (p, rms) in enumerate(verdicts)]
+
+
+LOUD, SOFT, QUIET = 0.2, 0.02, 0.001
+
+
+def test_what_the_detector_believes_in_after_the_end_is_no_voice() -> None:
+    segmenter = VoiceSegmenter(8000)
+    edges = run(segmenter, heard(*[(1.0, LOUD)] * 5, (0.9, QUIET), (0.6, QUIET), *[(0.1, QUIET)] * 10))
+    (_, started), (window, ended) = edges
+    assert isinstance(started, VoiceStarted)
+    assert isinstance(ended, VoiceEnded)
+    assert ended.end == 5 * WINDOW
+    assert window.end == (5 + 10) * WINDOW, "it waits for 300 ms of quiet from there on"
+
+
+def test_what_is_speech_beyond_doubt_is_voice_however_quiet() -> None:
+    segmenter = VoiceSegmenter(8000)
+    run(segmenter, heard((1.0, LOUD), (1.0, LOUD), (0.995, QUIET)))
+    assert segmenter.voiced_until == 3 * WINDOW
+
+
+def test_a_voice_that_becomes_soft_is_voice() -> None:
+    segmenter = VoiceSegmenter(8000)
+    run(segmenter, heard((1.0, LOUD), *[(0.6, SOFT)] * 20))
+    assert segmenter.voiced_until == 21 * WINDOW
+
+
+def test_a_voice_that_is_nearly_inaudible_is_not_cut_off() -> None:
+    segmenter = VoiceSegmenter(8000)
+    edges = run(segmenter, heard((1.0, LOUD), *[(0.6, QUIET)] * 30))
+    assert len(edges) == 1
+    assert segmenter.speaking
+    assert segmenter.voiced_until == 31 * WINDOW - 1280  # 160 ms
+
+
+def test_a_loud_segment_says_nothing_about_the_next_one() -> None:
+    segmenter = VoiceSegmenter(8000)
+    quiet = (0.0, 0.0)
+    edges = run(segmenter, heard(*[(1.0, 1.0)] * 3, *[quiet] * 12, *[(0.9, SOFT)] * 5, *[quiet] * 12))
+    assert [edge.end for _, edge in edges if isinstance(edge, VoiceEnded)] == [3 * WINDOW, 20 * WINDOW]

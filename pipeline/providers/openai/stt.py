@@ -101,8 +101,9 @@ class OpenAiStream:
             return
         if self._open is None:
             raise RuntimeError("no segment is open: call begin() first")
-        self._open.pause()
-        self._look_soon()
+        if self._engine.early:
+            self._open.pause()
+            self._look_soon()
 
     def end(self) -> None:
         """Raises ``RuntimeError`` where no segment is open."""
@@ -162,7 +163,7 @@ class OpenAiStream:
 
     def _ask(self, segment: Segment, span: Span) -> None:
         self._job = job = _Job(segment, span)
-        job.task = task = self._engine.spawn(self._perform(job))
+        job.task = task = self._engine.spawn(lambda: self._perform(job))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -208,7 +209,7 @@ class OpenAiStt:
 
     ``stream`` asks for the text in pieces; an endpoint that gives it whole is understood as well.
     ``partials_ms`` of further audio have the growing segment asked about meanwhile (0: never; each such request
-    costs like any other). ``settle_ms`` of audio after a pause do not count: the answer asked for at the pause
+    costs like any other). ``early`` asks at a pause instead of at the end; ``settle_ms`` of audio after a pause do not count: the answer asked for at the pause
     is the final.
     """
 
@@ -221,6 +222,7 @@ class OpenAiStt:
         *,
         stream: bool = True,
         partials_ms: int = 0,
+        early: bool = True,
         settle_ms: int = 400,
     ) -> None:
         self._client = Client(endpoint, "stt", "/audio/transcriptions")
@@ -228,6 +230,7 @@ class OpenAiStt:
         """Where a request names none."""
         self._stream = stream
         self._partials_ms = partials_ms
+        self.early = early
         self._settle_ms = settle_ms
         self._unstreamed: set[str] = set()
         """Models whose endpoint refused to stream."""
@@ -288,7 +291,7 @@ class OpenAiStt:
     def forget(self, stream: OpenAiStream) -> None:
         self._streams.discard(stream)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         assert self._group is not None, "a stream that outlived its engine"
         return self._group.create_task(_guarded(work))
 
@@ -356,10 +359,10 @@ class OpenAiStt:
         return answer
 
 
-async def _guarded(work: Coroutine[Any, Any, None]) -> None:
+async def _guarded(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """A fault in what one stream makes of an answer must not end the requests of all others."""
     try:
-        await work
+        await work()
     except Exception:  # noqa: BLE001
         _log.exception("a fault of ours in a transcription; its call hears nothing of it")
 

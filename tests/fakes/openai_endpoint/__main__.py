@@ -119,7 +119,7 @@ async def main(arguments: argparse.Namespace) -> None:
         )
         server = await stack.enter_async_context(serving)
         if arguments.log is not None:
-            log = stack.enter_context(arguments.log.open("w", encoding="utf-8"))
+            log = stack.enter_context(arguments.log.open("w", 1, encoding="utf-8"))
             server.on_over = lambda record: _write(log, record)
         for text in arguments.plan:
             _plan(server, text)

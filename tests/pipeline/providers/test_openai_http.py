@@ -945,6 +945,23 @@ async def test_the_answer_asked_for_at_the_pause_is_the_final() -> None:
         await stream.aclose()
 
 
+async def test_without_earliness_nothing_is_asked_at_a_pause() -> None:
+    async with serving() as server, stt(server) as engine:
+        engine.early = False
+        done = asyncio.Event()
+        stream = engine.open(SttOptions(RATE_HZ), lambda event: done.set())
+        stream.begin(1)
+        stream.feed(SPEECH)
+        stream.pause()
+        await asyncio.sleep(0.05)
+        assert server.stt.requests == []
+        stream.end()
+        async with asyncio.timeout(5):
+            await done.wait()
+        assert len(server.stt.requests) == 1
+        await stream.aclose()
+
+
 async def test_more_speech_after_the_pause_is_asked_about_anew() -> None:
     async with serving() as server, stt(server) as engine:
         server.stt.next(Plan(before_head_ms=FOREVER))

@@ -1,4 +1,4 @@
-"""The server under load, in a process of its own: all of it is real but for the providers.
+"""The server under load, in a process of its own: all of it is real, but for the providers where it is given none.
 
 Run by ``benchmarks.phone`` with its options as one JSON argument; prints ``ready``, and ends on SIGTERM.
 """
@@ -13,17 +13,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import uvloop
 
 from benchmarks._engines import NullStt, NullTts
 from server import logs
 from server.app import create_app
-from server.compose import services, voice_detector
+from server.compose import services, started, voice_detector
 from server.engines import EnginePool
 from server.serve import bind, listener
 from server.settings import Settings
+
+MODELS = {"stt": "whisper-1", "tts": "tts-1", "llm": "gpt-4o-mini"}
+"""Of the endpoint, by stage. This recogniser gives its text in one piece."""
 
 
 class Options(TypedDict):
@@ -35,12 +38,24 @@ class Options(TypedDict):
     recording: bool
     stt_ms: float
     tts_ms: float
+    base_url: str | None
+    """Of an endpoint of OpenAI's shape, by which the server hears, thinks and speaks. None: providers of its own
+    process, with the delays above."""
 
 
 @asynccontextmanager
 async def load(options: Options, settings: Settings) -> AsyncIterator[EnginePool]:
     vad = await asyncio.to_thread(voice_detector, options["vad"])
     yield EnginePool(vad, (NullStt(options["stt_ms"]),), (NullTts(options["tts_ms"]),))
+
+
+def _endpoint(options: Options) -> dict[str, Any]:
+    """The settings of a server that has no engine of its own but the detector."""
+    if options["base_url"] is None:
+        return {}
+    own: dict[str, Any] = dict.fromkeys(MODELS, ("openai",))
+    models = {f"{stage}_model": model for stage, model in MODELS.items()}
+    return {**own, **models, "vad": options["vad"], "openai_base_url": options["base_url"]}
 
 
 async def main(options: Options) -> None:
@@ -52,10 +67,12 @@ async def main(options: Options) -> None:
         recording=options["recording"],
         twilio_unsigned="loopback",
         log_level="error",
+        **_endpoint(options),
     )
     logs.configure(settings.log_level, settings.log_format)
     sock = bind(settings)
-    async with services(settings, partial(load, options)) as made:
+    engines = started if options["base_url"] else partial(load, options)
+    async with services(settings, engines) as made:
         server = listener(create_app(made))
 
         def stop() -> None:
