@@ -45,7 +45,7 @@ class VadParams:
     onset_ms: int = 64
     """Voice needed within the last 100 ms before ``VoiceStarted`` is said."""
     speech_end_delay_ms: int = 300
-    """Silence needed before ``VoiceEnded`` is said."""
+    """Silence needed before ``VoiceEnded`` is said, to the nearest window."""
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
@@ -149,7 +149,9 @@ class VoiceSegmenter:
                 window.end if self._sounds(window) else max(self._voiced_until, window.end - self._echo)
             )
             return []
-        if self._now - self._voiced_until < self._end_delay:
+        # To the nearest window: waiting for the next one would make each answer later by its length.
+        half = (window.end - window.start) // 2
+        if self._now - self._voiced_until + half < self._end_delay:
             return []
         return [self._end(onset)]
 

@@ -54,14 +54,14 @@ def test_a_click_is_no_voice() -> None:
 def test_the_end_is_where_the_voice_ended_not_where_it_was_noticed() -> None:
     segmenter = VoiceSegmenter(8000, ADDING)
     edges = run(segmenter, windows(0.9, 0.9, 0.9, *[0.1] * 20))
-    assert [edge for _, edge in edges][1] == VoiceEnded(onset=0, end=768, at=768 + 10 * WINDOW)
-    # 300 ms are 2400 samples: the tenth quiet window is the first that completes them.
+    assert [edge for _, edge in edges][1] == VoiceEnded(onset=0, end=768, at=768 + 9 * WINDOW)
+    # 300 ms are 2400 samples: nearer to nine windows of 256 than to ten.
     assert not segmenter.speaking
     assert segmenter.voiced_until == 768
 
 
 def test_a_pause_shorter_than_the_delay_does_not_end_it() -> None:
-    edges = run(VoiceSegmenter(8000, ADDING), windows(0.9, 0.9, *[0.0] * 9, 0.9, *[0.0] * 9, 0.9))
+    edges = run(VoiceSegmenter(8000, ADDING), windows(0.9, 0.9, *[0.0] * 8, 0.9, *[0.0] * 8, 0.9))
     assert len(edges) == 1
 
 
@@ -194,7 +194,7 @@ def test_what_the_detector_believes_in_after_the_end_is_no_voice() -> None:
     assert isinstance(started, VoiceStarted)
     assert isinstance(ended, VoiceEnded)
     assert ended.end == 5 * WINDOW
-    assert window.end == (5 + 10) * WINDOW, "it waits for 300 ms of quiet from there on"
+    assert window.end == (5 + 9) * WINDOW, "it waits for 300 ms of quiet from there on"
 
 
 def test_what_is_speech_beyond_doubt_is_voice_however_quiet() -> None:
