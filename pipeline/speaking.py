@@ -6,10 +6,19 @@ import asyncio
 from contextlib import aclosing
 from typing import Protocol
 
+import numpy as np
+
+from media.frames import Pcm
 from pipeline.alignment import Pace
 from pipeline.errors import ProviderError
 from pipeline.ports import Takeover, TtsAudio, TtsFrom, TtsRequest, TtsWord, Voice
 from pipeline.speech import Job, Message, SpeechQueue
+
+
+PIECE_MS = 300
+"""Small pieces of audio are handed on together where there is time: each costs as much as a large one."""
+HURRY_MS = 500
+"""With less than this ready to be sent there is none."""
 
 
 class Speaker(Protocol):
@@ -99,6 +108,15 @@ class Speaking:
                 job.fail()
 
     async def _speak(self, job: Job, request: TtsRequest) -> None:
+        pieces = _Pieces(self._rate)
+        try:
+            await self._hear_out(job, request, pieces)
+        finally:
+            # Also what came before a failure is said.
+            if pieces.samples:
+                job.audio(pieces.take())
+
+    async def _hear_out(self, job: Job, request: TtsRequest, pieces: _Pieces) -> None:
         begun = False
         voice = self._voice
         async with aclosing(voice.speak(request)) as events:
@@ -108,8 +126,10 @@ class Speaking:
                         if not begun and not voice.capabilities.word_times:
                             self._align(job, voice.name)
                         begun = True
-                        job.audio(pcm)
-                        self._speaker.synthesised()
+                        pieces.add(pcm)
+                        if self._queue.ready_ms < HURRY_MS or pieces.enough:
+                            job.audio(pieces.take())
+                            self._speaker.synthesised()
                     case TtsWord(index, start_s, end_s):
                         job.word(index, start_s, end_s)
                     case TtsFrom(engine, word_times):
@@ -121,6 +141,27 @@ class Speaking:
 
     def _align(self, job: Job, engine: str) -> None:
         job.align(self._paces.setdefault(engine, Pace()), _language(self._manner))
+
+
+class _Pieces:
+    """Audio that was not handed on yet."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self._parts: list[Pcm] = []
+        self._enough = sample_rate_hz * PIECE_MS // 1000
+        self.samples = 0
+
+    @property
+    def enough(self) -> bool:
+        return self.samples >= self._enough
+
+    def add(self, pcm: Pcm) -> None:
+        self._parts.append(pcm)
+        self.samples += len(pcm)
+
+    def take(self) -> Pcm:
+        parts, self._parts, self.samples = self._parts, [], 0
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _language(manner: Manner) -> str:

@@ -318,6 +318,11 @@ class SpeechQueue:
                 return None
         return None
 
+    @property
+    def ready_ms(self) -> float:
+        """Audio that waits to be sent."""
+        return self._playout.queued_ms + sum(m.buffered for m in self._messages) * 1000 / self._rate
+
     # --- playing ------------------------------------------------------------------------------------------
 
     def feed(self, floor_free: bool) -> None:
