@@ -13,7 +13,7 @@ from pipeline.alignment import Pace
 from pipeline.errors import ProviderError
 from pipeline.ports import Takeover, TtsAudio, TtsFrom, TtsRequest, TtsWord, Voice
 from pipeline.speech import Job, Message, SpeechQueue
-
+from pipeline.text import speakable
 
 PIECE_MS = 300
 """Small pieces of audio are handed on together where there is time: each costs as much as a large one."""
@@ -97,7 +97,9 @@ class Speaking:
         self._speaker.synthesised()
 
     async def _make(self, job: Job) -> None:
-        request = TtsRequest(job.text.strip(), self._rate, _language(self._manner), speed=self._manner.speed)
+        request = TtsRequest(
+            speakable(job.text.strip()), self._rate, _language(self._manner), speed=self._manner.speed
+        )
         try:
             await self._speak(job, request)
             job.done()

@@ -36,6 +36,9 @@ AUDIBLE = 100
 MAX_MESSAGES = 100
 MAX_CHARS = 100_000
 MAX_RESUMED = 3
+FIRST_CLAUSE_CHARS = 45
+"""A streamed text whose first sentence is longer than this is begun at the end of a clause: so long a wait
+for a full stop would be heard."""
 
 BotEvent = BotSpeaking | BotWord | BotFinished | BotInterrupted | MessageConfirmed | MessageAborted
 
@@ -79,7 +82,10 @@ class Message:
     """The engine could not say all of it."""
     closed: bool = False
     """Its last sample is on the timeline."""
-    splitter: SentenceSplitter = field(default_factory=SentenceSplitter)
+    splitter: SentenceSplitter = field(
+        default_factory=lambda: SentenceSplitter(first_clause_chars=FIRST_CLAUSE_CHARS)
+    )
+    """Of a streamed text."""
     cut_at: int = 0
     """Characters of a streamed text that are in sentences already."""
     tail: Pcm | None = None

@@ -111,7 +111,9 @@ async def test_commands_for_agents_and_channels_that_are_not_there(tmp_path: Pat
 
 async def test_registration_is_acknowledged_and_unknown_keys_are_told_once(tmp_path: Path) -> None:
     async with running(tmp_path) as server, connected(server.ws) as agent:
-        await agent.send("agent.create", agent_id="a", knowledge_base="kb_1", greeting="Hi", vad={"window": 3})
+        await agent.send(
+            "agent.create", agent_id="a", knowledge_base="kb_1", greeting="Hi", vad={"window": 3}
+        )
         await agent.send("channel.add", agent_id="a", type="phone", ref="+1 (555) 000-2222")
         await agent.wait("channel.added", ref="+1 (555) 000-2222", type="phone")
         await agent.send("agent.configure", agent_id="a", greeting={"en": "Hello", "es": "Hola"})

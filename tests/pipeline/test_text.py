@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.text import SentenceSplitter, sentences, tokens
+from pipeline.text import SentenceSplitter, sentences, speakable, tokens
 
 # Text as models write it, dense in what the splitter looks at.
 _WORDS = (
@@ -72,12 +74,37 @@ def test_fed_in_parts_nothing_is_lost(parts: list[str]) -> None:
     assert splitter.flush() == ""
 
 
-@given(prose)
-def test_a_text_fed_by_characters_is_cut_at_the_same_places(text: str) -> None:
-    """But for white space, which comes after its sentence has gone out and so leads the next one."""
-    splitter = SentenceSplitter()
-    out = [sentence for c in text for sentence in splitter.feed(c)] + [splitter.flush()]
-    assert [s.strip() for s in out if s.strip()] == [s.strip() for s in sentences(text) if s.strip()]
+_RICH = (
+    "1. 2) - * ** # e.g. Dr Inc St Then It Monday und porque mais and which because so — – : ; ， 14 3. Mai (but"
+).split()
+rich_prose = st.lists(st.sampled_from([*_WORDS.split(), *_RICH, *_GAPS, *[" "] * 40]), max_size=120).map(
+    "".join
+)
+options = st.sampled_from(
+    [
+        {},
+        {"max_chars": 20},
+        {"first_clause_chars": 20, "least_clause_chars": 8, "max_chars": 40},
+        {"first_clause_chars": 10, "least_clause_chars": 3},
+    ]
+)
+
+
+@given(rich_prose | st.text(max_size=80), options, st.randoms(use_true_random=False))
+def test_the_cuts_do_not_depend_on_how_the_text_comes(
+    text: str, chosen: dict[str, int], chance: random.Random
+) -> None:
+    at_once, in_parts = SentenceSplitter(**chosen), SentenceSplitter(**chosen)
+    whole = [*at_once.feed(text), at_once.flush()]
+    parts: list[str] = []
+    at = 0
+    while at < len(text):
+        step = chance.choice((1, 1, 2, 3, 7, 30))
+        parts += in_parts.feed(text[at : at + step])
+        at += step
+    assert [*parts, in_parts.flush()] == whole
+    assert "".join(whole) == text
+    assert all(len(piece) <= 2 * chosen.get("max_chars", 300) + 20 for piece in whole)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +127,28 @@ def test_a_text_fed_by_characters_is_cut_at_the_same_places(text: str) -> None:
         ("Visit example.com now. Ok.", ["Visit example.com now. ", "Ok."]),
         (" \n ", [" \n "]),
         ("", []),
+        # Lists: a marker is no sentence.
+        ("1. Eggs\n2. Milk", ["1. Eggs\n", "2. Milk"]),
+        ("1) Eggs\n- a\n- b\n\u2022 c", ["1) Eggs\n", "- a\n", "- b\n", "\u2022 c"]),
+        ("Buy:\n\n**1. Eggs.**\n**2.** Milk.", ["Buy:\n\n", "**1. Eggs.**\n", "**2.** Milk."]),
+        ("1.\nEggs", ["1.\nEggs"]),
+        ("ii. Then this. iii. Then that.", ["ii. Then this. ", "iii. Then that."]),
+        ("Install Version 2. Then restart.", ["Install Version 2. ", "Then restart."]),
+        ("Am 3. Mai, beim 2. oder so. Gut.", ["Am 3. Mai, beim 2. oder so. ", "Gut."]),
+        # What is shortened.
+        ("The U.S. Army left the U.S. It did.", ["The U.S. Army left the U.S. ", "It did."]),
+        ("At Apple Inc. The end, etc. We go.", ["At Apple Inc. ", "The end, etc. ", "We go."]),
+        ("Take vitamin C. It helps.", ["Take vitamin C. ", "It helps."]),
+        ("At 3 p.m. Monday, e.g. at noon. Ok.", ["At 3 p.m. Monday, e.g. at noon. ", "Ok."]),
+        ("Ask a.b@example.com. See x.org/a?b=c. Ok?", ["Ask a.b@example.com. ", "See x.org/a?b=c. ", "Ok?"]),
+        # What stands behind a stop.
+        ("**Done.** Next _one._ And `it.` Ok", ["**Done.** ", "Next _one._ ", "And `it.` ", "Ok"]),
+        (
+            "Great!\U0001f600 Let us go?! (Now.) Yes.",
+            ["Great!\U0001f600 ", "Let us go?! ", "(Now.) ", "Yes."],
+        ),
+        ('"Really?" she asked. "Yes." He left.', ['"Really?" she asked. ', '"Yes." ', "He left."]),
+        ("# Title\nText.", ["# Title\n", "Text."]),
     ],
 )
 def test_sentences(text: str, expected: list[str]) -> None:
@@ -116,3 +165,80 @@ def test_a_sentence_is_given_as_soon_as_it_is_sure() -> None:
     assert splitter.feed(" ") == []  # "No. 5" may still come
     assert splitter.feed("T") == ["No. "]
     assert splitter.flush() == "T"
+
+
+def cut(text: str, **chosen: int) -> list[str]:
+    splitter = SentenceSplitter(**chosen)
+    return [*splitter.feed(text), splitter.flush()]
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        # The last mark before the limit, rather than a later conjunction.
+        "Of course, I will gladly change that for you, |but I need the number and the date of it.",
+        "The old grey building next to the station \u2014 |the post office and the bank of the town.",
+        "Gerne helfe ich Ihnen bei der Buchung weiter, |aber zuerst brauche ich Ihre Nummer daf\u00fcr.",
+        # A conjunction where there is no mark; one that makes a list only where there is nothing else.
+        "You may return it within two weeks |because the law wants it and we are kind about that.",
+        "You may return it in all of our shops |or at every post office of the country by now.",
+        "It is the process by which plants turn all the light of the sun into sugar |and oxygen.",
+        # Not in numbers, dates, quotations and brackets, where that can be helped.
+        "The meeting on March 14, 2025 costs $1,234,567 at 3:30 at the latest, |as I was told.",
+        'She told him "come home, because it rains, and bring a lot of bread" before the shop closed for good.',
+        "I went (with my sister, my aunt and all of the others) to see the town, |as one does.",
+        # A short sentence goes out as it is, and what is too short is no clause.
+        "Sure! |I will gladly look into that for you, if you can give me the number of your order.",
+        "Yes, I will gladly look into that for you today |if you give me the number of your order.",
+    ],
+)
+def test_of_a_long_first_sentence_a_clause_goes_first(marked: str) -> None:
+    first, _, rest = marked.partition("|")
+    assert cut(first + rest, first_clause_chars=60) == [first, *([rest] if rest else [])]
+
+
+def test_only_the_first_sentence_is_cut_at_a_clause() -> None:
+    first, rest = (
+        "Of course, I will gladly change that for you, ",
+        "but I need the number and the date of it. ",
+    )
+    assert cut((first + rest) * 2, first_clause_chars=60) == [first, rest, first + rest, ""]
+    assert cut(first + rest) == [first + rest, ""]
+
+
+def test_a_first_clause_is_given_as_soon_as_the_limit_is_passed() -> None:
+    splitter = SentenceSplitter(first_clause_chars=60)
+    text = "Of course, I will gladly change that for you, but I need the number of it and"
+    given = next(i for i in range(len(text)) if splitter.feed(text[i]))
+    assert given == 69
+
+
+def test_a_text_without_stops_is_cut_at_clauses_or_between_words() -> None:
+    found = cut("so we went on, " * 60)
+    assert all(100 < len(piece) <= 300 and piece.endswith(", ") for piece in found[:-1])
+    found = cut("word " * 200)
+    assert all(len(piece) == 300 for piece in found[:3])
+    assert [len(piece) for piece in cut("\u4f60" * 700)] == [300, 300, 100]
+    assert [len(piece) for piece in cut("x" * 1300)] == [600, 600, 100]
+    assert cut("x" * 400 + " y") == ["x" * 400 + " ", "y"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("It is **very** important.", "It is very important."),
+        ("_Really_? ~No~, `maybe`.", "Really? No, maybe."),
+        ("# Heading", " Heading"),
+        ("snake_case stays, and 2*3", "snake_case stays, and 2*3"),
+        ("Nothing to do.", "Nothing to do."),
+        ("***", ""),
+        ("* one", " one"),
+    ],
+)
+def test_markup_is_not_said(text: str, said: str) -> None:
+    assert speakable(text) == said
+
+
+@given(st.text(alphabet="ab *_#`~.-\n", max_size=40))
+def test_what_is_said_has_the_same_tokens(text: str) -> None:
+    assert len(tokens(speakable(text))) == len(tokens(text))

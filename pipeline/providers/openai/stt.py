@@ -209,8 +209,8 @@ class OpenAiStt:
 
     ``stream`` asks for the text in pieces; an endpoint that gives it whole is understood as well.
     ``partials_ms`` of further audio have the growing segment asked about meanwhile (0: never; each such request
-    costs like any other). ``early`` asks at a pause instead of at the end; ``settle_ms`` of audio after a pause do not count: the answer asked for at the pause
-    is the final.
+    costs like any other). ``early`` asks at a pause instead of at the end; ``settle_ms`` of audio after it do
+    not count: the answer asked for at the pause is the final.
     """
 
     name = NAME
