@@ -75,6 +75,8 @@ class Listening:
         self._segment = 0
         self._onset = 0
         self._paused = False
+        self._lost = False
+        """All recognisers have failed on the open segment."""
         self._pre_roll: deque[AudioFrame] = deque()
         self._closed = False
         self._change: tuple[Ears | None, SttOptions] | None = None
@@ -95,7 +97,7 @@ class Listening:
             return
         try:
             self._stt = self._ears.open(self.options, self._on_stt)
-        except (ValueError, ProviderError) as error:
+        except (ValueError, RuntimeError, ProviderError) as error:
             # Without ears a call can still be spoken to; its agent is told and decides.
             self._hearer.told(ProviderError(self._ears.name, "stt", str(error), retryable=False), None)
 
@@ -206,6 +208,9 @@ class Listening:
                 self._hearer.perceived(turns.VoiceEnded(self.time_of(self._onset), self.time_of(end)))
                 if self._stt is None:
                     self._hearer.perceived(turns.Heard(segment, "", 0.0, True))
+                lost, self._lost = self._lost, False
+                if lost:
+                    self._hearer.nothing_understood()
                 self._carry_change_out()
 
     def _sound_before(self, onset: int) -> int:
@@ -232,7 +237,10 @@ class Listening:
             case SttFailed(segment_id, error):
                 self._hearer.told(error, None)
                 self._hearer.perceived(turns.Heard(segment_id, "", 0.0, True))
-                self._hearer.nothing_understood()
+                if self._segmenter.speaking and segment_id == self._segment:
+                    self._lost = True  # Told when he has finished.
+                else:
+                    self._hearer.nothing_understood()
             case _:
                 final = not isinstance(event, SttPartial)
                 self._hearer.perceived(turns.Heard(event.segment_id, event.text, event.confidence, final))

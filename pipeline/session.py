@@ -284,6 +284,8 @@ class Session:
     def reconfigure(self, engines: Engines, config: SessionConfig, *, other_ears: bool) -> None:
         """Behave otherwise from now on. What is being said, and what is being heard, is finished as it was
         begun; what belongs to the beginning of a call stays as it was."""
+        if self._end is not None:
+            return
         options = _stt_options(self._rate, config)
         if other_ears or options != self._ears.options:
             self._ears.change(engines.stt, options)
@@ -294,7 +296,9 @@ class Session:
         if self._thinking is not None and engines.llm is not None:
             self._thinking.change(engines.llm, config.temperature, config.max_tokens)
         else:
+            message_id = self._thinking.message_id if self._thinking is not None else ""
             self._stop_thinking()
+            self.answer_end(message_id, broken=True)
             self._thinking = self._made_up_mind()
         self._advance()
 
@@ -341,7 +345,8 @@ class Session:
     def nothing_understood(self) -> None:
         """All recognisers have failed. Where the server answers, nobody else can say so."""
         text = self._config.trouble_text
-        if self._thinking is not None and text and self._machine.floor_free and self._speech.empty:
+        nobody_speaks = self._machine.floor_free or self._machine.state is turns.State.BOT_SPEAKING
+        if self._thinking is not None and text and nobody_speaks and self._speech.only_holding:
             self._say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
 
     # --- mouth --------------------------------------------------------------------------------------------
@@ -368,10 +373,13 @@ class Session:
         that by an event, and may have sent more before."""
         message = self._open_stream(message_id)
         if message is not None:
-            if not self._speech.append(message, token):
-                self._reject(message_id, message.in_reply_to, "message_too_long")
-                self.cancel(message_id)
-            self._advance()
+            self._append(message, token)
+
+    def _append(self, message: Message, token: str) -> None:
+        if not self._speech.append(message, token):
+            self._reject(message.message_id, message.in_reply_to, "message_too_long")
+            self.cancel(message.message_id)
+        self._advance()
 
     def stream_end(self, message_id: str) -> None:
         message = self._open_stream(message_id)
@@ -382,6 +390,8 @@ class Session:
     def finish_streams(self) -> None:
         """The agent is gone: what it has begun to say ends with what there is."""
         for message in self._speech.open_streams():
+            if message.own:
+                continue  # The call's own mind is still at it.
             self._tell(self._speech.finish(message), self._loop.time())
         self._advance()
 
@@ -426,9 +436,12 @@ class Session:
         expected = self._machine.reply_to
         self._emit(ReplyRejected(self._machine.turn, message_id, in_reply_to, expected, reason))
 
-    def _open_stream(self, message_id: str) -> Message | None:
+    def _open_stream(self, message_id: str, *, own: bool = False) -> Message | None:
+        """A message whose text is not complete: the agent's, or the call's own answer."""
         message = self._speech.find(message_id) if self._end is None else None
-        return message if message is not None and message.streamed and not message.complete else None
+        if message is None or not message.streamed or message.complete or message.own is not own:
+            return None
+        return message
 
     def _say(self, message: Message) -> None:
         if message.known:
@@ -443,23 +456,32 @@ class Session:
             return False
         turn = self._turn_of(in_reply_to)
         message = Message(message_id, "", in_reply_to, streamed=True, turn=turn, complete=False, known=True)
+        message.own = True
         self._say(message)
         return True
 
     def answer_more(self, message_id: str, text: str) -> None:
-        self.guarded(lambda: self.stream_chunk(message_id, text))
-
-    def answer_end(self, message_id: str, *, broken: bool) -> None:
-        message = self._open_stream(message_id)
+        message = self._open_stream(message_id, own=True)
         if message is not None:
-            self._tell(self._speech.finish(message, broken=broken), self._loop.time())
-            self.guarded(self._advance)
+            self.guarded(lambda: self._append(message, text))
+
+    def answer_end(self, message_id: str, *, broken: bool) -> bool:
+        message = self._open_stream(message_id, own=True)
+        if message is None:
+            return True
+        self._tell(self._speech.finish(message, broken=broken), self._loop.time())
+        wordless = not self._speech.holds(message)
+        self.guarded(self._advance)
+        return not wordless
 
     def withdraw(self, message_id: str) -> bool:
         message = self._speech.find(message_id) if self._end is None else None
         if message is None or not self._speech.withdraw(message):
             return False
         self._speaking.cancel(message)
+        self._known.discard(message_id)
+        if self._machine.state is turns.State.BOT_PENDING and self._hold_at is None:
+            self._hold_at = self._loop.time() + self._config.holding_after_s
         return True
 
     def no_answer(self, turn: TurnRef, in_reply_to: str) -> None:
@@ -492,7 +514,8 @@ class Session:
         self._progress(now)
         if self._speech.current is None:
             return  # It finished at this very instant, and the machine knows.
-        early = self._speech.played_ms(now) < turns.EARLY_MS
+        # Who speaks over a holding line has not heard an answer yet.
+        early = self._speech.current.holding or self._speech.played_ms(now) < turns.EARLY_MS
         self._cut(now, "early" if early else "user_spoke", "early" if early else "new_turn", by_user=True)
 
     def _cut(self, now: float, reason: InterruptReason, abort: AbortReason, *, by_user: bool = False) -> None:
@@ -504,7 +527,8 @@ class Session:
         self._speaking.cancel()
         self._stop_thinking()
         if current is not None and current.started:
-            self._apply(self._machine.receive(turns.BotCut(played_ms, by_user), now), now)
+            cut = turns.BotCut(played_ms, by_user, answered=not current.holding)
+            self._apply(self._machine.receive(cut, now), now)
         self._advance()
 
     def _cut_current(self, now: float, message: Message) -> None:
@@ -513,7 +537,8 @@ class Session:
         self._tell(self._speech.cut_one(message, now), now)
         self._speaking.cancel(message)
         if message.started:
-            self._apply(self._machine.receive(turns.BotCut(played_ms, by_user=False), now), now)
+            cut = turns.BotCut(played_ms, by_user=False, answered=not message.holding)
+            self._apply(self._machine.receive(cut, now), now)
 
     # --- acting -------------------------------------------------------------------------------------------
 

@@ -21,6 +21,10 @@ HURRY_MS = 500
 """With less than this ready to be sent there is none."""
 
 
+MAX_SENTENCE_S = 180.0
+"""Audio of one sentence. A voice that gives more does not end."""
+
+
 class Speaker(Protocol):
     """The call, as far as its voice is concerned."""
 
@@ -104,7 +108,8 @@ class Speaking:
             await self._speak(job, request)
             job.done()
         except ProviderError as error:
-            resumed = error.retryable and job.go_on()
+            # Also after a refusal: another voice may stand behind, and the next request tells.
+            resumed = job.go_on()
             self._speaker.told(error, self._voice.name if resumed else None)
             if not resumed:
                 job.fail()
@@ -129,6 +134,9 @@ class Speaking:
                             self._align(job, voice.name)
                         begun = True
                         pieces.add(pcm)
+                        if job.seconds > MAX_SENTENCE_S:
+                            cause = f"a sentence of more than {MAX_SENTENCE_S:g} s"
+                            raise ProviderError(voice.name, "tts", cause, retryable=False)
                         if self._queue.ready_ms < HURRY_MS or pieces.enough:
                             job.audio(pieces.take())
                             self._speaker.synthesised()

@@ -93,6 +93,8 @@ class Message:
     """What is heard of it enters the history of the language model."""
     holding: bool = False
     """It is no answer, only a word that one will come."""
+    own: bool = False
+    """It is the answer of the call's own mind: no agent writes into it."""
     resumed: int = 0
     """How often its voice broke off in the middle of a sentence, and another went on."""
 
@@ -120,6 +122,11 @@ class Job:
     def yielded(self) -> bool:
         """Some of its audio is there: it can no longer be begun anew unheard."""
         return self._samples > 0
+
+    @property
+    def seconds(self) -> float:
+        """Of its audio so far."""
+        return self._samples / self._rate
 
     def align(self, pace: Pace, language: str) -> None:
         """The engine gives no times of its own: they are estimated, the better the more audio there is."""
@@ -244,6 +251,11 @@ class SpeechQueue:
     @property
     def empty(self) -> bool:
         return not self._messages
+
+    @property
+    def only_holding(self) -> bool:
+        """There is no answer, at most a word that one will come."""
+        return all(m.holding for m in self._messages)
 
     @property
     def nothing_ready(self) -> bool:

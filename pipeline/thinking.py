@@ -28,8 +28,9 @@ class Mouth(Protocol):
 
     def answer_more(self, message_id: str, text: str) -> None: ...
 
-    def answer_end(self, message_id: str, *, broken: bool) -> None:
-        """The answer is complete; or it broke off, and what is no whole sentence is dropped."""
+    def answer_end(self, message_id: str, *, broken: bool) -> bool:
+        """The answer is complete; or it broke off, and what is no whole sentence is dropped. False: there is
+        not a word in what is left of it."""
 
     def withdraw(self, message_id: str) -> bool:
         """Take an answer back as if it had never been begun. False: some of it was heard."""
@@ -64,6 +65,11 @@ class Thinking:
         self._message_id = ""
         self.silent = False
         """An answer is wanted, and nothing of it has come yet."""
+
+    @property
+    def message_id(self) -> str:
+        """Of the answer in the making; empty: there is none."""
+        return self._message_id
 
     def change(self, mind: Mind, temperature: float | None, max_tokens: int | None) -> None:
         """Think otherwise from the next answer on."""
@@ -111,10 +117,8 @@ class Thinking:
             if again:
                 self.silent = True
                 continue
-            if self.silent:
+            if self.silent or not self._mouth.answer_end(message_id, broken=True):
                 self._mouth.no_answer(turn, reply_to)
-            else:
-                self._mouth.answer_end(message_id, broken=True)
             break
         if self._message_id == message_id:
             self.silent = False
@@ -134,7 +138,8 @@ class Thinking:
                         self._mouth.answer_more(message_id, event.text)
         except ProviderError as error:
             return error
+        if not self.silent:
+            self.silent = not self._mouth.answer_end(message_id, broken=False)
         if self.silent:
             return ProviderError(self._mind.name, "llm", "the answer was empty", retryable=False)
-        self._mouth.answer_end(message_id, broken=False)
         return None

@@ -115,6 +115,8 @@ class BotCut:
 
     played_ms: int
     by_user: bool
+    answered: bool = True
+    """False: it was no answer, only a word that one will come."""
 
 
 Input = VoiceStarted | Voiced | VoiceEnded | Heard | BotStarted | BotDone | BotCut
@@ -517,7 +519,7 @@ class TurnMachine:
         self._drop_gate()
         if not event.by_user:
             # The agent silenced its own bot. Where nothing was heard the turn still waits for an answer.
-            if event.played_ms > 0:
+            if event.played_ms > 0 and event.answered:
                 self._answer()
             if self.state is State.OVERLAP:
                 self._voice_takes_floor(out, now)
@@ -525,7 +527,7 @@ class TurnMachine:
                 self._bot_is_quiet(now, out)
             return
         turn = self._turn
-        if turn is not None and not turn.answered and event.played_ms < EARLY_MS:
+        if turn is not None and not turn.answered and (event.played_ms < EARLY_MS or not event.answered):
             self._continue_turn(now, out)
         else:
             self._open_turn()

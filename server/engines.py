@@ -138,7 +138,11 @@ class EnginePool:
         while True:
             await asyncio.sleep(AGAIN_S)
             if any(probe.problem is not None for probe in self.probes.values()):
-                await self.probe()
+                try:
+                    await self.probe()
+                except Exception:
+                    # In the server's task group it would end the server.
+                    log.exception("provider.not_asked")
 
     def problem(self, stage: str, name: str) -> str:
         """What is known to be wrong with an engine; empty: nothing."""

@@ -48,7 +48,7 @@ class CallConfig:
 def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
     """``layers`` are the configurations of channel and agent, the nearer one first."""
     language = _first(layers, "language") or defaults.language
-    llm = _first(layers, "llm")
+    llm = _llm(layers)
     interval_ms = None
     if _part(layers, "analysis", "send_audio_metrics"):
         interval_ms = _part(layers, "analysis", "audio_metrics_interval_ms") or 100
@@ -72,7 +72,7 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         metrics_interval_ms=interval_ms,
         media_timeout_s=defaults.media_timeout_s,
         max_duration_s=defaults.max_duration_s,
-        prompt=_first(layers, "prompt") or _of(llm, LlmSettings, "prompt") or "",
+        prompt=_prompt(layers),
         raw_prompt=bool(_first(layers, "raw_prompt")),
         temperature=_of(llm, LlmSettings, "temperature"),
         max_tokens=_of(llm, LlmSettings, "max_tokens"),
@@ -86,6 +86,36 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         llm=pick(llm, language, defaults.llm) if thinks(llm) else (),
     )
     return CallConfig(session, bool(recording), picks, tuple(layers))
+
+
+def _llm(layers: Sequence[dict[str, Any]]) -> LlmSettings | None:
+    """The language model, its parts joined key by key: a nearer level may change the temperature alone."""
+    values: list[str | LlmSettings] = list(_values(layers, "llm"))
+    if not values:
+        return None
+    parts = [LlmSettings(enabled=True, model=value) if isinstance(value, str) else value for value in values]
+    named = next((part for part in parts if part.provider or part.model or part.llm), LlmSettings())
+
+    def first(name: str) -> Any:
+        return next((value for part in parts if (value := getattr(part, name)) is not None), None)
+
+    return LlmSettings(
+        enabled=first("enabled"),
+        provider=named.provider,
+        model=named.model or named.llm,
+        temperature=first("temperature"),
+        max_tokens=first("max_tokens"),
+    )
+
+
+def _prompt(layers: Sequence[dict[str, Any]]) -> str:
+    """The nearest level that has one decides, wherever in it that stands."""
+    for layer in layers:
+        inner = (getattr(part, "prompt", None) for part in _values([layer], "llm"))
+        for prompt in (layer.get("prompt"), *inner):
+            if prompt is not None:
+                return str(prompt)
+    return ""
 
 
 def thinks(llm: str | LlmSettings | None) -> bool:

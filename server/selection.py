@@ -99,7 +99,9 @@ def wish(stage: str, value: Asked | None, offer: Offer) -> Wish:
         case LlmSettings():
             words = value.model or value.llm
             inner = _in_words(stage, words, offer) if words else Wish()
-            return Wish(_name(value.provider) or inner.provider, words if value.provider else inner.model)
+            if value.provider is None or _name(value.provider) == inner.provider:
+                return inner
+            return Wish(_name(value.provider), words)
 
 
 def _name(provider: str | None) -> str | None:

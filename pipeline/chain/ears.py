@@ -173,6 +173,7 @@ class _ChainedEar:
     def _hear(self, segment: _Segment) -> None:
         """Have the next engine in the row hear the segment from its beginning."""
         choice = segment.waiting.popleft()
+        self._spare(segment, choice.engine.name)
         try:
             stream = self._stream_of(choice)
         except (ValueError, RuntimeError, ProviderError) as cause:
@@ -187,13 +188,23 @@ class _ChainedEar:
             stream.end()
             self._be_patient(segment)
 
+    def _spare(self, segment: _Segment, name: str) -> None:
+        """A stream in the middle of the speech that goes on is left to it: another one hears beside it."""
+        going_on = self._open
+        if going_on is not None and going_on is not segment:
+            for hearing in going_on.hearings:
+                if hearing.choice.engine.name == name:
+                    self._retire(hearing)
+
     def _be_patient(self, segment: _Segment) -> None:
         limit_s = self._deadlines.last_s
         if segment.waiting:
             limit_s = self._deadlines.answer_s
             name = segment.waiting[0].engine.name
             if segment.hearings and segment.hearings[-1].choice.engine.name == name:
-                limit_s = self._health.patience_s("stt", name, limit_s)
+                limit_s = self._health.patience_s(
+                    "stt", segment.hearings[-1].choice, limit_s, self._deadlines.last_s
+                )
         segment.set_timer(self._loop.call_later(limit_s, self._out_of_patience, segment))
 
     def _out_of_patience(self, segment: _Segment) -> None:
@@ -203,7 +214,7 @@ class _ChainedEar:
         youngest = segment.hearings[-1]
         self._retire(youngest)
         error = late(youngest.choice.engine.name, "stt", round(self._loop.time() - segment.ended_at, 1))
-        self._health.failed(error, self._loop.time())
+        self._health.failed(youngest.choice, error, self._loop.time())
         if not self._next(segment, error):
             self._settle(segment, SttFailed(segment.segment_id, error))
 
@@ -237,7 +248,7 @@ class _ChainedEar:
                     self._on_event(event)
             case SttFinal():
                 waited_s = self._loop.time() - segment.ended_at if segment.ended else 0.0
-                self._health.answered("stt", name, waited_s)
+                self._health.answered("stt", self._choice(name), waited_s)
                 self._settle(segment, event)
             case SttFailed():
                 self._failed(segment, name, event.error)
@@ -245,7 +256,7 @@ class _ChainedEar:
     def _failed(self, segment: _Segment, name: str, error: ProviderError) -> None:
         if segment.outcome is not None or self._closed:
             return
-        self._health.failed(error, self._loop.time())
+        self._health.failed(self._choice(name), error, self._loop.time())
         failed = next((h for h in segment.hearings if h.choice.engine.name == name), None)
         if failed is not None:
             segment.hearings.remove(failed)
@@ -258,6 +269,9 @@ class _ChainedEar:
             self._be_patient(segment)
         else:
             self._settle(segment, SttFailed(segment.segment_id, error))
+
+    def _choice(self, name: str) -> Choice[SpeechToText]:
+        return next(choice for choice in self._choices if choice.engine.name == name)
 
     def _settle(self, segment: _Segment, outcome: SttFinal | SttFailed) -> None:
         segment.outcome = outcome

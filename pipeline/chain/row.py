@@ -13,6 +13,10 @@ from pipeline.ports import Engine
 REST_S = 5.0
 """How long an engine that failed is not asked first; doubled with each further failure, up to MAX_REST_S."""
 MAX_REST_S = 60.0
+MAX_KNOWN = 1000
+"""Engines with their models that are remembered: agents name models as they like."""
+
+_Key = tuple[str, str, str | None]
 
 E_co = TypeVar("E_co", bound=Engine, covariant=True)
 
@@ -39,37 +43,48 @@ class Choice(Generic[E_co]):
 
 
 class Health:
-    """Which engines of the process have failed lately. Times are the loop's."""
+    """Which engines of the process have failed lately, each with its model: what one agent's choice of a slow
+    model brings upon it is nobody else's. Times are the loop's."""
 
     def __init__(self) -> None:
-        self._failures: dict[tuple[str, str], int] = {}
-        self._rests_until: dict[tuple[str, str], float] = {}
-        self._waited_s: dict[tuple[str, str], float] = {}
+        self._failures: dict[_Key, int] = {}
+        self._rests_until: dict[_Key, float] = {}
+        self._waited_s: dict[_Key, float] = {}
 
     def order(self, stage: str, choices: Sequence[Choice[E_co]], now: float) -> list[Choice[E_co]]:
         """The row for one request: as configured, with those that rest behind the others."""
-        return sorted(choices, key=lambda c: now < self._rests_until.get((stage, c.engine.name), now))
+        return sorted(choices, key=lambda choice: now < self._rests_until.get(_key(stage, choice), now))
 
-    def failed(self, error: ProviderError, now: float) -> None:
+    def failed(self, choice: Choice[E_co], error: ProviderError, now: float) -> None:
         """What only this request could not have (a voice, a model) says nothing about the engine."""
         if not error.retryable and not isinstance(error, ProviderUnavailable):
             return
-        key = (error.stage, error.provider)
+        key = _key(error.stage, choice)
         if now < self._rests_until.get(key, now):
             return  # Calls at once meet the same outage: it counts once.
+        if len(self._rests_until) > MAX_KNOWN:
+            self._failures.clear()
+            self._rests_until.clear()
         failures = self._failures.get(key, 0)
         self._failures[key] = min(failures + 1, 10)
         self._rests_until[key] = now + min(MAX_REST_S, REST_S * 2.0**failures)
 
-    def answered(self, stage: str, name: str, waited_s: float) -> None:
+    def answered(self, stage: str, choice: Choice[E_co], waited_s: float) -> None:
         """It gave what it was asked for, the first piece after so long."""
-        self._waited_s[(stage, name)] = waited_s
-        if self._failures.pop((stage, name), None) is not None:
-            self._rests_until.pop((stage, name), None)
+        if len(self._waited_s) > MAX_KNOWN:
+            self._waited_s.clear()
+        key = _key(stage, choice)
+        self._waited_s[key] = waited_s
+        if self._failures.pop(key, None) is not None:
+            self._rests_until.pop(key, None)
 
-    def patience_s(self, stage: str, name: str, usual_s: float) -> float:
+    def patience_s(self, stage: str, choice: Choice[E_co], usual_s: float, most_s: float) -> float:
         """Before the same engine is asked again: one that is slow by nature would only become slower."""
-        return max(usual_s, 1.5 * self._waited_s.get((stage, name), 0.0))
+        return max(usual_s, min(most_s, 1.5 * self._waited_s.get(_key(stage, choice), 0.0)))
+
+
+def _key(stage: str, choice: Choice[E_co]) -> _Key:
+    return stage, choice.engine.name, choice.model
 
 
 def attempts(choices: Sequence[Choice[E_co]]) -> list[Choice[E_co]]:

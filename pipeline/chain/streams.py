@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -103,20 +103,22 @@ class _Race(Generic[E_co, T]):
         if self._waiting:
             limit = self._deadlines.answer_s
             if self._waiting[0] is self._running[-1].choice:
-                limit = self._health.patience_s(self._stage, self._running[-1].name, limit)
+                limit = self._health.patience_s(
+                    self._stage, self._running[-1].choice, limit, self._deadlines.last_s
+                )
         return max(0.0, self._running[-1].begun_s + limit - self._loop.time())
 
     async def _out_of_patience(self) -> Takeover | None:
         youngest = self._running[-1]
         waited_s = self._loop.time() - youngest.begun_s
         error = late(youngest.name, self._stage, round(waited_s, 1))
-        self._health.failed(error, self._loop.time())
+        self._health.failed(youngest.choice, error, self._loop.time())
         if self._waiting:
             return Takeover(error, self._begin())
         raise error
 
     async def _failed(self, attempt: _Attempt[E_co, T], error: ProviderError) -> Takeover | None:
-        self._health.failed(error, self._loop.time())
+        self._health.failed(attempt.choice, error, self._loop.time())
         self._running.remove(attempt)
         await attempt.stream.aclose()
         pause_s = 0.0
@@ -132,14 +134,17 @@ class _Race(Generic[E_co, T]):
 
     async def aclose(self, winner: _Attempt[E_co, T] | None = None) -> None:
         """End all attempts but the winner, and wait for that."""
-        for attempt in self._running:
-            if attempt is not winner:
+        losers = [attempt for attempt in self._running if attempt is not winner]
+        for attempt in losers:
+            if not attempt.first.cancelling():  # A second time would break into its clean-up.
                 attempt.first.cancel()
-        for attempt in self._running:
-            if attempt is not winner:
-                with suppress(asyncio.CancelledError, StopAsyncIteration, ProviderError):
-                    await attempt.first
-                await attempt.stream.aclose()
+        if losers:
+            # Not awaited themselves: their end must not be taken for our own cancellation, nor that for theirs.
+            await asyncio.wait([attempt.first for attempt in losers])
+        for attempt in losers:
+            if not attempt.first.cancelled():
+                attempt.first.exception()
+            await attempt.stream.aclose()
         self._running = [attempt for attempt in self._running if attempt is winner]
 
 
@@ -188,7 +193,7 @@ class _StreamChain(Chain[E_co]):
                     yield event
             finally:
                 await news.stream.aclose()
-            self._health.answered(self.stage, news.name, news.waited_s)
+            self._health.answered(self.stage, news.choice, news.waited_s)
 
     async def _next(self, winner: _Attempt[E_co, T]) -> T | None:
         """The winner's next piece; None where the answer is complete."""
@@ -199,7 +204,7 @@ class _StreamChain(Chain[E_co]):
             error: ProviderError = late(winner.name, self.stage, self._deadlines.gap_s)
         except ProviderError as failure:
             error = failure
-        self._health.failed(error, asyncio.get_running_loop().time())
+        self._health.failed(winner.choice, error, asyncio.get_running_loop().time())
         raise error
 
 

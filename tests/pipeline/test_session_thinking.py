@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from media.frames import Pcm
 from pipeline.chain import Choice, Deadlines, Health, LlmChain
 from pipeline.errors import ProviderError
 from pipeline.events import (
@@ -12,15 +13,17 @@ from pipeline.events import (
     BotSpeaking,
     CallEnded,
     EagerTurn,
+    EndReason,
     EngineFault,
     MessageAborted,
     MessageConfirmed,
+    SpeechEnded,
     TurnContinued,
     TurnEnd,
     UserMessage,
 )
 from pipeline.listening import MAX_CHANGES
-from pipeline.ports import SttStream
+from pipeline.ports import SttFailed, SttStream
 from pipeline.session import Engines, SessionConfig
 from pipeline.turns import TurnParams
 from tests.fakes.llm import FakeLlm, Says
@@ -94,7 +97,7 @@ def test_the_model_is_asked_at_the_early_edge_and_once() -> None:
 
 
 def test_a_turn_that_goes_on_voids_what_was_thought() -> None:
-    model = FakeLlm(Says("Too early.", first_s=0.3), "It is noon in Paris.")
+    model = FakeLlm(Says("Too early.", first_s=3.0), "It is noon in Paris.")
 
     async def script(scene: Scene) -> None:
         await scene.leg.speak(1.0)
@@ -105,6 +108,7 @@ def test_a_turn_that_goes_on_voids_what_was_thought() -> None:
     config = SessionConfig(prompt="Be kind.", raw_prompt=True, turns=TurnParams(turn_silence_ms=1000))
     scene = call(script, "what time is it", "in Paris", config=config, mind=chain(model))
     assert len(scene.of(TurnContinued)) == 1
+    assert model.cancelled == 1
     assert told(model, 1) == [("user", "what time is it in Paris")]
     assert heard(scene) == ["It is noon in Paris."]
     assert len({event.turn.turn_id for event in scene.of(UserMessage)}) == 1
@@ -434,3 +438,184 @@ def test_ears_cannot_be_changed_without_end() -> None:
 
     scene = call(script, config=CONFIG)
     assert len(scene.of(EngineFault)) == 5
+
+
+# --- found by a random driver -----------------------------------------------------------------------------
+
+
+def test_an_answer_that_is_cancelled_by_its_id_is_no_longer_thought() -> None:
+    model = FakeLlm(Says(LONG, word_s=0.5))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(2.0)
+        (message,) = scene.session._speech._messages
+        scene.session.cancel(message.message_id)
+        await scene.leg.silence(0.1)
+        assert model.cancelled == 1
+
+    call(script, "count for me", config=CONFIG, mind=chain(model))
+
+
+def test_without_the_mind_that_began_it_an_answer_does_not_block_the_mouth() -> None:
+    model = FakeLlm(Says(LONG, first_s=0.05, word_s=0.5))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(0.8)
+        engines = scene.session._engines
+        alone = Engines(engines.vad, engines.stt, engines.tts, None)
+        scene.session.reconfigure(alone, CONFIG, other_ears=False)
+        scene.session.reply("m1", "I take over.", scene.session.reply_to)
+        await scene.leg.silence(5.0)
+
+    assert heard(call(script, "hello", config=CONFIG, mind=chain(model))) == ["I take over."]
+
+
+def test_the_agents_process_may_go_and_the_answer_goes_on() -> None:
+    model = FakeLlm(Says("One two three. Four five six. Seven eight nine.", first_s=0.05, word_s=0.5))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(2.5)
+        scene.session.finish_streams()
+        await scene.leg.silence(8.0)
+
+    scene = call(script, "hello", config=CONFIG, mind=chain(model))
+    assert heard(scene) == ["One two three. Four five six. Seven eight nine."]
+
+
+def test_no_agent_writes_into_the_servers_answer() -> None:
+    model = FakeLlm(Says("One two three. Four.", first_s=0.05, word_s=0.5))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(1.0)
+        (message,) = scene.session._speech._messages
+        scene.session.stream_chunk(message.message_id, "Nonsense. ")
+        scene.session.stream_end(message.message_id)
+        await scene.leg.silence(5.0)
+
+    assert heard(call(script, "hello", config=CONFIG, mind=chain(model))) == ["One two three. Four."]
+
+
+@pytest.mark.parametrize(
+    "says", [Says("one two three four", fail_after=2, first_s=0.05), Says("\n"), Says("..."), Says("  ")]
+)
+def test_where_there_is_not_a_word_to_say_the_caller_is_told(says: Says) -> None:
+    model = FakeLlm(otherwise=says)
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(8.0)
+
+    scene = call(script, "hello", config=CONFIG, mind=chain(model))
+    assert heard(scene) == ["Please say that again."]
+    assert scene.of(EngineFault)
+
+
+def test_what_an_engine_refuses_after_a_word_is_not_asked_for_again() -> None:
+    refusal = ProviderError("fake", "llm", "the content was filtered", retryable=False)
+    model = FakeLlm(Says("One two", fail_after=1, error=refusal, first_s=0.05), "Never.")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(5.0)
+
+    scene = call(script, "hello", config=CONFIG, mind=chain(model))
+    assert len(model.requests) == 1
+    assert heard(scene) == ["Please say that again."]
+
+
+def test_an_answer_that_is_begun_anew_and_late_is_announced() -> None:
+    model = FakeLlm(
+        Says("One two three", first_s=0.1, word_s=0.4, fail_after=3), Says("It is noon.", first_s=9.0)
+    )
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(16.0)
+
+    mind = LlmChain([Choice(model)], Deadlines(answer_s=12, last_s=15, gap_s=3), Health())
+    assert heard(call(script, "hello", config=CONFIG, mind=mind)) == ["One moment.", "It is noon."]
+
+
+class FailingEar(ScriptedEar):
+    """Fails as the user speaks, and after his speech says nothing."""
+
+    def open(self, *args: object) -> SttStream:
+        stream = super().open(*args)  # type: ignore[arg-type]
+
+        def feed(pcm: Pcm) -> None:
+            before, self.fed[-1] = self.fed[-1], self.fed[-1] + len(pcm)
+            if before < 6000 <= self.fed[-1]:
+                stream._tell(SttFailed(stream._segment, ProviderError("ear", "stt", "it died")))  # type: ignore[attr-defined]
+
+        stream.feed, stream.end = feed, lambda: None  # type: ignore[method-assign]
+        return stream
+
+
+def test_ears_that_fail_while_the_user_speaks_are_told_when_he_has_finished() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.5)
+        await scene.leg.silence(5.0)
+
+    scene = call(script, config=CONFIG, ear=FailingEar, mind=chain(FakeLlm()))
+    assert heard(scene) == ["Please say that again."]
+    assert scene.at(BotSpeaking) >= scene.at(SpeechEnded)
+
+
+class LateFailure(LateEar):
+    def __init__(self, *texts: str | ProviderError) -> None:
+        super().__init__(*texts)
+        self.delay_s = 2.4
+
+
+def test_ears_that_fail_while_the_line_is_held_are_told() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(10.0)
+
+    fault = ProviderError("ear", "stt", "it died")
+    voice = FakeTts(word_ms=500)
+    scene = call(script, fault, config=CONFIG, ear=LateFailure, mind=chain(FakeLlm()), voice=voice)
+    assert heard(scene) == ["One moment.", "Please say that again."]
+
+
+def test_a_noise_over_a_long_holding_line_does_not_lose_the_question() -> None:
+    model = FakeLlm(otherwise=Says("It is noon.", first_s=5.0))
+    config = SessionConfig(holding_text="One moment please, this takes a while, do not go away, I am at it.")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(0.5 + 2.0 + 2.6)
+        await scene.leg.speak(0.5)
+        await scene.leg.silence(15.0)
+
+    mind = LlmChain([Choice(model)], Deadlines(answer_s=7, last_s=8, gap_s=3), Health())
+    scene = call(script, "what time", "", config=config, mind=mind)
+    assert heard(scene)[-1] == "It is noon."
+    assert {event.turn.turn_id for event in scene.of(TurnEnd)} == {1}
+
+
+def test_after_the_end_nothing_is_opened() -> None:
+    ears = ScriptedEar()
+
+    async def script(scene: Scene) -> None:
+        scene.session.end(EndReason.HANGUP, "the caller hung up")
+        engines = scene.session._engines
+        changed = Engines(engines.vad, ears, engines.tts, None)
+        scene.session.reconfigure(changed, CONFIG, other_ears=True)
+
+    call(script)
+    assert ears.options is None
+
+
+def test_the_recogniser_is_told_of_a_pause_once() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(0.5)
+        await scene.leg.silence(0.2)
+        await scene.leg.speak(0.5)
+        await scene.leg.silence(1.0)
+
+    assert call(script, "hello").ear.pauses == 2

@@ -53,6 +53,7 @@ def layer(**keys: Any) -> dict[str, Any]:
         ({"provider": "openai", "model": "gpt-4o-mini"}, "gpt-4o-mini"),
         ({"llm": "openai/gpt-4o-mini"}, "gpt-4o-mini"),
         ({"provider": "openai"}, "gpt-4o"),
+        ({"provider": "openai", "model": "openai/gpt-4o-mini"}, "gpt-4o-mini"),
         ({}, "gpt-4o"),
         # What is not here is replaced.
         ("anthropic/claude-sonnet-4", "gpt-4o"),
@@ -119,6 +120,19 @@ def test_the_channel_has_the_word_over_the_agent() -> None:
     config = resolve([layer(llm="gpt-4o-mini", prompt="Inner."), layer(llm="gpt-4o", prompt="Outer.")], HAS)
     assert config.picks.llm == (Pick("openai", "gpt-4o-mini"),)
     assert config.session.prompt == "Inner."
+
+
+def test_a_nearer_level_may_change_one_part_of_the_model() -> None:
+    agent = layer(llm={"model": "gpt-4o-mini", "prompt": "Agent.", "temperature": 0.9}, prompt="Agent, too.")
+    cooler = resolve([layer(llm={"temperature": 0.1}), agent], HAS)
+    assert cooler.picks.llm == (Pick("openai", "gpt-4o-mini"),)
+    assert (cooler.session.temperature, cooler.session.prompt) == (0.1, "Agent, too.")
+    other = resolve([layer(llm={"prompt": "Nearer."}), agent], HAS)
+    assert other.session.prompt == "Nearer."
+    off = resolve([layer(llm={"enabled": False}), agent], HAS)
+    assert off.picks.llm == ()
+    on = resolve([layer(llm="gpt-4o"), layer(llm={"enabled": False}), agent], HAS)
+    assert on.picks.llm == (Pick("openai", "gpt-4o"),)
 
 
 def test_what_a_model_is_told_of_its_task() -> None:

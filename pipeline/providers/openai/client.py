@@ -148,6 +148,9 @@ class Client:
                 transport=transport, auth=wire.credentials(url), follow_redirects=True
             ),
         )
+        if not self.endpoint.hosted:
+            # The package adds what OPENAI_CUSTOM_HEADERS holds, secrets perhaps, and has no way to be told not to.
+            self._api._custom_headers = headers
 
     async def aclose(self) -> None:
         api, self._api = self._api, None
@@ -288,7 +291,7 @@ class Client:
         if status in _KEY_REFUSED:
             return self._key_refused()
         if refusal.code == "insufficient_quota":
-            return self.error(f"the account has no credit left (HTTP {status}){said}", retryable=False)
+            return self.unavailable(f"the account has no credit left (HTTP {status}){said}")
         if status in _BUSY:
             return ProviderBusy(NAME, self.stage, f"too much is asked of it (HTTP {status}){said}")
         if status == 404 and "model" in f"{refusal.code} {refusal.reason}".lower():

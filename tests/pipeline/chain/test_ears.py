@@ -260,3 +260,39 @@ def test_segments_do_not_nest() -> None:
         await ear.stream.aclose()
 
     play(script)
+
+
+def test_what_is_lost_while_the_user_speaks_on_is_heard_beside_it() -> None:
+    async def script() -> None:
+        a = engine("a", Hears(error=BROKEN, final_delay_s=0.5), Hears("two"), Hears("one"))
+        ear = Ear(a)
+        ear.say(1)
+        await asyncio.sleep(0.3)
+        ear.say(2, end=False)
+        await asyncio.sleep(1)
+        ear.stream.end()
+        await asyncio.sleep(1)
+        assert [(i, text) for _, i, text in ear.finals] == [(1, "one"), (2, "two")]
+        await ear.stream.aclose()
+        assert all(stream.closed for stream in a.streams)
+
+    play(script)
+
+
+def test_the_next_engine_may_be_in_the_middle_of_the_next_segment() -> None:
+    async def script() -> None:
+        health = Health()
+        a, b = engine("a"), engine("b", otherwise=Hears("from b"))
+        ear = Ear(a, b, health=health)
+        ear.say(1)
+        await asyncio.sleep(0.5)
+        health.failed(
+            Choice(a, model="a-model"), ProviderError("a", "stt", "in another call"), ear.loop.time()
+        )
+        ear.say(2, end=False)
+        await asyncio.sleep(2)
+        ear.stream.end()
+        await asyncio.sleep(1)
+        assert [(i, text) for _, i, text in ear.finals] == [(1, "from b"), (2, "from b")]
+
+    play(script)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import pytest
 
 from pipeline.chain import Choice, Deadlines, Health, LlmChain, TtsChain
 from pipeline.errors import ProviderError, ProviderTimeout, ProviderUnavailable
-from pipeline.ports import LlmEnd, LlmRequest, LlmText, Takeover, TtsAudio, TtsFrom, TtsRequest, TtsWord
+from pipeline.ports import (
+    LlmEnd,
+    LlmEvent,
+    LlmRequest,
+    LlmText,
+    Takeover,
+    TtsAudio,
+    TtsFrom,
+    TtsRequest,
+    TtsWord,
+)
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.loop import run_virtual
 from tests.fakes.tts import FakeTts, Plan
@@ -209,6 +219,87 @@ def test_closing_it_ends_all_attempts(after_s: float) -> None:
         assert a.cancelled == 1
         assert b.cancelled == len(b.requests)
         assert len(asyncio.all_tasks()) == 1
+
+    run_virtual(main())
+
+
+class Empty(FakeLlm):
+    """Says nothing at all."""
+
+    async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
+        self.requests.append(request)
+        nothing: tuple[LlmEvent, ...] = ()
+        for event in nothing:
+            yield event
+
+
+def test_an_answer_without_any_piece_is_empty_and_no_crash() -> None:
+    found = asked(Empty())
+    assert found.events == []
+    assert found.error is None
+
+
+class SlowToClose(FakeLlm):
+    """Never answers, and takes a while to be closed."""
+
+    async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
+        self.requests.append(request)
+        try:
+            await asyncio.sleep(NEVER)
+            yield LlmText("never")
+        finally:
+            await asyncio.sleep(0.2)
+            self.cancelled += 1
+
+
+def test_a_cancellation_while_a_loser_is_closed_is_not_lost() -> None:
+    async def main() -> None:
+        a = SlowToClose(name="a")
+        b = FakeLlm(Says("word " * 100, first_s=0.1, word_s=0.3), name="b")
+
+        async def ask_and_listen() -> None:
+            chain = LlmChain([Choice(a), Choice(b)], DEADLINES, Health())
+            async with aclosing(chain.generate(LlmRequest(()))) as events:
+                async for _ in events:
+                    pass
+
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(ask_and_listen())
+            await asyncio.sleep(1.7)  # b answered at 1.6, a is being closed until 1.8
+            task.cancel()
+            before = asyncio.get_running_loop().time()
+            await asyncio.wait([task])
+            assert asyncio.get_running_loop().time() - before < 0.5
+        assert task.cancelled()
+        assert a.cancelled == 1
+        assert len(asyncio.all_tasks()) == 1
+
+    run_virtual(main())
+
+
+def test_a_stall_in_the_middle_counts_against_an_engine_and_a_success_for_it() -> None:
+    async def main() -> None:
+        health = Health()
+        a = FakeLlm(Says("one two", word_s=NEVER), "back", "back", name="a")
+        b = FakeLlm(otherwise=Says("from b"), name="b")
+        assert (await ask([a, b], health)).error is not None
+        assert (await ask([a, b], health)).text == "from b"
+        await asyncio.sleep(6.0)
+        assert (await ask([a, b], health)).text == "back"
+        assert (await ask([a, b], health)).text == "back"
+
+    run_virtual(main())
+
+
+def test_the_slow_model_of_one_agent_is_nobody_elses() -> None:
+    async def main() -> None:
+        health = Health()
+        a = FakeLlm(Says(first_s=NEVER), "quick", name="a")
+        b = FakeLlm(otherwise=Says("from b"), name="b")
+        slow = LlmChain([Choice(a, model="slow"), Choice(b)], DEADLINES, health)
+        async with aclosing(slow.generate(LlmRequest(()))) as events:
+            assert [e async for e in events if isinstance(e, Takeover)]
+        assert (await ask([a, b], health)).text == "quick"
 
     run_virtual(main())
 

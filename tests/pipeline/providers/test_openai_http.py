@@ -157,7 +157,7 @@ def made(stage: str, server: Server, key: str = KEY) -> Any:
     ("plan", "kind", "retryable", "said"),
     [
         (Plan(status=429), ProviderBusy, True, "429"),
-        (Plan(status=429, code="insufficient_quota"), ProviderError, False, "no credit"),
+        (Plan(status=429, code="insufficient_quota"), ProviderUnavailable, False, "no credit"),
         (Plan(status=500), ProviderError, True, "HTTP 500: The server had an error"),
         (GATEWAY, ProviderError, True, "HTTP 502: Bad Gateway"),
         (Plan(status=503), ProviderBusy, True, "overloaded"),
@@ -985,3 +985,14 @@ async def test_more_speech_after_the_pause_is_asked_about_anew() -> None:
         assert await first.over() == "disconnected"
         assert len(server.stt.requests[1].heard()[0]) == 2 * len(SPEECH)
         await stream.aclose()
+
+
+@every_kind
+async def test_headers_of_the_environment_are_for_the_hosted_service(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Secret: sesame\nAuthorization: Bearer sesame")
+    async with serving() as server, made(stage, server) as engine:
+        await use(engine)
+        record = getattr(server, stage).requests[-1]
+        assert "sesame" not in str(record.headers)
