@@ -42,12 +42,7 @@ from pipeline.events import (
     UserMessage,
 )
 from pipeline.listening import Listening
-from pipeline.ports import (
-    Ears,
-    Mind,
-    SttOptions,
-    Voice,
-)
+from pipeline.ports import Ears, Mind, SttOptions, Voice
 from pipeline.speaking import Speaking
 from pipeline.speech import BotEvent, Message, SpeechQueue
 from pipeline.thinking import Thinking
@@ -455,8 +450,9 @@ class Session:
         if self._end is not None or in_reply_to != self._machine.reply_to or self._speech.full:
             return False
         turn = self._turn_of(in_reply_to)
-        message = Message(message_id, "", in_reply_to, streamed=True, turn=turn, complete=False, known=True)
-        message.own = True
+        message = Message(
+            message_id, "", in_reply_to, streamed=True, turn=turn, complete=False, known=True, own=True
+        )
         self._say(message)
         return True
 
@@ -514,8 +510,7 @@ class Session:
         self._progress(now)
         if self._speech.current is None:
             return  # It finished at this very instant, and the machine knows.
-        # Who speaks over a holding line has not heard an answer yet.
-        early = self._speech.current.holding or self._speech.played_ms(now) < turns.EARLY_MS
+        early = self._speech.played_ms(now) < turns.EARLY_MS
         self._cut(now, "early" if early else "user_spoke", "early" if early else "new_turn", by_user=True)
 
     def _cut(self, now: float, reason: InterruptReason, abort: AbortReason, *, by_user: bool = False) -> None:

@@ -19,8 +19,6 @@ PIECE_MS = 300
 """Small pieces of audio are handed on together where there is time: each costs as much as a large one."""
 HURRY_MS = 500
 """With less than this ready to be sent there is none."""
-
-
 MAX_SENTENCE_S = 180.0
 """Audio of one sentence. A voice that gives more does not end."""
 

@@ -120,6 +120,12 @@ def _row(settings: Settings, stage: Stage, names: tuple[str, ...]) -> tuple[str,
     return ("openai", *EMBEDDED[stage]) if stage == "tts" else ("openai",)
 
 
+def _deadlines(settings: Settings, stage: Stage) -> Deadlines:
+    patience_s: float = getattr(settings, f"{stage}_patience_s")
+    # An answer that stops in the middle is heard as silence as soon as one that does not begin.
+    return Deadlines(patience_s, getattr(settings, f"{stage}_timeout_s"), gap_s=patience_s)
+
+
 @asynccontextmanager
 async def started(settings: Settings) -> AsyncIterator[EnginePool]:
     """The engines of this process, loaded; freed on the way out."""
@@ -135,11 +141,7 @@ async def started(settings: Settings) -> AsyncIterator[EnginePool]:
             stt=tuple(recogniser(name, settings) for name in row["stt"]),
             tts=tuple(synthesiser(name, settings) for name in row["tts"]),
             llm=tuple(language_model(name, settings) for name in row["llm"]),
-            deadlines={
-                "stt": Deadlines(settings.stt_patience_s, settings.stt_timeout_s, settings.stt_timeout_s),
-                "tts": Deadlines(settings.tts_patience_s, settings.tts_timeout_s, settings.tts_timeout_s),
-                "llm": Deadlines(settings.llm_patience_s, settings.llm_timeout_s, settings.llm_timeout_s),
-            },
+            deadlines={stage: _deadlines(settings, stage) for stage in EMBEDDED},
             wanted={"stt": settings.stt_model, "tts": settings.tts_model, "llm": settings.llm_model},
         )
         # The recognisers first: what they preload must be known before the first worker is forked.

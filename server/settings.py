@@ -267,7 +267,7 @@ class Settings(BaseSettings):
         "TALKWIRE_LLM_PATIENCE_S",
         1.5,
         "Wait for a language model's first word until the next engine, or the same one once more, is asked "
-        "as well.",
+        "as well; between two words until it counts as broken off.",
         unit="s",
     )
     llm_timeout_s: Seconds = setting(
@@ -277,7 +277,8 @@ class Settings(BaseSettings):
         ENGINES,
         "TALKWIRE_TTS_PATIENCE_S",
         1.5,
-        "Wait for a voice's first audio until the next engine, or the same one once more, is asked as well.",
+        "Wait for a voice's first audio until the next engine, or the same one once more, is asked as well; "
+        "within a sentence until the voice counts as broken off.",
         unit="s",
     )
     tts_timeout_s: Seconds = setting(

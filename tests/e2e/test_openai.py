@@ -159,6 +159,30 @@ async def test_an_engine_that_fails_in_the_middle_of_a_turn_costs_no_turn(tmp_pa
             tasks.create_task(one(name))
 
 
+async def test_what_stops_in_the_middle_is_not_waited_for(tmp_path: Path) -> None:
+    first = "This is the first sentence of a long answer, and it goes on for a while."
+    fixture = {"reply": f"{first} And here is the second one.", "tts_speed": 2.0}
+
+    async def one(stage: str, plan: Plan) -> list[str]:
+        async with talking(tmp_path / stage, fixture=fixture) as talk:
+            getattr(talk.endpoint, stage).next(plan)
+            await talk.ask()
+            confirmed = await talk.agent.wait("message.confirmed")
+            (fault,) = talk.faults
+            assert fault["code"] == "PROVIDER_TIMEOUT"
+            # The message ends soon after its last sound, and not when the stage would have failed.
+            assert confirmed["ts"] - fault["ts"] < 10.0
+            assert fault["ts"] - talk.agent.of("bot.speaking")[0]["ts"] < 4.5
+            text: str = confirmed["text"]
+            return [stage, text]
+
+    async with asyncio.TaskGroup() as tasks:
+        voice = tasks.create_task(one("tts", Plan(stall_after=8)))
+        mind = tasks.create_task(one("llm", Plan(stall_after=22)))
+    assert voice.result() == ["tts", f"{first} And here is the second one."]
+    assert mind.result() == ["llm", first]
+
+
 async def test_the_next_voice_takes_over_and_the_caller_hears_it(tmp_path: Path) -> None:
     async with talking(tmp_path, settings={"tts": ("openai", "espeak")}) as talk:
         talk.endpoint.tts.plan = Plan(status=500)
