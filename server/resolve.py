@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from media.noise import QUIETEST_DB
 from media.segmenter import VadParams
 from pipeline import lines
+from pipeline.endpointing import Endpointing, Mode
 from pipeline.session import SessionConfig
 from pipeline.turns import TurnParams
 from server.engines import Picks
@@ -67,7 +69,9 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         voice_language=_of(_first(layers, "voice"), VoiceSettings, "language"),
         speed=_of(_first(layers, "voice"), VoiceSettings, "speed") or 1.0,
         phrases=_phrases(_first(layers, "stt")),
-        turns=_turns(layers),
+        turns=_turns(layers, _of(_first(layers, "stt"), SttSettings, "language") or language),
+        endpointing=_endpointing(layers),
+        greeting_interruptible=_interruption(layers, "greeting") is not False,
         vad=_vad(layers),
         metrics_interval_ms=interval_ms,
         media_timeout_s=defaults.media_timeout_s,
@@ -174,26 +178,61 @@ def _phrases(value: str | SttSettings | None) -> tuple[str, ...]:
     return value.hints if isinstance(value, SttSettings) else ()
 
 
-def _turns(layers: Sequence[dict[str, Any]]) -> TurnParams:
-    params = TurnParams()
-    silence_ms = _part(layers, "turn_detection", "silence_ms")
+def _turns(layers: Sequence[dict[str, Any]], language: str) -> TurnParams:
     max_silence_s = _part(layers, "turn_detection", "max_silence_seconds")
-    resume_ms = _part(layers, "vad", "resume_min_ms")
+    volume, energy_db = (_interruption(layers, name) for name in ("min_volume", "energy_threshold_db"))
+    if volume is None and energy_db is not None:
+        volume = 1.0 - energy_db / QUIETEST_DB
     interruption = _first(layers, "interruption")
-    if silence_ms is not None:
-        params = replace(params, turn_silence_ms=silence_ms)
-    if max_silence_s is not None:
-        params = replace(params, max_silence_ms=round(max_silence_s * 1000))
-    if resume_ms is not None:
-        params = replace(params, resume_ms=resume_ms)
-    if isinstance(interruption, InterruptionSettings):
-        return replace(
-            params,
-            interruption=interruption.enabled is not False,
-            interrupt_ms=_or(interruption.min_duration_ms, params.interrupt_ms),
-            interrupt_words=_or(interruption.min_words, params.interrupt_words),
-        )
-    return params if interruption is None else replace(params, interruption=bool(interruption))
+    on = _interruption(layers, "enabled") if isinstance(interruption, InterruptionSettings) else interruption
+    return _changed(
+        TurnParams(language=language),
+        max_silence_ms=None if max_silence_s is None else round(max_silence_s * 1000),
+        min_speech_ms=_part(layers, "vad", "min_speech_ms"),
+        resume_ms=_part(layers, "vad", "resume_min_ms"),
+        resume_volume=_part(layers, "vad", "resume_min_volume"),
+        interruption=on,
+        interrupt_ms=_interruption(layers, "min_duration_ms"),
+        interrupt_confidence=_interruption(layers, "confidence"),
+        interrupt_volume=volume,
+        interrupt_words=_interruption(layers, "min_words"),
+        backchannel_filter=_interruption(layers, "backchannel_filter"),
+        pause_first=_interruption(layers, "pause_first"),
+        sure_ms=_interruption(layers, "sure_ms"),
+    )
+
+
+def _interruption(layers: Sequence[dict[str, Any]], name: str) -> Any:
+    """A key of the nearest level that says anything about interruptions."""
+    return _of(_first(layers, "interruption"), InterruptionSettings, name)
+
+
+def _endpointing(layers: Sequence[dict[str, Any]]) -> Endpointing:
+    mode, silence_ms = (_part(layers, "turn_detection", name) for name in ("mode", "silence_ms"))
+    if mode is None and silence_ms is not None:
+        mode = "silence"
+    return _changed(
+        Endpointing(),
+        mode=_MODES.get(mode) if mode else None,
+        silence_ms=silence_ms,
+        patience=_part(layers, "turn_detection", "patience"),
+        threshold=_part(layers, "turn_detection", "smart_turn_threshold"),
+        earliest_ms=_part(layers, "vad", "min_silence_ms"),
+        recheck_ms=_part(layers, "turn_detection", "smart_turn_recheck_ms"),
+    )
+
+
+_MODES: dict[str, Mode] = {
+    "local": "local", "smart_turn": "local", "auto": "local", "silence": "silence", "native": "native"
+}  # fmt: skip
+"""Also the names that other servers have for them."""
+
+P = TypeVar("P", TurnParams, Endpointing)
+
+
+def _changed(params: P, **values: Any) -> P:
+    """With what is set at all."""
+    return replace(params, **{name: value for name, value in values.items() if value is not None})
 
 
 def _vad(layers: Sequence[dict[str, Any]]) -> VadParams:
@@ -211,7 +250,3 @@ def _vad(layers: Sequence[dict[str, Any]]) -> VadParams:
 def _of(value: Any, kind: type, name: str) -> Any:
     """A key of an object, where it is one."""
     return getattr(value, name) if isinstance(value, kind) else None
-
-
-def _or(value: int | None, default: int) -> int:
-    return default if value is None else value

@@ -82,6 +82,10 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
             return wire.EagerTurn(**ids, **_signal(event))
         case events.TurnEnd():
             return wire.TurnEnd(**ids, **_signal(event))
+        case events.TurnPause():
+            return wire.TurnPause(**ids, probability=event.probability, latency_ms=event.latency_ms)
+        case events.TurnResumed():
+            return wire.TurnResumed(**ids, timestamp=clock.epoch(event.at))
         case events.TurnContinued():
             return wire.TurnContinued(**ids, timestamp=clock.epoch(event.at))
         case events.BotSpeaking():
@@ -95,6 +99,16 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 start_time=round(event.start_s, 3),
                 end_time=round(event.end_s, 3),
             )
+        case events.BotPaused():
+            return wire.BotPaused(
+                **ids,
+                message_id=event.message_id,
+                played_ms=event.played_ms,
+                words_spoken=event.words_spoken,
+                reason=event.reason,
+            )
+        case events.BotResumed():
+            return wire.BotResumed(**ids, message_id=event.message_id, word_index=event.word_index)
         case events.BotFinished():
             return wire.BotFinished(**ids, message_id=event.message_id, duration_ms=event.duration_ms)
         case events.BotInterrupted():
@@ -127,6 +141,14 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 transport=call.transport,
                 language=event.language.split("-")[0],
             )
+        case events.CallMuted():
+            return wire.CallMuted(**ids)
+        case events.CallUnmuted():
+            return wire.CallUnmuted(**ids, muted_transcript=event.muted_transcript)
+        case events.CallHeld():
+            return wire.CallHeld(**ids)
+        case events.CallUnheld():
+            return wire.CallUnheld(**ids)
         case events.CallEnded():
             lines = tuple(HistoryMessage(role=u.role, content=u.content) for u in event.transcript)
             return wire.CallEnded(

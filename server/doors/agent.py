@@ -166,10 +166,16 @@ class AgentConnection:
         match command:
             case wire.BotReply():
                 session.reply(
-                    command.message_id, command.text, command.in_reply_to, known=command.add_to_history
+                    command.message_id,
+                    command.text,
+                    command.in_reply_to,
+                    known=command.add_to_history,
+                    interruptible=command.interruptible,
                 )
             case wire.BotReplyStreamStart():
-                session.stream_start(command.message_id, command.in_reply_to)
+                session.stream_start(
+                    command.message_id, command.in_reply_to, interruptible=command.interruptible
+                )
             case wire.BotReplyStreamChunk():
                 session.stream_chunk(command.message_id, command.token)
             case wire.BotReplyStreamEnd():
@@ -178,6 +184,14 @@ class AgentConnection:
                 session.cancel(command.message_id)
             case wire.BotClear():
                 session.cancel(None)
+            case wire.CallMute():
+                session.mute()
+            case wire.CallUnmute():
+                session.unmute()
+            case wire.CallHold():
+                session.hold()
+            case wire.CallUnhold():
+                session.unhold()
             case wire.CallHangup():
                 session.end(EndReason.CLIENT_HANGUP, command.reason or "the agent hung up")
 

@@ -10,6 +10,7 @@ from server.protocol.base import CallEvent
 
 InterruptReason = Literal["early", "user_spoke", "cancelled"]
 AbortReason = Literal["early", "new_turn", "cancelled", "call_ended"]
+PauseReason = Literal["user_spoke", "held"]
 
 
 class BotSpeaking(CallEvent):
@@ -33,6 +34,28 @@ class BotWord(CallEvent):
     end_time: float | None = Field(
         default=None, ge=0, description="Its end, seconds from the first sound of the message."
     )
+
+
+class BotPaused(CallEvent):
+    """The bot fell silent within a message, and may go on with it: the user spoke over it, and that may be an
+    interruption or only an "mhm"; or the call was put on hold. `bot.resumed` or `bot.interrupted` follows.
+    """
+
+    event: Literal["bot.paused"] = "bot.paused"
+    message_id: str = Field(description="The message.")
+    played_ms: int = Field(ge=0, description="Audio of it that was heard so far, milliseconds.")
+    words_spoken: int = Field(ge=0, description="Words of it that began to be heard.")
+    reason: PauseReason = Field(description="`user_spoke`: over the bot; `held`: the call is on hold.")
+
+
+class BotResumed(CallEvent):
+    """The bot goes on with a paused message. A word that was cut in the middle is said from its beginning; its
+    `bot.word` is not repeated.
+    """
+
+    event: Literal["bot.resumed"] = "bot.resumed"
+    message_id: str = Field(description="The message.")
+    word_index: int = Field(ge=0, description="The word that is heard next, from 0.")
 
 
 class BotFinished(CallEvent):

@@ -54,6 +54,33 @@ class CallStarted(CallEvent):
     language: str | None = Field(default=None, description="Language of the call, BCP-47 base tag.")
 
 
+class CallMuted(CallEvent):
+    """The user is not listened to any more: no turn begins, nothing is interrupted, and what he says is kept
+    for `call.unmuted`. What he had said before is the end of his turn."""
+
+    event: Literal["call.muted"] = "call.muted"
+    by: Literal["agent"] = Field(default="agent", description="Who muted.")
+
+
+class CallUnmuted(CallEvent):
+    """The user is listened to again."""
+
+    event: Literal["call.unmuted"] = "call.unmuted"
+    muted_transcript: str = Field(description="What was understood of him meanwhile; empty: nothing.")
+
+
+class CallHeld(CallEvent):
+    """The call is on hold: neither side hears the other. A message that was being spoken is paused."""
+
+    event: Literal["call.held"] = "call.held"
+
+
+class CallUnheld(CallEvent):
+    """The conversation goes on, and with it a message that was paused."""
+
+    event: Literal["call.unheld"] = "call.unheld"
+
+
 class CallEnded(CallEvent):
     """The call is over. Nothing but its `call.recording` follows."""
 

@@ -162,6 +162,9 @@ class BotReply(CallCommand):
         description="True: the server's language model learns what the caller heard of it. The transcript of "
         "the call has it in any case.",
     )
+    interruptible: bool = Field(
+        default=True, description="False: the user's voice and words do not silence this message."
+    )
 
 
 class BotReplyStreamStart(CallCommand):
@@ -173,6 +176,7 @@ class BotReplyStreamStart(CallCommand):
     in_reply_to: str = Field(
         default="", max_length=200, description="As for `bot.reply`. Empty: it is spoken in any case."
     )
+    interruptible: bool = Field(default=True, description="As for `bot.reply`.")
 
 
 class BotReplyStreamChunk(CallCommand):
@@ -205,6 +209,30 @@ class BotClear(CallCommand):
     event: Literal["bot.clear"] = "bot.clear"
 
 
+class CallMute(CallCommand):
+    """Stops listening to the user; answered by `call.muted`. Without effect where that is so already."""
+
+    event: Literal["call.mute"] = "call.mute"
+
+
+class CallUnmute(CallCommand):
+    """Listens to the user again; answered by `call.unmuted`."""
+
+    event: Literal["call.unmute"] = "call.unmute"
+
+
+class CallHold(CallCommand):
+    """Puts the call on hold; answered by `call.held`. The caller hears silence."""
+
+    event: Literal["call.hold"] = "call.hold"
+
+
+class CallUnhold(CallCommand):
+    """Takes the call off hold; answered by `call.unheld`."""
+
+    event: Literal["call.unhold"] = "call.unhold"
+
+
 class CallHangup(CallCommand):
     """Ends the call at once; what was still to be spoken is dropped. Followed by `call.ended`."""
 
@@ -230,6 +258,10 @@ COMMANDS: tuple[type[Command], ...] = (
     BotReplyStreamEnd,
     BotCancel,
     BotClear,
+    CallMute,
+    CallUnmute,
+    CallHold,
+    CallUnhold,
     CallHangup,
 )
 """All commands, in the order of the written page."""
@@ -244,6 +276,10 @@ AnyCallCommand = (
     | BotReplyStreamEnd
     | BotCancel
     | BotClear
+    | CallMute
+    | CallUnmute
+    | CallHold
+    | CallUnhold
     | CallHangup
 )
 """Commands about a call."""

@@ -7,11 +7,11 @@ agent, then the server's settings). Keys that are not declared here are kept and
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from server.protocol.base import Allowed, Lenient, Range
+from server.protocol.base import Allowed, Lenient, Range, Share
 
 Text = Annotated[str, Field(min_length=1, max_length=200), Allowed("text of 1 to 200 characters")]
 LongText = Annotated[str, Field(max_length=5000), Allowed("text of at most 5000 characters")]
@@ -21,6 +21,10 @@ LanguageTag = Annotated[
     Allowed("a BCP-47 language tag, for example en or es-PE"),
 ]
 Prompt = Annotated[str, Field(max_length=200_000), Allowed("text of at most 200000 characters")]
+DetectionMode = Annotated[
+    Literal["local", "silence", "native", "smart_turn", "auto"],
+    Allowed("local (or smart_turn, auto), silence or native"),
+]
 Phrases = Annotated[tuple[Text, ...], Field(max_length=500, strict=False)]
 
 
@@ -109,19 +113,63 @@ class InterruptionSettings(Part):
 
     enabled: bool | None = Field(default=None, description="False: the user's voice never cuts the bot off.")
     min_duration_ms: Annotated[int, Range(0, 5000)] | None = Field(
-        default=None, description="Continuous voice, from its onset, that cuts the bot off, milliseconds."
+        default=None, description="Continuous voice, from its onset, that silences the bot, milliseconds."
+    )
+    confidence: Share | None = Field(
+        default=None, description="How sure the detector has to be of that voice, 0 to 1."
+    )
+    min_volume: Share | None = Field(
+        default=None,
+        description="How loud that voice has to be, 0 (-60 dBFS) to 1; 0: its level does not matter. A quieter "
+        "one silences the bot by its words only.",
+    )
+    energy_threshold_db: Annotated[float, Range(-60, 0)] | None = Field(
+        default=None, description="The same in dBFS, as older clients say it; `min_volume` goes first."
     )
     min_words: Annotated[int, Range(1, 20)] | None = Field(
         default=None,
-        description="Words that cut the bot off although the voice did not last `min_duration_ms`.",
+        description="Words that silence the bot although the voice did not last `min_duration_ms`.",
     )
+    backchannel_filter: bool | None = Field(
+        default=None, description='False: also a mere "mhm" or "right" over the bot interrupts it.'
+    )
+    pause_first: bool | None = Field(
+        default=None,
+        description="False: a voice that lasts cuts the bot off for good. Else it is paused (`bot.paused`), and "
+        "goes on (`bot.resumed`) where the voice turns out to have said nothing.",
+    )
+    sure_ms: Annotated[int, Range(0, 10_000)] | None = Field(
+        default=None,
+        description="Continuous voice over a paused bot that is an interruption whatever its words are, "
+        "milliseconds.",
+    )
+    greeting: bool | None = Field(default=None, description="False: the greeting is not interrupted.")
 
 
 class TurnDetectionSettings(Part):
     """When a user's turn is over."""
 
+    mode: DetectionMode | None = Field(
+        default=None,
+        description="`local`: silence, words, sound and the caller's own pauses together (also `smart_turn`, "
+        "`auto`); `silence`: a fixed silence; `native`: the recogniser says so, where it can.",
+    )
     silence_ms: Annotated[int, Range(100, 5000)] | None = Field(
-        default=None, description="Silence after the end of voice that ends the turn, milliseconds."
+        default=None,
+        description="Silence after the end of voice that ends the turn, milliseconds. Without a `mode` it means "
+        "the mode `silence`.",
+    )
+    patience: Annotated[float, Range(0.25, 4)] | None = Field(
+        default=None, description="In the mode `local`: multiplies the silence that is waited for."
+    )
+    smart_turn_threshold: Annotated[float, Range(0.05, 0.95)] | None = Field(
+        default=None,
+        description="In the mode `local`: how sure one has to be that the turn is over. 0.5 is usual.",
+    )
+    smart_turn_recheck_ms: Annotated[int, Range(0, 2000)] | None = Field(
+        default=None,
+        description="How often an audio model, where the server has one, is asked again while the silence "
+        "lasts, milliseconds; 0: once for each silence.",
     )
     max_silence_seconds: Annotated[float, Range(0.5, 30)] | None = Field(
         default=None,
@@ -135,11 +183,22 @@ class VadSettings(Part):
     threshold: Annotated[float, Range(0.01, 1)] | None = Field(
         default=None, description="Probability from which on a window of audio counts as voice."
     )
+    min_speech_ms: Annotated[int, Range(0, 2000)] | None = Field(
+        default=None,
+        description="A shorter stretch of voice is no word: its text is dropped and it interrupts nobody, "
+        "milliseconds. `speech.started` comes in any case.",
+    )
+    min_silence_ms: Annotated[int, Range(100, 5000)] | None = Field(
+        default=None, description="No turn ends after less silence, milliseconds."
+    )
     speech_end_delay_ms: Annotated[int, Range(20, 5000)] | None = Field(
         default=None, description="Silence that is waited out before `speech.ended`, milliseconds."
     )
     resume_min_ms: Annotated[int, Range(0, 2000)] | None = Field(
         default=None, description="Continuous voice that takes a turn signal back, milliseconds."
+    )
+    resume_min_volume: Share | None = Field(
+        default=None, description="How loud that voice has to be, 0 (-60 dBFS) to 1; 0: any."
     )
 
 

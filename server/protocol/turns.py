@@ -11,9 +11,12 @@ from server.protocol.base import Share, TurnEvent
 
 
 class TurnReason(StrEnum):
-    """On what evidence a turn signal rests."""
+    """On what evidence a turn signal rests: what moved it most from where silence alone would have put it."""
 
     SILENCE = "silence"
+    TRANSCRIPT = "transcript"
+    MODEL = "model"
+    PROVIDER = "provider"
     FORCED = "forced"
 
 
@@ -72,7 +75,8 @@ class EagerTurn(TurnEvent):
     probability: Share = Field(description="How likely the turn is over, 0 to 1.")
     latency_ms: int = Field(ge=0, description="End of voice to this event, milliseconds.")
     reason: TurnReason = Field(
-        description="The evidence: `silence`, or `forced` where the recogniser was waited for in vain."
+        description="The evidence: `silence` by itself; `transcript`: the words; `model`: how it sounded; "
+        "`provider`: the recogniser said so; `forced`: it was waited for in vain, or the call was muted."
     )
 
 
@@ -85,8 +89,26 @@ class TurnEnd(TurnEvent):
     probability: Share = Field(description="How likely the turn is over, 0 to 1.")
     latency_ms: int = Field(ge=0, description="End of voice to this event, milliseconds.")
     reason: TurnReason = Field(
-        description="The evidence: `silence`, or `forced` where the recogniser was waited for in vain."
+        description="The evidence: `silence` by itself; `transcript`: the words; `model`: how it sounded; "
+        "`provider`: the recogniser said so; `forced`: it was waited for in vain, or the call was muted."
     )
+
+
+class TurnPause(TurnEvent):
+    """The user has paused, and has probably not finished. Once for each silence, where no turn signal went
+    out before; `turn.resumed`, `eager.turn` or `turn.end` follows.
+    """
+
+    event: Literal["turn.pause"] = "turn.pause"
+    probability: Share = Field(description="How likely the turn is over all the same, 0 to 1.")
+    latency_ms: int = Field(ge=0, description="End of voice to this event, milliseconds.")
+
+
+class TurnResumed(TurnEvent):
+    """The user went on after a `turn.pause`. No turn signal had gone out: nothing is void."""
+
+    event: Literal["turn.resumed"] = "turn.resumed"
+    timestamp: float = Field(description="When that was sure, epoch seconds.")
 
 
 class TurnContinued(TurnEvent):

@@ -143,6 +143,10 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         {"event": "bot.cancel", "call_id": "CA1", "message_id": "m1"},
     ],
     "BotClear": [{"event": "bot.clear", "call_id": "CA1"}],
+    "CallMute": [{"event": "call.mute", "call_id": "CA1"}],
+    "CallUnmute": [{"event": "call.unmute", "call_id": "CA1"}],
+    "CallHold": [{"event": "call.hold", "call_id": "CA1"}],
+    "CallUnhold": [{"event": "call.unhold", "call_id": "CA1"}],
     "CallHangup": [
         {"event": "call.hangup", "call_id": "CA1"},
         {"event": "call.hangup", "call_id": "CA1", "reason": "done"},

@@ -215,6 +215,8 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "reason": "forced",
         }
     ],
+    "TurnPause": [{"event": "turn.pause", **TURN, "probability": 0.31, "latency_ms": 402}],
+    "TurnResumed": [{"event": "turn.resumed", **TURN, "timestamp": 1700000002.5}],
     "TurnContinued": [{"event": "turn.continued", **TURN, "timestamp": 1700000002.5}],
     "BotSpeaking": [
         {"event": "bot.speaking", **TURN, "message_id": "m1", "text": "It is ten past nine."},
@@ -232,6 +234,21 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         },
         {"event": "bot.word", **CALL, "message_id": "m1", "word": "¡Hola!", "word_index": 0},
     ],
+    "BotPaused": [
+        {
+            "event": "bot.paused",
+            **TURN,
+            "message_id": "m1",
+            "played_ms": 820,
+            "words_spoken": 2,
+            "reason": "user_spoke",
+        }
+    ],
+    "BotResumed": [{"event": "bot.resumed", **TURN, "message_id": "m1", "word_index": 1}],
+    "CallMuted": [{"event": "call.muted", **CALL, "by": "agent"}],
+    "CallUnmuted": [{"event": "call.unmuted", **CALL, "muted_transcript": "are you there"}],
+    "CallHeld": [{"event": "call.held", **CALL}],
+    "CallUnheld": [{"event": "call.unheld", **CALL}],
     "BotFinished": [{"event": "bot.finished", **TURN, "message_id": "m1", "duration_ms": 1460}],
     "BotInterrupted": [
         {

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.endpointing import Endpointing
+from pipeline.turns import TurnParams
 from server.agents import merged
 from server.engines import Pick
 from server.protocol import AgentCreate, ChannelAdd, WarningCode, parse_command
@@ -42,8 +44,45 @@ def test_parts_are_joined_key_by_key() -> None:
     assert session.vad.threshold == 0.6
     assert session.vad.speech_end_delay_ms == 200
     assert session.turns.resume_ms == 150
-    assert session.turns.turn_silence_ms == 700
+    assert session.endpointing == Endpointing(mode="silence", silence_ms=700)
     assert session.turns.max_silence_ms == 2000
+
+
+def test_how_a_turn_ends_is_the_agents_to_say() -> None:
+    assert made().session.endpointing == Endpointing(mode="local")
+    keys = {"mode": "smart_turn", "smart_turn_threshold": 0.7, "smart_turn_recheck_ms": 300, "patience": 1.5}
+    session = made(layer(turn_detection=keys, vad={"min_silence_ms": 400, "min_speech_ms": 250})).session
+    assert session.endpointing == Endpointing(
+        "local", threshold=0.7, recheck_ms=300, patience=1.5, earliest_ms=400
+    )
+    assert session.turns.min_speech_ms == 250
+    keys = {"mode": "local", "silence_ms": 800}
+    assert made(layer(turn_detection=keys)).session.endpointing.mode == "local"
+
+
+def test_what_interrupts_is_the_agents_to_say() -> None:
+    keys = {
+        "min_duration_ms": 400, "confidence": 0.8, "min_volume": 0.0, "energy_threshold_db": -30, "min_words": 3,
+        "backchannel_filter": False, "pause_first": False, "sure_ms": 900, "greeting": False,
+    }  # fmt: skip
+    session = made(layer(interruption=keys, language="de")).session
+    assert session.turns == TurnParams(
+        language="de",
+        interrupt_ms=400,
+        interrupt_confidence=0.8,
+        interrupt_volume=0.0,
+        interrupt_words=3,
+        backchannel_filter=False,
+        pause_first=False,
+        sure_ms=900,
+    )
+    assert not session.greeting_interruptible
+    assert made().session.greeting_interruptible
+    assert not made(layer(interruption=False)).session.turns.interruption
+    assert not made(layer(interruption={"enabled": False})).session.turns.interruption
+    assert made(layer(interruption=True)).session.turns.interruption
+    older = made(layer(interruption={"energy_threshold_db": -36.0})).session.turns
+    assert older.interrupt_volume == pytest.approx(0.4)
 
 
 def test_a_low_threshold_takes_the_release_with_it() -> None:

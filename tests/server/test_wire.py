@@ -9,7 +9,8 @@ import orjson
 
 from media.levels import Level
 from pipeline import events
-from pipeline.events import EndReason, TurnReason, TurnRef, Utterance
+from pipeline.endpointing import TurnReason
+from pipeline.events import EndReason, TurnRef, Utterance
 from server.clock import Clock
 from server.journal import Entry, Journal
 from server.protocol import to_json
@@ -25,9 +26,13 @@ SAMPLES: list[events.Event] = [
     events.UserMessage(TURN, "m1", "what time is it", 0.8, (1,)),
     events.EagerTurn(TURN, "m1", "what time is it", 0.6, 400, TurnReason.SILENCE),
     events.TurnEnd(TURN, "m1", "what time is it", 0.7, 500, TurnReason.FORCED),
+    events.TurnPause(TURN, 0.3, 400),
+    events.TurnResumed(TURN, 11.5),
     events.TurnContinued(TURN, 12.0),
     events.BotSpeaking(TURN, "b1", "It is ten."),
     events.BotWord(None, "b1", "It", 0, 0.0, 0.1),
+    events.BotPaused(TURN, "b1", 700, 2, "user_spoke"),
+    events.BotResumed(TURN, "b1", 1),
     events.BotFinished(TURN, "b1", 900),
     events.BotInterrupted(TURN, "b1", 2100, 3, "ten.", "user_spoke"),
     events.MessageConfirmed(TURN, "b1", "It is ten."),
@@ -35,6 +40,10 @@ SAMPLES: list[events.Event] = [
     events.ReplyRejected(TURN, "b2", "m0", "m1", "message_obsolete"),
     events.AudioMetrics("user", Level(-30.0, 0.03, 0.2), True, 0.7, 13.0),
     events.EngineFault(None, "STT_BUSY", "all busy", "pocketsphinx", "stt", True),
+    events.CallMuted(),
+    events.CallUnmuted("are you there"),
+    events.CallHeld(),
+    events.CallUnheld(),
     events.CallEnded(EndReason.HANGUP, "the caller hung up", 20.0, 10.0, (Utterance("user", "hello"),)),
     events.Recorded("UklGRg==", 10_000, 8000),
 ]
