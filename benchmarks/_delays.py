@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from media.segmenter import VadParams
+from pipeline.endpointing import Endpointing
 from pipeline.listening import PAUSE_MS
-from pipeline.turns import TurnParams
 
 Kind = Literal["null", "openai"]
 
@@ -46,7 +46,7 @@ class Delays:
     def signal_ms(self) -> float:
         """From the end of voice to what the answer begins with: ``turn.end``, by which an agent process answers,
         or ``eager.turn``, by which the server's own language model is asked."""
-        delay_ms, silence_ms = VadParams().speech_end_delay_ms, TurnParams().turn_silence_ms
+        delay_ms, silence_ms = VadParams().speech_end_delay_ms, Endpointing().silence_ms
         if self.kind == "null":
             return max(silence_ms, delay_ms + self.stt_ms)
         return max(delay_ms, PAUSE_MS + self.stt_ms)
@@ -60,7 +60,7 @@ class Delays:
     def fixed_ms(self) -> float:
         """From the end of voice to the first audio, where the server itself takes no time: no sooner than after
         the silence that ends a turn."""
-        return max(TurnParams().turn_silence_ms, self.signal_ms + self.answer_ms)
+        return max(Endpointing().silence_ms, self.signal_ms + self.answer_ms)
 
     def __str__(self) -> str:
         if self.kind == "null":

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Literal
 
 from media.levels import Level
+from pipeline.endpointing.evidence import TurnReason
 
 
 class EndReason(StrEnum):
@@ -22,15 +23,9 @@ class EndReason(StrEnum):
     FAILED = "failed"
 
 
-class TurnReason(StrEnum):
-    """On what evidence a turn signal rests."""
-
-    SILENCE = "silence"
-    FORCED = "forced"
-
-
 InterruptReason = Literal["early", "user_spoke", "cancelled"]
 AbortReason = Literal["early", "new_turn", "cancelled", "call_ended"]
+PauseReason = Literal["user_spoke", "held"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +98,24 @@ class TurnEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnPause:
+    """The user has paused, and has probably not finished."""
+
+    turn: TurnRef
+    probability: float
+    """How likely the turn is over all the same."""
+    latency_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResumed:
+    """The user went on after a pause. No signal had gone out, so nothing is void."""
+
+    turn: TurnRef
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class TurnContinued:
     turn: TurnRef
     at: float
@@ -128,6 +141,27 @@ class BotWord:
     start_s: float
     """From the first sample of the message."""
     end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BotPaused:
+    """The bot has fallen silent in the middle of a message, and may go on with it."""
+
+    turn: TurnRef | None
+    message_id: str
+    played_ms: int
+    words_spoken: int
+    reason: PauseReason
+
+
+@dataclass(frozen=True, slots=True)
+class BotResumed:
+    """The bot goes on with the message that it had paused."""
+
+    turn: TurnRef | None
+    message_id: str
+    word_index: int
+    """The word that is heard next. One that was cut in the middle is said from its beginning, and told once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +211,27 @@ class ReplyRejected:
 @dataclass(frozen=True, slots=True)
 class CallStarted:
     language: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallMuted:
+    """The user is not listened to: what he says is understood, and kept for the end of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallUnmuted:
+    muted_transcript: str
+    """What was understood meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallHeld:
+    """Neither side hears the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallUnheld:
+    """The conversation goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,15 +289,23 @@ Event = (
     | UserMessage
     | EagerTurn
     | TurnEnd
+    | TurnPause
+    | TurnResumed
     | TurnContinued
     | BotSpeaking
     | BotWord
+    | BotPaused
+    | BotResumed
     | BotFinished
     | BotInterrupted
     | MessageConfirmed
     | MessageAborted
     | ReplyRejected
     | CallStarted
+    | CallMuted
+    | CallUnmuted
+    | CallHeld
+    | CallUnheld
     | CallEnded
     | Recorded
     | AudioMetrics

@@ -13,11 +13,13 @@ from typing import Protocol
 
 import numpy as np
 
-from media.frames import AudioFrame
+from media.frames import AudioFrame, Pcm
+from media.noise import Loudness
 from media.onset import sound_before
 from media.ports import VadWindow, VoiceDetector
 from media.segmenter import VadParams, VoiceEnded, VoiceSegmenter, VoiceStarted
 from pipeline import turns
+from pipeline.endpointing.smart_turn import AudioTurnModel, Question
 from pipeline.errors import ProviderError
 from pipeline.ports import Ears, SttEvent, SttFailed, SttOptions, SttPartial, SttStream, Takeover
 
@@ -25,6 +27,13 @@ PRE_ROLL_MS = 300
 """Audio before the onset that the recogniser is given: the first consonant is often too weak to be voice."""
 PAUSE_MS = 96
 """Silence inside speech after which the recogniser is told that it may be over."""
+ASK_MS = 200
+"""Silence after which an audio model is asked whether the turn is over. It hears less of an end in less, and has
+answered when the segment ends."""
+ASKABLE_MS = 1200
+"""And after which it is asked no more."""
+SOUND_MS = 8000
+"""What it is given of a turn, at most."""
 MAX_CHANGES = 20
 
 
@@ -49,6 +58,9 @@ class Hearer(Protocol):
     def deadline(self) -> float | None:
         """When the turn machine next has something to do."""
 
+    def turn_id(self) -> int:
+        """Of the user's latest turn; 0: there was none yet."""
+
     def guarded(self, act: Callable[[], None]) -> None:
         """Run what a detector or an engine calls: a bug in it ends this call, and harms no other."""
 
@@ -63,6 +75,8 @@ class Listening:
         options: SttOptions,
         params: VadParams,
         hearer: Hearer,
+        model: AudioTurnModel | None = None,
+        recheck_ms: int = 0,
     ) -> None:
         self._rate = options.sample_rate_hz
         self._ears = ears
@@ -74,7 +88,21 @@ class Listening:
         self._stt: SttStream | None = None
         self._segment = 0
         self._onset = 0
+        self._loudness = Loudness(self._rate)
+        self._model = model
+        self.recheck_ms = recheck_ms
+        self._sound: deque[AudioFrame] = deque()
+        """The last of the caller, for the model."""
+        self._turn_id = 0
+        self._turn_from = 0
+        """Where the turn began that the open segment belongs to."""
+        self._ask_at: int | None = None
+        """The sample at which the model is to be asked next."""
+        self._question: Question | None = None
         self._paused = False
+        self._on = True
+        self._heeded = False
+        """The recogniser is given the open segment."""
         self._lost = False
         """All recognisers have failed on the open segment."""
         self._pre_roll: deque[AudioFrame] = deque()
@@ -123,6 +151,11 @@ class Listening:
             self._stt = None
         self.open()
 
+    def listen(self, *, on: bool) -> None:
+        """Whether the recogniser is given what is spoken from the next stretch of speech on. Voice itself is
+        told in any case."""
+        self._on = on
+
     def close(self) -> None:
         """Nothing is told from here on."""
         self._closed = True
@@ -130,6 +163,7 @@ class Listening:
     async def aclose(self) -> None:
         self.close()
         self._vad.close()
+        self._forget_question()
         for stream in (*self._retired, *([self._stt] if self._stt is not None else [])):
             await stream.aclose()
 
@@ -140,12 +174,16 @@ class Listening:
         self.end, self.at = frame.end, self._loop.time()
 
     def feed(self, frame: AudioFrame) -> None:
-        if self._stt is not None and self._segmenter.speaking:
+        if self._stt is not None and self._heeded and self._segmenter.speaking:
             self._stt.feed(frame.pcm)
         self._pre_roll.append(frame)
         horizon = frame.end - (PRE_ROLL_MS + 1000) * self._rate // 1000
         while self._pre_roll[0].end <= horizon:
             self._pre_roll.popleft()
+        if self._model is not None:
+            self._sound.append(frame)
+            while self._sound[0].end <= frame.end - SOUND_MS * self._rate // 1000:
+                self._sound.popleft()
         self._vad.feed(frame.pcm)
 
     def flush(self) -> bool:
@@ -167,26 +205,33 @@ class Listening:
 
     def _judge(self, window: VadWindow) -> None:
         self.probability = window.probability
+        volume = self._loudness.push(window) if window.rms is not None else 1.0
         events = self._segmenter.push(window)
         for event in events:
             self._on_voice(event)
         if self._segmenter.speaking:
             if self._segmenter.voiced_until == window.end:
                 due = self._hearer.deadline()
-                self._hearer.perceived(turns.Voiced(self.time_of(window.start), self.time_of(window.end)))
+                start, end = self.time_of(window.start), self.time_of(window.end)
+                self._hearer.perceived(turns.Voiced(start, end, window.probability, volume))
                 if self._hearer.deadline() != due:
                     self._hearer.moved()
             self._notice_pause(window)
         if events:
             self._hearer.moved()
+        if self._ask_at is not None and window.end >= self._ask_at:
+            self._ask(self._model, window.end)
 
     def _notice_pause(self, window: VadWindow) -> None:
         quiet = window.end - self._segmenter.voiced_until
         if quiet < PAUSE_MS * self._rate // 1000:
             self._paused = False
+            self._forget_question()
         elif not self._paused:
             self._paused = True
-            if self._stt is not None:
+            if self._model is not None:
+                self._ask_at = self._segmenter.voiced_until + ASK_MS * self._rate // 1000
+            if self._stt is not None and self._heeded:
                 self._stt.pause()
 
     def _on_voice(self, event: VoiceStarted | VoiceEnded) -> None:
@@ -195,18 +240,22 @@ class Listening:
                 self._segment += 1
                 onset -= self._sound_before(onset)
                 self._onset = onset
-                if self._stt is not None:
+                self._heeded = self._on and self._stt is not None
+                if self._stt is not None and self._heeded:
                     self._stt.begin(self._segment)
                     self._feed_pre_roll(self._stt, onset)
                 bot_ends = self._hearer.bot_ends()
                 started = turns.VoiceStarted(self._segment, self.time_of(onset), confidence, bot_ends)
+                self._forget_question()
                 self._hearer.perceived(started)
+                if self._hearer.turn_id() != self._turn_id:
+                    self._turn_id, self._turn_from = self._hearer.turn_id(), onset
             case VoiceEnded(_, end, _):
                 segment = self._segment
-                if self._stt is not None:
+                if self._stt is not None and self._heeded:
                     self._stt.end()
                 self._hearer.perceived(turns.VoiceEnded(self.time_of(self._onset), self.time_of(end)))
-                if self._stt is None:
+                if not self._heeded:
                     self._hearer.perceived(turns.Heard(segment, "", 0.0, True))
                 lost, self._lost = self._lost, False
                 if lost:
@@ -223,6 +272,36 @@ class Listening:
         for frame in self._pre_roll:
             if frame.end > first:
                 stt.feed(frame.pcm[max(0, first - frame.start) :])
+
+    # --- the sound of an end ------------------------------------------------------------------------------
+
+    def _ask(self, model: AudioTurnModel | None, at: int) -> None:
+        """Have the model say whether the turn sounds over; and again while the silence lasts, if wanted."""
+        self._ask_at = None
+        silence = at - self._segmenter.voiced_until
+        if model is None:
+            return
+        if self.recheck_ms and silence < ASKABLE_MS * self._rate // 1000:
+            self._ask_at = at + self.recheck_ms * self._rate // 1000
+        first = self._turn_from - PRE_ROLL_MS * self._rate // 1000
+        parts: list[Pcm] = [frame.pcm[max(0, first - frame.start) :] for frame in self._sound]
+        parts = [pcm for frame, pcm in zip(self._sound, parts, strict=True) if frame.end > first]
+        if parts:
+            self._question = model.ask(self, np.concatenate(parts), self._rate, self._on_score)
+
+    def _on_score(self, score: float | None) -> None:
+        if score is not None and not self._closed:
+            self._hearer.guarded(lambda: self._sounded(score))
+
+    def _sounded(self, score: float) -> None:
+        self._hearer.perceived(turns.Sounded(model=score))
+        self._hearer.moved()
+
+    def _forget_question(self) -> None:
+        self._ask_at = None
+        question, self._question = self._question, None
+        if question is not None:
+            question.cancel()
 
     # --- words --------------------------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ from media.ports import AudioLeg, VoiceDetector
 from media.segmenter import VadParams
 from pipeline import turns
 from pipeline.dialogue import Dialogue
+from pipeline.endpointing import Endpointing, judge_of
+from pipeline.endpointing.smart_turn import AudioTurnModel
 from pipeline.errors import ProviderError
 from pipeline.events import (
     AbortReason,
@@ -62,6 +64,8 @@ class Engines:
     tts: Voice
     llm: Mind | None = None
     """None: its agent does the thinking."""
+    turn_model: AudioTurnModel | None = None
+    """What hears whether a turn is over; None: that is judged without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class SessionConfig:
     speed: float = 1.0
     phrases: tuple[str, ...] = ()
     turns: turns.TurnParams = field(default_factory=turns.TurnParams)
+    endpointing: Endpointing = field(default_factory=Endpointing)
+    greeting_interruptible: bool = True
     vad: VadParams = field(default_factory=VadParams)
     metrics_interval_ms: int | None = None
     """How often ``AudioMetrics`` is told; None: never."""
@@ -125,14 +131,22 @@ class Session:
         self._rate = leg.format.sample_rate_hz
 
         self._loop = asyncio.get_running_loop()
-        self._machine = turns.TurnMachine(config.turns, ids)
+        self._machine = turns.TurnMachine(config.turns, judge_of(config.endpointing), ids)
         self._playout = Playout(
             self._rate, lead_ms=leg.format.lead_ms, mark_every_ms=leg.format.mark_every_ms
         )
         self._speech = SpeechQueue(self._playout)
         self._transcript = Transcript()
         options = _stt_options(self._rate, config)
-        self._ears = Listening(engines.vad, engines.stt, options, config.vad, self)
+        self._ears = Listening(
+            engines.vad,
+            engines.stt,
+            options,
+            config.vad,
+            self,
+            engines.turn_model if config.endpointing.mode == "local" else None,
+            config.endpointing.recheck_ms,
+        )
         self._meters = _Meters(self._rate, config.metrics_interval_ms) if config.metrics_interval_ms else None
         self._bot_next = (0, 0)
         if recorder is not None or self._meters is not None:
@@ -208,7 +222,9 @@ class Session:
                     self._warming.append(self._tasks.create_task(engine.warm(), name="warm up"))
         self._housekeeper = self._loop.call_later(HOUSEKEEPING_S, self.guarded, self._housekeep)
         if config.greeting:
-            self._say(Message(f"msg_{self._ids()[:12]}", config.greeting, known=True))
+            greeting = Message(f"msg_{self._ids()[:12]}", config.greeting, known=True)
+            greeting.interruptible = config.greeting_interruptible
+            self._say(greeting)
 
     def guarded(self, act: Callable[[], None]) -> None:
         """Run what the loop, a detector or an engine calls. A bug in it must not leave a call that nobody
@@ -285,7 +301,7 @@ class Session:
         if other_ears or options != self._ears.options:
             self._ears.change(engines.stt, options)
         self._config, self._engines = config, engines
-        self._machine.params = config.turns
+        self._machine.params, self._machine.judge = config.turns, judge_of(config.endpointing)
         self._speaking.change(engines.tts, config)
         self._dialogue.instruct(config.prompt, verbatim=config.raw_prompt)
         if self._thinking is not None and engines.llm is not None:
@@ -334,6 +350,9 @@ class Session:
     def deadline(self) -> float | None:
         return self._machine.deadline
 
+    def turn_id(self) -> int:
+        return self._machine.turn.turn_id if self._machine.turn is not None else 0
+
     def moved(self) -> None:
         self._advance()
 
@@ -351,17 +370,24 @@ class Session:
         """The id of the user's message that is to be answered now."""
         return self._machine.reply_to
 
-    def reply(self, message_id: str, text: str, in_reply_to: str, *, known: bool = False) -> None:
-        """Say a text; a stale answer is refused. ``known``: the language model is to know of it."""
+    def reply(
+        self, message_id: str, text: str, in_reply_to: str, *, known: bool = False, interruptible: bool = True
+    ) -> None:
+        """Say a text; a stale answer is refused. ``known``: the language model is to know of it.
+        ``interruptible``: the user may silence it."""
         if self._accepts(message_id, in_reply_to):
             turn = self._turn_of(in_reply_to)
-            self._say(Message(message_id, text, in_reply_to, turn=turn, known=known))
+            message = Message(message_id, text, in_reply_to, turn=turn, known=known)
+            message.interruptible = interruptible
+            self._say(message)
 
-    def stream_start(self, message_id: str, in_reply_to: str) -> None:
+    def stream_start(self, message_id: str, in_reply_to: str, *, interruptible: bool = True) -> None:
         """Begin a message whose text comes in pieces."""
         if self._accepts(message_id, in_reply_to):
             turn = self._turn_of(in_reply_to)
-            self._say(Message(message_id, "", in_reply_to, streamed=True, turn=turn, complete=False))
+            message = Message(message_id, "", in_reply_to, streamed=True, turn=turn, complete=False)
+            message.interruptible = interruptible
+            self._say(message)
 
     def stream_chunk(self, message_id: str, token: str) -> None:
         """More of a streamed message. One that is over or was refused is left alone: its sender learns of
@@ -443,6 +469,46 @@ class Session:
             self._known.add(message.message_id)
         self._tell(self._speech.add(message, first=message.holding), self._loop.time())
         self._advance()
+
+    # --- mute and hold ------------------------------------------------------------------------------------
+
+    def mute(self) -> None:
+        """Do not listen to the user: what he says is understood, and told by ``unmute``. Twice is once."""
+        if self._end is None and not self._machine.muted:
+            self._turn_to(turns.Mute())
+
+    def unmute(self) -> None:
+        """Listen to the user again."""
+        if self._end is None and self._machine.muted:
+            self._turn_to(turns.Unmute())
+
+    def hold(self) -> None:
+        """Let neither side hear the other. What the bot was saying goes on after ``unhold``."""
+        if self._end is None and not self._machine.held:
+            self._turn_to(turns.Hold())
+            self._ears.listen(on=False)
+
+    def unhold(self) -> None:
+        """Let the conversation go on."""
+        if self._end is None and self._machine.held:
+            self._ears.listen(on=True)
+            self._turn_to(turns.Unhold())
+
+    def _turn_to(self, event: turns.Input) -> None:
+        now = self._loop.time()
+        self._progress(now)
+        self._ears.flush()
+        self._apply(self._machine.receive(event, now), now)
+        self._advance()
+
+    def _pause(self, now: float, *, held: bool) -> None:
+        """The machine orders the bot paused."""
+        self._progress(now)
+        if self._speech.current is None or self._speech.paused:
+            return  # It finished at this very instant; or the user had paused it already.
+        self._leg.clear()
+        self._tell(self._speech.pause(now, "held" if held else "user_spoke"), now)
+        self._note_bot_audio(now)
 
     # --- the call's own mind ------------------------------------------------------------------------------
 
@@ -586,6 +652,10 @@ class Session:
             match output:
                 case turns.CutBot():
                     self._interrupt(now)
+                case turns.PauseBot(held):
+                    self._pause(now, held=held)
+                case turns.ResumeBot():
+                    self._tell(self._speech.resume(), now)
                 case turns.DiscardReply(message_id):
                     self._tell(self._speech.discard(message_id, "early"), now)
                     self._speaking.cancel_orphan()
@@ -607,7 +677,9 @@ class Session:
             self._emit(event)
             if isinstance(event, BotSpeaking):
                 self._hold_at = None
-                self._apply(self._machine.receive(turns.BotStarted(now), now), now)
+                current = self._speech.current
+                interruptible = current is None or current.interruptible
+                self._apply(self._machine.receive(turns.BotStarted(now, interruptible), now), now)
 
     def _progress(self, now: float) -> bool:
         """Tell what was heard since the last time; True where a message came to its end."""
@@ -625,6 +697,7 @@ class Session:
             self._dialogue.user(event.turn.turn_id, event.text)
         elif isinstance(event, MessageConfirmed) and event.text:
             self._transcript.bot(event.text)
+            self._machine.question = event.text
             if event.message_id in self._known:
                 self._dialogue.bot(event.text)
         if isinstance(event, MessageConfirmed | MessageAborted):

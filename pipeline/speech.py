@@ -22,11 +22,14 @@ from pipeline.events import (
     AbortReason,
     BotFinished,
     BotInterrupted,
+    BotPaused,
+    BotResumed,
     BotSpeaking,
     BotWord,
     InterruptReason,
     MessageAborted,
     MessageConfirmed,
+    PauseReason,
     TurnRef,
 )
 from pipeline.text import SentenceSplitter, sentences, tokens
@@ -40,7 +43,18 @@ FIRST_CLAUSE_CHARS = 45
 """A streamed text whose first sentence is longer than this is begun at the end of a clause: so long a wait
 for a full stop would be heard."""
 
-BotEvent = BotSpeaking | BotWord | BotFinished | BotInterrupted | MessageConfirmed | MessageAborted
+KEPT_MS = 1500
+"""How much of what was heard is kept, so that a paused message can go on from the beginning of a word."""
+EXACT_MS, ESTIMATED_MS = 40, 150
+"""How far before its time a word may begin, where the engine gave it and where it was estimated. The quietest
+place within that is where a paused message goes on."""
+_HOP_MS = 10
+_FADE_MS = 5
+
+BotEvent = (
+    BotSpeaking | BotWord | BotPaused | BotResumed | BotFinished | BotInterrupted
+    | MessageConfirmed | MessageAborted
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -95,6 +109,18 @@ class Message:
     """It is no answer, only a word that one will come."""
     own: bool = False
     """It is the answer of the call's own mind: no agent writes into it."""
+    interruptible: bool = True
+    """False: the user does not silence it."""
+    estimated: bool = False
+    """The times of its words are not the engine's own."""
+    fed: int = 0
+    """Samples that were handed to the play-out."""
+    kept: deque[tuple[int, Pcm]] = field(default_factory=deque)
+    """The last of them, each with its place: more than was not heard yet."""
+    paused_at: int | None = None
+    """What was heard of it when it was paused."""
+    replayed: int = 0
+    """Samples that were heard once more after a pause."""
     resumed: int = 0
     """How often its voice broke off in the middle of a sentence, and another went on."""
 
@@ -132,6 +158,7 @@ class Job:
         """The engine gives no times of its own: they are estimated, the better the more audio there is."""
         texts = [token.text for token in self._tokens]
         self._aligner = Aligner(texts, self._rate, pace, language)
+        self.message.estimated = True
         while self._next < len(self._tokens):
             self._add(0.0, 0.0)
         self._estimate(self._aligner)
@@ -348,6 +375,8 @@ class SpeechQueue:
         if not self._messages:
             return
         message = self._messages[0]
+        if message.paused_at is not None:
+            return
         if message.base is None:
             # With a whole frame of audio it is heard at once: nothing can come between.
             if not floor_free or not (message.buffered >= self._rate // 50 or message.synthesised):
@@ -355,7 +384,10 @@ class SpeechQueue:
             message.base = self._playout.written
             self._playout.begin_message()
         while message.audio:
-            self._playout.write(message.audio.popleft())
+            pcm = message.audio.popleft()
+            message.kept.append((message.fed, pcm))
+            message.fed += len(pcm)
+            self._playout.write(pcm)
         message.buffered = 0
         if message.synthesised and not message.closed:
             message.closed = True
@@ -364,7 +396,7 @@ class SpeechQueue:
     def progress(self, now: float) -> list[BotEvent]:
         """What has been heard since the last time, at most up to the end of one message."""
         message = self.current
-        if message is None or message.base is None:
+        if message is None or message.base is None or message.paused_at is not None:
             return []
         out: list[BotEvent] = []
         if not message.started and self._playout.sent > message.base:
@@ -373,6 +405,9 @@ class SpeechQueue:
                 BotSpeaking(message.turn, message.message_id, "" if message.streamed else message.text)
             )
         heard = self._playout.heard(now) - message.base
+        horizon = heard - KEPT_MS * self._rate // 1000
+        while message.kept and message.kept[0][0] + len(message.kept[0][1]) <= horizon:
+            message.kept.popleft()
         if message.started:
             self._tell_words(message, heard, out)
         if message.closed and heard >= message.length:
@@ -382,7 +417,7 @@ class SpeechQueue:
             if message.broken:
                 out += self._ended_short(message, message.length, "cancelled", "cancelled")
             elif message.started:
-                duration_ms = round(message.length * 1000 / self._rate)
+                duration_ms = self._ms(message.length + message.replayed)
                 out.append(BotFinished(message.turn, message.message_id, duration_ms))
                 out.append(MessageConfirmed(message.turn, message.message_id, message.text.strip()))
             else:
@@ -392,7 +427,7 @@ class SpeechQueue:
     def next_at(self) -> float | None:
         """When ``progress`` next has something to tell; None where that waits for a mark or for audio."""
         message = self.current
-        if message is None or message.base is None:
+        if message is None or message.base is None or message.paused_at is not None:
             return None
         if message.told < len(message.words):
             position = min(message.words[message.told].start, message.length)
@@ -407,25 +442,38 @@ class SpeechQueue:
     def ends_at(self, now: float) -> float | None:
         """When the current message will have been heard; None where its end is not known yet."""
         message = self.current
-        if message is None or message.base is None or not message.closed:
+        if message is None or message.base is None or not message.closed or message.paused_at is not None:
             return None
         return now + (message.base + message.length - self._playout.heard(now)) / self._rate
 
     def dry(self) -> Message | None:
         """The message being heard, where all that there is of it has been sent and more may come."""
         message = self.current
-        if message is None or message.complete or message.pending or message.in_synthesis or message.audio:
+        if (
+            message is None
+            or message.paused_at is not None
+            or message.complete
+            or message.pending
+            or message.in_synthesis
+            or message.audio
+        ):
             return None
         return message if self._playout.idle else None
 
     def played_ms(self, now: float) -> int:
-        """How much of the current message has been heard."""
-        return round(self._heard(now) * 1000 / self._rate)
+        """How much of the current message has been heard, what was said twice counted twice."""
+        message = self.current
+        return self._ms(self._heard(now) + message.replayed) if message is not None else 0
+
+    def _ms(self, samples: int) -> int:
+        return round(samples * 1000 / self._rate)
 
     def _heard(self, now: float) -> int:
         message = self.current
         if message is None or message.base is None:
             return 0
+        if message.paused_at is not None:
+            return message.paused_at
         return max(0, min(self._playout.heard(now) - message.base, message.length))
 
     def _tell_words(self, message: Message, heard: int, out: list[BotEvent], rest: bool = False) -> None:
@@ -436,6 +484,80 @@ class SpeechQueue:
             start_s, end_s = word.start / self._rate, word.end / self._rate
             out.append(BotWord(message.turn, message.message_id, word.text, message.told, start_s, end_s))
             message.told += 1
+
+    # --- pausing ------------------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        """The current message is silent, and may go on."""
+        return self.current is not None and self.current.paused_at is not None
+
+    def pause(self, now: float, reason: PauseReason) -> list[BotEvent]:
+        """Silence the current message, and keep what was not heard. The leg must be cleared with it."""
+        message = self.current
+        if message is None or message.base is None or message.paused_at is not None:
+            return []
+        heard = self._heard(now)
+        out: list[BotEvent] = []
+        if message.started:
+            self._tell_words(message, heard, out)
+        self._playout.clear(now)
+        message.paused_at = heard
+        played_ms, spoken = self._ms(heard + message.replayed), len(self._heard_words(message, heard))
+        if message.started:
+            out.append(BotPaused(message.turn, message.message_id, played_ms, spoken, reason))
+        return out
+
+    def resume(self) -> list[BotEvent]:
+        """Let the paused message go on: from the beginning of the word that was cut, else from where it was."""
+        message = self.current
+        if message is None or message.paused_at is None:
+            return []
+        heard, message.paused_at = message.paused_at, None
+        index, at = self._place_to_go_on(message, heard)
+        self._rewind(message, at)
+        message.replayed += max(0, heard - at)
+        message.base = self._playout.written - at
+        message.closed = False
+        self._playout.begin_message()
+        return [BotResumed(message.turn, message.message_id, index)] if message.started else []
+
+    def _place_to_go_on(self, message: Message, heard: int) -> tuple[int, int]:
+        """Index of the word, and the sample."""
+        last = message.words[message.told - 1] if message.told else None
+        if last is None or not last.start < heard < last.end:
+            return message.told, heard
+        back = (ESTIMATED_MS if message.estimated else EXACT_MS) * self._rate // 1000
+        return message.told - 1, self._quietest(message, max(0, last.start - back), last.start)
+
+    def _quietest(self, message: Message, first: int, last: int) -> int:
+        """A place between two words sounds less cut off than one within them."""
+        hop = _HOP_MS * self._rate // 1000
+        audio, start = self._kept_from(message, first)
+        span = audio[: last + hop - start]
+        hops = len(span) // hop
+        if not hops:
+            return max(start, last)
+        levels = np.square(span[: hops * hop].astype(np.float32)).reshape(hops, hop).mean(axis=1)
+        # Of places that are equally quiet, the latest: nothing is said twice without need.
+        return start + (hops - 1 - int(np.argmin(levels[::-1]))) * hop
+
+    def _kept_from(self, message: Message, at: int) -> tuple[Pcm, int]:
+        """What was handed to the play-out from a place on, and the place where that begins."""
+        parts = [pcm[max(0, at - start) :] for start, pcm in message.kept if start + len(pcm) > at]
+        audio = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)
+        return audio, message.fed - len(audio)
+
+    def _rewind(self, message: Message, at: int) -> None:
+        audio, start = self._kept_from(message, at)
+        fade = min(len(audio), _FADE_MS * self._rate // 1000)
+        ramp = np.linspace(0.0, 1.0, fade, endpoint=False, dtype=np.float32)
+        audio = np.concatenate([(audio[:fade] * ramp).astype(np.int16), audio[fade:]])
+        message.kept = deque((s, pcm) for s, pcm in message.kept if s + len(pcm) <= start)
+        message.fed = start
+        if len(audio):
+            message.audio.appendleft(audio)
+            message.buffered += len(audio)
 
     # --- stopping -----------------------------------------------------------------------------------------
 
@@ -485,12 +607,9 @@ class SpeechQueue:
         self, message: Message, heard: int, reason: InterruptReason, abort: AbortReason
     ) -> list[BotEvent]:
         """What is told of a message that was not heard to its end."""
-        words = message.words[: message.told]
-        # A word whose first sample lies right at the cut was not heard.
-        while words and words[-1].start >= heard:
-            words = words[:-1]
+        words = self._heard_words(message, heard)
         last = words[-1] if words else None
-        played_ms = round(heard * 1000 / self._rate)
+        played_ms = self._ms(heard + message.replayed)
         last_word = last.text if last else None
         out: list[BotEvent] = [
             BotInterrupted(message.turn, message.message_id, played_ms, len(words), last_word, reason)
@@ -501,6 +620,13 @@ class SpeechQueue:
             text = message.text[: last.text_end].strip()
             out.append(MessageConfirmed(message.turn, message.message_id, text))
         return out
+
+    def _heard_words(self, message: Message, heard: int) -> list[_Word]:
+        words = message.words[: message.told]
+        # A word whose first sample lies right at the cut was not heard.
+        while words and words[-1].start >= heard:
+            words = words[:-1]
+        return words
 
     def _never_played(self, message: Message, reason: InterruptReason, abort: AbortReason) -> list[BotEvent]:
         return [

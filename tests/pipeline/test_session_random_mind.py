@@ -8,10 +8,10 @@ import random
 import pytest
 
 from pipeline.chain import Choice, Deadlines, Health, LlmChain
+from pipeline.endpointing import Endpointing
 from pipeline.errors import ProviderError
 from pipeline.events import BotFinished, BotInterrupted, BotSpeaking, BotWord, MessageConfirmed, UserMessage
 from pipeline.session import Engines, SessionConfig
-from pipeline.turns import TurnParams
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.tts import FakeTts, Plan
 from tests.fakes.vad import FakeVad
@@ -96,7 +96,7 @@ def test_whatever_the_engines_do_the_promises_hold(seed: int) -> None:
         greeting=rng.choice(["", "Hello there."]),
         holding_text=rng.choice(["", "One moment."]),
         trouble_text=rng.choice(["", "Say that again."]),
-        turns=TurnParams(turn_silence_ms=rng.choice([300, 500, 1000])),
+        endpointing=Endpointing(mode="silence", silence_ms=rng.choice([300, 500, 1000])),
     )
     problems: list[object] = []
 

@@ -6,6 +6,7 @@ import pytest
 
 from media.frames import Pcm
 from pipeline.chain import Choice, Deadlines, Health, LlmChain
+from pipeline.endpointing import Endpointing
 from pipeline.errors import ProviderError
 from pipeline.events import (
     BotFinished,
@@ -25,7 +26,6 @@ from pipeline.events import (
 from pipeline.listening import MAX_CHANGES
 from pipeline.ports import SttFailed, SttStream
 from pipeline.session import Engines, SessionConfig
-from pipeline.turns import TurnParams
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.tts import FakeTts, Plan
 from tests.fakes.vad import FakeVad
@@ -34,7 +34,11 @@ from tests.pipeline.test_session import Scene, ScriptedEar, call
 NEVER = 1e6
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen."
 CONFIG = SessionConfig(
-    prompt="Be kind.", raw_prompt=True, holding_text="One moment.", trouble_text="Please say that again."
+    prompt="Be kind.",
+    raw_prompt=True,
+    endpointing=Endpointing(mode="silence"),
+    holding_text="One moment.",
+    trouble_text="Please say that again.",
 )
 
 
@@ -88,7 +92,7 @@ def test_the_model_is_asked_at_the_early_edge_and_once() -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(2.5)
 
-    config = SessionConfig(turns=TurnParams(turn_silence_ms=1000))
+    config = SessionConfig(endpointing=Endpointing(mode="silence", silence_ms=1000))
     scene = call(script, "what time is it", config=config, mind=chain(model))
     assert len(model.requests) == 1
     assert scene.at(EagerTurn) + 0.5 < scene.at(TurnEnd)
@@ -105,7 +109,9 @@ def test_a_turn_that_goes_on_voids_what_was_thought() -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(3.0)
 
-    config = SessionConfig(prompt="Be kind.", raw_prompt=True, turns=TurnParams(turn_silence_ms=1000))
+    config = SessionConfig(
+        prompt="Be kind.", raw_prompt=True, endpointing=Endpointing(mode="silence", silence_ms=1000)
+    )
     scene = call(script, "what time is it", "in Paris", config=config, mind=chain(model))
     assert len(scene.of(TurnContinued)) == 1
     assert model.cancelled == 1
@@ -250,7 +256,7 @@ def test_an_answer_that_broke_off_unheard_is_begun_anew() -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(4.0)
 
-    config = SessionConfig(turns=TurnParams(turn_silence_ms=1000))
+    config = SessionConfig(endpointing=Endpointing(mode="silence", silence_ms=1000))
     scene = call(script, "count", config=config, mind=chain(model))
     assert heard(scene) == ["One. Two. Three."]
     assert len(scene.of(BotSpeaking)) == 1

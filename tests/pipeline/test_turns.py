@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from pipeline.endpointing import EndOfTurn, Silence, TurnReason
 from pipeline.errors import IllegalTransition
 from pipeline.events import (
     EagerTurn,
@@ -14,7 +16,6 @@ from pipeline.events import (
     SpeechStarted,
     TurnContinued,
     TurnEnd,
-    TurnReason,
     UserMessage,
     UserSpeaking,
 )
@@ -27,26 +28,31 @@ from pipeline.turns import (
     DiscardReply,
     Heard,
     Output,
+    PauseBot,
+    ResumeBot,
     State,
     TurnMachine,
     TurnParams,
     Voiced,
     VoiceEnded,
     VoiceStarted,
-    end_probability,
 )
+
+CUT = TurnParams(pause_first=False)
+"""A voice that lasts cuts the bot off at once. What is paused first is tested in ``test_turns_doubt``."""
 
 
 class Talk:
     """Drives a machine as the session does: deadlines first, then the event."""
 
-    def __init__(self, params: TurnParams | None = None) -> None:
+    def __init__(self, params: TurnParams = CUT, judge: EndOfTurn | None = None) -> None:
         counter = itertools.count(1)
-        self.machine = TurnMachine(params or TurnParams(), lambda: f"id{next(counter)}")
+        self.machine = TurnMachine(params, judge or Silence(500), lambda: f"id{next(counter)}")
         self.log: list[tuple[float, Output]] = []
         self.segment = 0
         self.now = 0.0
         self.bot_since: float | None = None
+        self.paused_at: float | None = None
 
     def until(self, now: float) -> None:
         while (deadline := self.machine.deadline) is not None and deadline <= now:
@@ -58,9 +64,13 @@ class Talk:
         for output in outputs:
             self.log.append((now, output))
             if isinstance(output, CutBot) and self.bot_since is not None:
-                played = round((now - self.bot_since) * 1000)
-                self.bot_since = None
+                played = round(((self.paused_at or now) - self.bot_since) * 1000)
+                self.bot_since = self.paused_at = None
                 self._note(now, self.machine.receive(BotCut(played, by_user=True), now))
+            elif isinstance(output, PauseBot) and self.paused_at is None:
+                self.paused_at = now
+            elif isinstance(output, ResumeBot) and self.bot_since is not None and self.paused_at is not None:
+                self.bot_since, self.paused_at = self.bot_since + now - self.paused_at, None
 
     def tell(self, now: float, event: object) -> None:
         self.until(now)
@@ -359,17 +369,29 @@ def test_a_backchannel_counts_for_nothing() -> None:
 def test_a_short_word_over_the_bot_counts_when_it_has_finished() -> None:
     talk = Talk()
     talk.bot(1.0)
-    talk.voice(4.0, 4.2, "yes")
+    talk.voice(4.0, 4.2, "tomorrow")
     talk.done(4.9)
     talk.until(9.0)
     assert not talk.of(CutBot)
     end = talk.of(TurnEnd)[0][1]
     assert isinstance(end, TurnEnd)
-    assert (end.turn.turn_id, end.text) == (1, "yes")
+    assert (end.turn.turn_id, end.text) == (1, "tomorrow")
+
+
+@pytest.mark.parametrize(("bot", "turns"), [("Shall I book it?", 1), ("I have booked it.", 0)])
+def test_a_backchannel_answers_the_question_that_it_falls_on(bot: str, turns: int) -> None:
+    talk = Talk()
+    talk.bot(1.0)
+    talk.voice(4.0, 4.2, "yeah")
+    talk.machine.question = bot
+    talk.done(4.9)
+    talk.until(9.0)
+    assert not talk.of(CutBot)
+    assert len(talk.of(TurnEnd)) == turns
 
 
 def test_speech_that_goes_on_when_the_bot_finishes_is_the_users_turn() -> None:
-    talk = Talk(TurnParams(interruption=False))
+    talk = Talk(replace(CUT, interruption=False))
     talk.bot(1.0)
     talk.tell(2.08, VoiceStarted(1, 2.0, 0.9))
     talk.done(2.6)
@@ -384,7 +406,7 @@ def test_speech_that_goes_on_when_the_bot_finishes_is_the_users_turn() -> None:
 
 
 def test_without_interruption_the_voice_never_cuts_the_bot_off() -> None:
-    talk = Talk(TurnParams(interruption=False))
+    talk = Talk(replace(CUT, interruption=False))
     talk.bot(1.0)
     talk.voice(2.0, 4.0, "please do stop talking")
     talk.until(9.0)
@@ -431,11 +453,6 @@ def test_what_cannot_happen_is_an_error_of_ours() -> None:
 
 def test_text_may_come_in_every_state() -> None:
     assert {state for state, kind in TABLE if kind is Heard} == set(State)
-
-
-@pytest.mark.parametrize(("silence_ms", "least", "most"), [(0, 0, 0), (300, 0.5, 0.5), (5000, 0.98, 0.99)])
-def test_the_probability_grows_with_the_silence(silence_ms: float, least: float, most: float) -> None:
-    assert least <= end_probability(silence_ms) <= most
 
 
 def _walk(pick: Callable[[int], int], steps: int) -> None:
