@@ -12,6 +12,9 @@ Two thresholds keep it from fluttering: voice begins above the higher one and go
 A recurrent detector believes in a voice for a while after its end, 50 ms at the median and 100 ms often: what
 is far below the loudest of the segment by then, and not speech beyond doubt, is its echo in the detector. It
 moves the end forward by at most ``ECHO_MS``, so that a voice that has become quiet is not cut off.
+
+A segment begins with what stands out of the line's noise (``media.noise``), or is speech beyond reasonable
+doubt. What goes on may be as quiet as it likes: a voice fades into the noise, and comes back out of it.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from media.noise import NoiseFloor
 from media.ports import VadWindow
 
 LOOKBACK_MS = 100
@@ -29,6 +33,8 @@ ECHO_MS = 160
 QUIET_DB = 30.0
 """How far below the loudest window of a segment its echo lies."""
 BEYOND_DOUBT = 0.99
+BEYOND_NOISE = 0.9
+"""As likely as this, a window is voice though it does not stand out of the noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class VadParams:
     """Voice needed within the last 100 ms before ``VoiceStarted`` is said."""
     speech_end_delay_ms: int = 300
     """Silence needed before ``VoiceEnded`` is said, to the nearest window."""
+    noise_margin_db: float = 5.0
+    """How far above the noise of the line a window must lie to begin a segment. 0: it need not."""
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
@@ -59,6 +67,8 @@ class VadParams:
             raise ValueError(f"onset_ms must be 1 to {LOOKBACK_MS}, not {self.onset_ms}")
         if not 1 <= self.speech_end_delay_ms <= 10_000:
             raise ValueError(f"speech_end_delay_ms must be 1 to 10000, not {self.speech_end_delay_ms}")
+        if not 0 <= self.noise_margin_db <= 30:
+            raise ValueError(f"noise_margin_db must be 0 to 30, not {self.noise_margin_db}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,12 @@ class VoiceSegmenter:
         self._voiced_until = 0
         self._loudest = 0.0
         self._now = 0
+        self._noise = NoiseFloor(sample_rate_hz)
+
+    @property
+    def noise_db(self) -> float | None:
+        """The noise of the line in dBFS; None: not known yet."""
+        return self._noise.floor_db
 
     @property
     def speaking(self) -> bool:
@@ -111,6 +127,7 @@ class VoiceSegmenter:
     def push(self, window: VadWindow) -> list[VoiceStarted | VoiceEnded]:
         """Take the next verdict, in order; returns what it makes certain: nothing or one edge."""
         self._now = max(self._now, window.end)
+        self._noise.push(window)
         if self._onset is None:
             return self._quiet(window)
         return self._speaking(self._onset, window)
@@ -128,7 +145,7 @@ class VoiceSegmenter:
         recent = self._recent
         while recent and recent[0].start < window.end - self._lookback:
             recent.popleft()
-        if window.probability < self._params.threshold:
+        if window.probability < self._params.threshold or self._is_noise(window):
             return []
         self._voiced_until = window.end
         if not recent:
@@ -142,6 +159,11 @@ class VoiceSegmenter:
         self._onset = recent[0].start
         recent.clear()
         return [VoiceStarted(self._onset, self._now, confidence)]
+
+    def _is_noise(self, window: VadWindow) -> bool:
+        if not self._params.noise_margin_db or window.probability >= BEYOND_NOISE:
+            return False
+        return self._noise.above_db(window) < self._params.noise_margin_db
 
     def _speaking(self, onset: int, window: VadWindow) -> list[VoiceStarted | VoiceEnded]:
         if window.probability >= self._params.release_threshold:

@@ -13,6 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
+from media.echo import LATEST_MS as ECHO_LATE_MS
+from media.echo import EchoGuard, said_by_bot
 from media.frames import AudioFrame, Pcm
 from media.noise import Loudness
 from media.onset import sound_before
@@ -27,13 +29,17 @@ PRE_ROLL_MS = 300
 """Audio before the onset that the recogniser is given: the first consonant is often too weak to be voice."""
 PAUSE_MS = 96
 """Silence inside speech after which the recogniser is told that it may be over."""
-ASK_MS = 200
-"""Silence after which an audio model is asked whether the turn is over. It hears less of an end in less, and has
-answered when the segment ends."""
+ASK_MS = 160
+"""Silence after which an audio model is asked whether the turn is over: longer than the closures within words, and
+no longer, since more silence makes it the surer of an end, right or wrong."""
 ASKABLE_MS = 1200
 """And after which it is asked no more."""
 SOUND_MS = 8000
 """What it is given of a turn, at most."""
+ECHO_FIRST_MS, ECHO_EVERY_MS = 200, 100
+"""Speech over the bot is compared with what is played when it is so long, and again so often."""
+ECHO_HINT = 0.4
+"""A share of the energy that makes an echo of what holds the bot's own words."""
 MAX_CHANGES = 20
 
 
@@ -60,6 +66,9 @@ class Hearer(Protocol):
 
     def turn_id(self) -> int:
         """Of the user's latest turn; 0: there was none yet."""
+
+    def bot_words(self) -> list[str]:
+        """What was heard of the bot in the last seconds."""
 
     def guarded(self, act: Callable[[], None]) -> None:
         """Run what a detector or an engine calls: a bug in it ends this call, and harms no other."""
@@ -99,6 +108,13 @@ class Listening:
         self._ask_at: int | None = None
         """The sample at which the model is to be asked next."""
         self._question: Question | None = None
+        self._guard = EchoGuard(self._rate)
+        self._bot_until = -self._rate
+        """The last sample of the caller that something of the bot was heard at."""
+        self._compare_at = 0
+        """The sample from which on speech is compared with the bot's again."""
+        self._likeness: dict[int, float] = {}
+        """How much of a segment may be an echo, where that is not sure."""
         self._paused = False
         self._on = True
         self._heeded = False
@@ -173,6 +189,11 @@ class Listening:
         """A frame has come: the caller's clock goes on."""
         self.end, self.at = frame.end, self._loop.time()
 
+    def played(self, at: int, pcm: Pcm) -> None:
+        """The bot was heard: from this sample of the caller's clock on."""
+        self._guard.played(max(0, at), pcm)
+        self._bot_until = at + len(pcm)
+
     def feed(self, frame: AudioFrame) -> None:
         if self._stt is not None and self._heeded and self._segmenter.speaking:
             self._stt.feed(frame.pcm)
@@ -207,6 +228,8 @@ class Listening:
         self.probability = window.probability
         volume = self._loudness.push(window) if window.rms is not None else 1.0
         events = self._segmenter.push(window)
+        if self._bot_is_near(window.end):
+            events = self._without_echo(events, window.end)
         for event in events:
             self._on_voice(event)
         if self._segmenter.speaking:
@@ -273,6 +296,46 @@ class Listening:
             if frame.end > first:
                 stt.feed(frame.pcm[max(0, first - frame.start) :])
 
+    # --- echo ---------------------------------------------------------------------------------------------
+
+    def _bot_is_near(self, at: int) -> bool:
+        """What is heard now may be the bot, come back."""
+        return at - self._bot_until < ECHO_LATE_MS * self._rate // 1000
+
+    def _without_echo(
+        self, events: list[VoiceStarted | VoiceEnded], at: int
+    ) -> list[VoiceStarted | VoiceEnded]:
+        """The edges of voice that are the caller's own. What is surely the bot's voice begins nothing, and ends
+        what it had begun."""
+        started = next((event for event in events if isinstance(event, VoiceStarted)), None)
+        if started is not None:
+            self._compare_at = at
+            if self._is_echo(started.onset):
+                self._segmenter.flush(at)
+                return [event for event in events if event is not started]
+            self._compare_at = started.onset + ECHO_FIRST_MS * self._rate // 1000
+        elif self._segmenter.speaking and at >= self._compare_at:
+            self._compare_at = at + ECHO_EVERY_MS * self._rate // 1000
+            if self._is_echo(self._onset):
+                self._hearer.perceived(turns.Echo(self._segment))
+                return [*events, *self._segmenter.flush(at)]
+        return events
+
+    def _is_echo(self, onset: int) -> bool:
+        parts = [frame.pcm[max(0, onset - frame.start) :] for frame in self._pre_roll if frame.end > onset]
+        if not parts:
+            return False
+        pcm = np.concatenate(parts)
+        echo = self._guard.judge(pcm, self._pre_roll[-1].end - len(pcm))
+        if self._segmenter.speaking and onset == self._onset:
+            self._likeness = {self._segment: max(echo.likeness, self._likeness.get(self._segment, 0.0))}
+        return echo.sure
+
+    def _repeats_bot(self, segment_id: int, text: str) -> bool:
+        """What may be an echo by its sound is one by its words."""
+        likeness = self._likeness.get(segment_id, 0.0)
+        return likeness >= ECHO_HINT and said_by_bot(text, self._hearer.bot_words())
+
     # --- the sound of an end ------------------------------------------------------------------------------
 
     def _ask(self, model: AudioTurnModel | None, at: int) -> None:
@@ -322,5 +385,7 @@ class Listening:
                     self._hearer.nothing_understood()
             case _:
                 final = not isinstance(event, SttPartial)
+                if self._repeats_bot(event.segment_id, event.text):
+                    self._hearer.perceived(turns.Echo(event.segment_id))
                 self._hearer.perceived(turns.Heard(event.segment_id, event.text, event.confidence, final))
         self._hearer.moved()

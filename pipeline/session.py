@@ -9,6 +9,7 @@ the making.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -29,6 +30,7 @@ from pipeline.events import (
     AbortReason,
     AudioMetrics,
     BotSpeaking,
+    BotWord,
     CallEnded,
     CallStarted,
     EagerTurn,
@@ -51,6 +53,8 @@ from pipeline.thinking import Thinking
 from pipeline.transcript import Transcript
 
 HOUSEKEEPING_S = 1.0
+BOT_WORDS, BOT_WORDS_S = 60, 8.0
+"""What was heard of the bot so lately may come back as an echo, and be understood."""
 STREAM_IDLE_S = 15.0
 """A streamed message of which nothing more has come for so long, with all of it heard, is taken as complete."""
 
@@ -149,8 +153,8 @@ class Session:
         )
         self._meters = _Meters(self._rate, config.metrics_interval_ms) if config.metrics_interval_ms else None
         self._bot_next = (0, 0)
-        if recorder is not None or self._meters is not None:
-            self._playout.keep_heard()
+        self._bot_words: deque[tuple[float, str]] = deque(maxlen=BOT_WORDS)
+        self._playout.keep_heard()
 
         self._started_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -321,8 +325,7 @@ class Session:
         self._ears.note(frame)
         if self._recorder is not None:
             self._recorder.caller(frame.start, frame.pcm)
-        if self._recorder is not None or self._meters is not None:
-            self._note_bot_audio(self._ears.at)
+        self._note_bot_audio(self._ears.at)
         if self._meters is not None:
             self._meter(self._meters, frame)
         self._ears.feed(frame)
@@ -349,6 +352,10 @@ class Session:
 
     def deadline(self) -> float | None:
         return self._machine.deadline
+
+    def bot_words(self) -> list[str]:
+        since = self._loop.time() - BOT_WORDS_S
+        return [word for at, word in self._bot_words if at >= since]
 
     def turn_id(self) -> int:
         return self._machine.turn.turn_id if self._machine.turn is not None else 0
@@ -692,7 +699,9 @@ class Session:
         return True
 
     def _emit(self, event: Event) -> None:
-        if isinstance(event, UserMessage):
+        if isinstance(event, BotWord):
+            self._bot_words.append((self._loop.time(), event.word))
+        elif isinstance(event, UserMessage):
             self._transcript.user(event.turn.turn_id, event.text)
             self._dialogue.user(event.turn.turn_id, event.text)
         elif isinstance(event, MessageConfirmed) and event.text:
@@ -724,6 +733,7 @@ class Session:
             if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
                 sample = expected_sample  # One flow of audio: the clock's jitter must not cut it up.
             self._bot_next = (position + len(pcm), sample + len(pcm))
+            self._ears.played(sample, pcm)
             if self._recorder is not None:
                 self._recorder.bot(max(0, sample), pcm)
             if self._meters is not None:

@@ -36,37 +36,39 @@ class Lexicon:
     """Ends of what is said, as whole endings of one or more words."""
     subordinating: frozenset[str]
     """At the beginning of a sentence: its main clause is still to come."""
+    opening: tuple[str, ...]
+    """What opens a thought and is none itself."""
     verbs: frozenset[str]
     """Frequent finite verbs: where one of them is, there is a predicate."""
 
 
 ENGLISH = Lexicon(
     linking=_set(
-        "and or but nor because although though unless whereas if than whether the a an my your his its our their "
-        "whose every which who's and/or cause cos 'cause plus versus either neither of"
+        "and or but nor because although unless whereas if than whether the a an my your his its our their "
+        "whose every which who's and/or cause cos 'cause plus versus of"
     ),
     leading=_set(
         "i he she we they i'm i've i'd i'll you're you've you'd you'll he's she's we're we've we'd we'll they're "
-        "they've they'd they'll it's that's there's what's is are was were am be been being has had have does do did "
+        "they've they'd they'll it's that's there's what's is are was were am be been being has had have "
         "will would can could should shall might must may to from with without at by for into onto about between "
-        "during until till upon toward towards via per like as since while very too quite rather such when where "
+        "during until till upon toward towards via per like as since while very quite rather such when where "
         "how what who why not don't doesn't didn't isn't aren't can't won't couldn't wouldn't shouldn't some any "
         "isn't under against among despite beside besides except near than gonna wanna gotta"
     ),
     asking=_set(
-        "want need wants needs wanted needed get got give gave given giving take took taken taking make makes "
-        "made making book order reserve schedule change buy bought find found send put tell told see think "
-        "thought guess say know going went keep kept trying try let let's having looking getting using used "
+        "want need wants needs wanted get got give gave given giving take took taken taking make makes "
+        "made making book order reserve schedule buy bought find found send put tell told see think "
+        "thought say going went keep kept trying try let let's having looking getting using used "
         "seem seems seemed bring brought spend became become include provide allow require turn hold pick add "
-        "call called named says looks feels sounds comes gets letting start starting holding checking paying "
+        "called named looks feels sounds comes gets letting starting holding checking paying "
         "considering including based supposed depending willing able hoping due appreciate spell came"
     ),
     modifying=_set(
-        "this these those another other each both few many several only just even also really more most less "
-        "so then actually basically probably maybe perhaps in through new large small big first next last "
+        "this these those another other each both few many several only just even also really more most "
+        "so actually basically probably maybe perhaps in new large small big first next last "
         "still never always almost usually especially after without within little hundred thousand whole main "
         "entire extremely incredibly relatively barely hardly certain various multiple extra current recent "
-        "single double middle local full former total totally simply particularly generally slightly fully "
+        "single double middle local full former totally simply particularly generally slightly fully "
         "greater larger largest greatest latest biggest highest financial social political national "
         "international foreign medical northern southern western eastern united san los european american "
         "kind sort couple bunch plenty lots previous additional whenever someone's somebody's here's how's "
@@ -90,6 +92,13 @@ ENGLISH = Lexicon(
         )
     ),
     subordinating=_set("if when because although though unless since while after before as whenever once until"),
+    opening=(
+        "and so", "so", "but", "in short", "for example", "for instance", "by the way", "first of all",
+        "on the other hand", "to be honest", "as you know", "as i said", "the thing is", "the reason is",
+        "in fact", "however", "anyway", "also", "actually", "basically", "i mean", "you know", "you see",
+        "let me see", "let's see", "let me think", "let me check", "hold on", "one moment", "one second",
+        "just a second", "just a moment", "wait",
+    ),
     verbs=_set(
         "is are was were am be i'm you're he's she's it's we're they're that's there's what's who's where's how's has "
         "have had i've we've you've they've do does did don't doesn't didn't can can't could will won't would should "
@@ -132,6 +141,10 @@ SPANISH = Lexicon(
         )
     ),
     subordinating=_set("si cuando porque aunque mientras como después antes"),
+    opening=(
+        "y entonces", "por ejemplo", "es decir", "en realidad", "la verdad es", "además", "a ver",
+        "déjame ver", "un momento", "un segundo", "espera", "espere", "o sea",
+    ),
     verbs=_set(
         "es son soy está están estoy era hay ha he han tengo tiene quiero quiere quería quisiera necesito puedo puede "
         "podría voy va vamos hago hace sé sabe creo llamo llama gusta gustaría busco vivo viene viene dice digo"
@@ -171,6 +184,10 @@ FRENCH = Lexicon(
         )
     ),
     subordinating=_set("si quand parce comme lorsque puisque quoique après avant pendant"),
+    opening=(
+        "par exemple", "c'est-à-dire", "en fait", "en effet", "du coup", "d'ailleurs", "alors", "voyons",
+        "attendez", "un instant", "un moment", "une seconde", "je veux dire",
+    ),
     verbs=_set(
         "est sont suis es sommes êtes était ai as a avons avez ont avait c'est j'ai peux peut pouvez pourrais vais va "
         "voudrais aimerais veux veut cherche faut dois doit fais fait sais pense crois appelle m'appelle habite"
@@ -211,6 +228,10 @@ GERMAN = Lexicon(
         )
     ),
     subordinating=_set("wenn weil dass ob falls obwohl während als bevor nachdem da sobald"),
+    opening=(
+        "zum beispiel", "das heißt", "eigentlich", "übrigens", "außerdem", "mal sehen", "moment",
+        "einen moment", "einen augenblick", "warten sie", "ich meine",
+    ),
     verbs=_set(
         "ist sind war waren bin bist hat habe haben hatte hätte wird werden würde kann können könnte muss soll möchte "
         "will brauche suche heiße geht gibt kommt weiß glaube denke nehme bestelle wohne sagt macht machen"
@@ -249,6 +270,10 @@ PORTUGUESE = Lexicon(
         )
     ),
     subordinating=_set("se quando porque embora enquanto como depois antes"),
+    opening=(
+        "por exemplo", "quer dizer", "na verdade", "além disso", "aliás", "deixa eu ver", "deixe-me ver",
+        "um momento", "um segundo", "espera", "só um momento",
+    ),
     verbs=_set(
         "é são sou está estão estou era há tem tenho foi quero quer queria gostaria preciso posso pode poderia vou vai "
         "vamos faço faz sei acho chamo chama gosto moro"
@@ -287,6 +312,10 @@ ITALIAN = Lexicon(
         )
     ),
     subordinating=_set("se quando perché mentre come dopo prima siccome sebbene appena"),
+    opening=(
+        "per esempio", "cioè", "in realtà", "comunque", "a proposito", "vediamo", "un momento", "un attimo",
+        "un secondo", "aspetti", "aspetta", "voglio dire",
+    ),
     verbs=_set(
         "è sono era siamo sei c'è ho ha hai abbiamo hanno aveva posso può potrei vorrei voglio vuole volevo devo deve "
         "vado va faccio fa so sa credo penso chiamo chiama cerco prendo abito piace piacerebbe"

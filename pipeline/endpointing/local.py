@@ -29,7 +29,7 @@ DICTATION = 1.35
 """Whoever dictates looks at a card meanwhile: by so much later."""
 PRIOR = 0.0
 """Log-odds that a pause ends the turn where nothing else is known."""
-MODEL_WEIGHT = 0.6
+MODEL_WEIGHT = 0.4
 _CERTAIN = 4.0
 """No model is believed further than so many log-odds."""
 

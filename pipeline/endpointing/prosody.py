@@ -18,21 +18,21 @@ import numpy.typing as npt
 from media.frames import Pcm
 from pipeline.endpointing.evidence import Prosody
 
-HEARD_MS = 1500
+HEARD_MS = 1000
 """So much sound before the silence is looked at."""
 LOWEST_HZ, HIGHEST_HZ = 70.0, 400.0
 _RATE_HZ = 8000
 _WINDOW = 256
-_HOP = 80
+_HOP = 128
 _VOICED = 0.55
 """Of the energy of a window, what is periodic where it is voiced."""
 _QUIET_DB = 30.0
 _END_MS = 200
 _SLOPE_MS = 300
-_FEWEST = 6
+_FEWEST = 4
 """Voiced windows below which no pitch is told."""
 
-_Floats = npt.NDArray[np.float64]
+_Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Register:
     __slots__ = ("_voiced",)
 
     def __init__(self) -> None:
-        self._voiced: deque[float] = deque(maxlen=600)
+        self._voiced: deque[float] = deque(maxlen=400)
 
     def add(self, voiced_hz: tuple[float, ...]) -> None:
         self._voiced.extend(voiced_hz)
@@ -58,20 +58,20 @@ class Register:
     @property
     def median_hz(self) -> float | None:
         """None before half a second of voice."""
-        return float(np.median(self._voiced)) if len(self._voiced) >= 50 else None
+        return float(np.median(self._voiced)) if len(self._voiced) > 30 else None
 
 
 def measure(pcm: Pcm, sample_rate_hz: int, median_hz: float | None = None) -> Melody:
     """Measure the end of what was said. Takes about a millisecond.
 
-    :param pcm: int16 mono that ends where the voice does; its last 1.5 s are used.
+    :param pcm: int16 mono that ends where the voice does; its last second is used.
     :param median_hz: the caller's own, by ``Register``; without it that of this sound is taken.
 
     Raises ``ValueError`` for another rate than 8000 or 16000 Hz.
     """
     if sample_rate_hz not in (_RATE_HZ, 2 * _RATE_HZ):
         raise ValueError(f"prosody is measured at 8000 or 16000 Hz, not {sample_rate_hz}")
-    sound = pcm[-HEARD_MS * sample_rate_hz // 1000 :].astype(np.float64)
+    sound = pcm[-HEARD_MS * sample_rate_hz // 1000 :].astype(np.float32)
     if sample_rate_hz != _RATE_HZ:
         sound = sound[: len(sound) // 2 * 2].reshape(-1, 2).mean(axis=1)
     if len(sound) < _WINDOW:
@@ -104,7 +104,11 @@ def _pitch(windows: _Floats) -> _Floats:
     lags = alike[:, shortest:]
     best = lags.max(axis=1)
     # Twice the period fits as well: the shortest of those that fit about as well is meant. It is a peak.
-    peak = (lags[:, 1:-1] >= lags[:, :-2]) & (lags[:, 1:-1] >= lags[:, 2:]) & (lags[:, 1:-1] >= 0.9 * best[:, None])
+    peak = (
+        (lags[:, 1:-1] >= lags[:, :-2])
+        & (lags[:, 1:-1] >= lags[:, 2:])
+        & (lags[:, 1:-1] >= 0.9 * best[:, None])
+    )
     at = peak.argmax(axis=1) + 1
     rows = np.arange(len(lags))
     left, middle, right = lags[rows, at - 1], lags[rows, at], lags[rows, at + 1]
@@ -118,7 +122,7 @@ def _pitch(windows: _Floats) -> _Floats:
 @lru_cache(maxsize=1)
 def _shape() -> tuple[_Floats, _Floats]:
     """The window, and its own autocorrelation up to the longest lag."""
-    shape = np.hanning(_WINDOW)
+    shape = np.hanning(_WINDOW).astype(np.float32)
     own = np.correlate(shape, shape, "full")[_WINDOW - 1 :]
     return shape, own[: int(_RATE_HZ / LOWEST_HZ) + 2] / own[0]
 
@@ -145,7 +149,9 @@ def _slope(pitch_hz: _Floats) -> float | None:
     if len(times) < 2 * _FEWEST:
         return None
     half = len(times) // 2
-    return float(np.median((semitones[half:][-half:] - semitones[:half]) / (times[half:][-half:] - times[:half])))
+    return float(
+        np.median((semitones[half:][-half:] - semitones[:half]) / (times[half:][-half:] - times[:half]))
+    )
 
 
 def _fade(level_db: _Floats) -> float | None:
@@ -156,5 +162,16 @@ def _fade(level_db: _Floats) -> float | None:
     return float(level_db[-count:].mean() - heard.mean())
 
 
+_PER_SEMITONE = 0.1
+_MOST_ODDS = 0.4
+
+
 def odds(prosody: Prosody | None) -> float:
-    return 0.0
+    """What the melody says of the end of the turn, as log-odds: low at the end speaks for it.
+
+    Only the pitch is weighed, and little: of slope and fading nothing could be shown on recorded speech, and a
+    question may end high.
+    """
+    if prosody is None or prosody.pitch is None:
+        return 0.0
+    return max(-_MOST_ODDS, min(_MOST_ODDS, -_PER_SEMITONE * prosody.pitch))

@@ -81,6 +81,9 @@ def _syntax(words: Sequence[str], known: Lexicon, question: str, mark: str) -> f
     last = words[-1]
     if last in known.fillers and not (len(words) == 1 and last in known.answers):
         return -2.5
+    opened = _opened(words, known)
+    if opened == len(words) and not question:
+        return -1.8
     answer = _answer(words, known, question)
     if answer is not None:
         return answer
@@ -90,8 +93,8 @@ def _syntax(words: Sequence[str], known: Lexicon, question: str, mark: str) -> f
     if last in known.linking or last.endswith("'"):
         return -1.0 if asking else -3.0
     if last in known.leading:
-        # "Where are you from", "Who is she": a question may well end so.
-        return 0.0 if asking else -0.5 if words[0].partition("'")[0] in _WH else -2.3
+        # "Where are you from", "What is it like": a question may well end so.
+        return 0.0 if asking or words[0].partition("'")[0] in _WH else -2.3
     if last in known.modifying or _asks(words, known):
         return 0.0 if asking else -1.2
     return _sentence(words, known)
@@ -128,12 +131,21 @@ def _ends(words: Sequence[str], endings: frozenset[str]) -> bool:
 def _sentence(words: Sequence[str], known: Lexicon) -> float:
     """It ends in a word that may end a sentence. Is there a sentence?"""
     predicates = sum(word in known.verbs for word in words)
+    if predicates == 0 and _opened(words, known):
+        return -1.0
     if words[0] in known.subordinating and words[0] not in _WH and predicates < 2:
         return -1.2
     if predicates == 0 and len(words) > 2:
         return _CONTENT - 0.6  # a list, or the beginning of a sentence
     # A name or a number by itself may be all of an answer.
     return _CONTENT + (0.6 if predicates and len(words) > 2 else 0.0)
+
+
+def _opened(words: Sequence[str], known: Lexicon) -> int:
+    """How many words at the beginning only open a thought."""
+    return max(
+        (n for n in range(1, min(4, len(words)) + 1) if " ".join(words[:n]) in known.opening), default=0
+    )
 
 
 _CONTENT = 0.5
