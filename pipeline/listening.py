@@ -23,7 +23,7 @@ from media.segmenter import VadParams, VoiceEnded, VoiceSegmenter, VoiceStarted
 from pipeline import turns
 from pipeline.endpointing.smart_turn import AudioTurnModel, Question
 from pipeline.errors import ProviderError
-from pipeline.ports import Ears, SttEvent, SttFailed, SttOptions, SttPartial, SttStream, Takeover
+from pipeline.ports import Ears, SttEvent, SttFailed, SttOptions, SttPartial, SttStream, SttTurn, Takeover
 
 PRE_ROLL_MS = 300
 """Audio before the onset that the recogniser is given: the first consonant is often too weak to be voice."""
@@ -376,6 +376,9 @@ class Listening:
         match event:
             case Takeover(error, by):
                 self._hearer.told(error, by)
+            case SttTurn(segment_id, kind, probability):
+                if segment_id == self._segment:
+                    self._hearer.perceived(turns.ProviderTurn(kind, probability))
             case SttFailed(segment_id, error):
                 self._hearer.told(error, None)
                 self._hearer.perceived(turns.Heard(segment_id, "", 0.0, True))

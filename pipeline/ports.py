@@ -61,6 +61,8 @@ class SttCapabilities:
     word_times: bool
     languages: tuple[str, ...]
     """BCP-47 base tags; empty means any."""
+    turns: bool = False
+    """Says itself when a turn is over (``SttTurn``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,18 @@ class SttFailed:
     error: ProviderError
 
 
-SttEvent = SttPartial | SttFinal | SttFailed
+@dataclass(frozen=True, slots=True)
+class SttTurn:
+    """What the recogniser believes of the turn that a segment belongs to, with ``capabilities.turns``."""
+
+    segment_id: int
+    kind: Literal["eager", "end", "resumed"]
+    """It may be over; it is over; it goes on though it was believed to be over."""
+    probability: float
+    """That it is over, 0 to 1."""
+
+
+SttEvent = SttPartial | SttFinal | SttFailed | SttTurn
 
 
 class SttStream(Protocol):
@@ -272,6 +285,9 @@ class Ears(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> SttCapabilities: ...
 
     async def warm(self) -> None: ...
 

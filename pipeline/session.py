@@ -23,7 +23,7 @@ from media.ports import AudioLeg, VoiceDetector
 from media.segmenter import VadParams
 from pipeline import turns
 from pipeline.dialogue import Dialogue
-from pipeline.endpointing import Endpointing, judge_of
+from pipeline.endpointing import EndOfTurn, Endpointing, judge_of
 from pipeline.endpointing.smart_turn import AudioTurnModel
 from pipeline.errors import ProviderError
 from pipeline.events import (
@@ -135,7 +135,7 @@ class Session:
         self._rate = leg.format.sample_rate_hz
 
         self._loop = asyncio.get_running_loop()
-        self._machine = turns.TurnMachine(config.turns, judge_of(config.endpointing), ids)
+        self._machine = turns.TurnMachine(config.turns, self._judge(), ids)
         self._playout = Playout(
             self._rate, lead_ms=leg.format.lead_ms, mark_every_ms=leg.format.mark_every_ms
         )
@@ -148,7 +148,7 @@ class Session:
             options,
             config.vad,
             self,
-            engines.turn_model if config.endpointing.mode == "local" else None,
+            engines.turn_model if config.endpointing.mode != "silence" else None,
             config.endpointing.recheck_ms,
         )
         self._meters = _Meters(self._rate, config.metrics_interval_ms) if config.metrics_interval_ms else None
@@ -305,7 +305,7 @@ class Session:
         if other_ears or options != self._ears.options:
             self._ears.change(engines.stt, options)
         self._config, self._engines = config, engines
-        self._machine.params, self._machine.judge = config.turns, judge_of(config.endpointing)
+        self._machine.params, self._machine.judge = config.turns, self._judge()
         self._speaking.change(engines.tts, config)
         self._dialogue.instruct(config.prompt, verbatim=config.raw_prompt)
         if self._thinking is not None and engines.llm is not None:
@@ -559,7 +559,15 @@ class Session:
         if self._end is None and text and in_reply_to == self._machine.reply_to:
             self._say(Message(f"msg_{self._ids()[:12]}", text, in_reply_to, turn=turn))
 
+    def _judge(self, *, native: bool = True) -> EndOfTurn:
+        ears = self._engines.stt
+        native = native and ears is not None and ears.capabilities.turns
+        return judge_of(self._config.endpointing, native=native)
+
     def told(self, error: ProviderError, by: str | None) -> None:
+        if error.stage == "stt":
+            # Whoever takes over may not tell turns; where nobody does, silence is all that there is.
+            self._machine.judge = self._judge(native=False)
         if self._end is None:
             self._fault(error, by)
 

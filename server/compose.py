@@ -29,6 +29,7 @@ from server.settings import OFF, Settings, Stage
 from server.tokens import Tokens
 
 if TYPE_CHECKING:
+    from pipeline.endpointing.smart_turn import AudioTurnModel
     from pipeline.providers.openai import Endpoint
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,14 @@ def voice_detector(name: str) -> VoiceDetector:
     from media.vad.webrtc import WebrtcVad
 
     return WebrtcVad()
+
+
+def turn_model(settings: Settings) -> AudioTurnModel | None:
+    if settings.turn_model is None:
+        return None
+    from pipeline.endpointing.smart_turn import SmartTurn
+
+    return SmartTurn(settings.turn_model)
 
 
 class OpenAiHow(TypedDict):
@@ -141,6 +150,7 @@ async def started(settings: Settings) -> AsyncIterator[EnginePool]:
             stt=tuple(recogniser(name, settings) for name in row["stt"]),
             tts=tuple(synthesiser(name, settings) for name in row["tts"]),
             llm=tuple(language_model(name, settings) for name in row["llm"]),
+            turn_model=turn_model(settings),
             deadlines={stage: _deadlines(settings, stage) for stage in EMBEDDED},
             wanted={"stt": settings.stt_model, "tts": settings.tts_model, "llm": settings.llm_model},
         )
@@ -148,6 +158,9 @@ async def started(settings: Settings) -> AsyncIterator[EnginePool]:
         for engine in (*pool.stt, *pool.tts, *pool.llm):
             stack.push_async_callback(engine.aclose)
             await engine.start()
+        if pool.turn_model is not None:
+            stack.push_async_callback(pool.turn_model.aclose)
+            await pool.turn_model.start()
         for key, probe in probes.items():
             pool.note(*key, probe)
         yield pool

@@ -11,6 +11,7 @@ import structlog
 
 from media.ports import VoiceDetector
 from pipeline.chain import Choice, Deadlines, Health, LlmChain, SttChain, TtsChain
+from pipeline.endpointing.smart_turn import AudioTurnModel
 from pipeline.errors import ProviderError
 from pipeline.ports import Engine, LanguageModel, Probe, Probed, SpeechToText, TextToSpeech
 from pipeline.session import Engines
@@ -47,6 +48,7 @@ class EnginePool:
     stt: tuple[SpeechToText, ...]
     tts: tuple[TextToSpeech, ...]
     llm: tuple[LanguageModel, ...] = ()
+    turn_model: AudioTurnModel | None = None
     deadlines: Mapping[str, Deadlines] = field(default_factory=dict)
     """By stage."""
     health: Health = field(default_factory=Health)
@@ -63,6 +65,7 @@ class EnginePool:
             stt=SttChain(stt, self._deadlines("stt"), self.health) if stt else None,
             tts=TtsChain(_choices(self.tts, picks.tts), self._deadlines("tts"), self.health),
             llm=LlmChain(llm, self._deadlines("llm"), self.health) if llm else None,
+            turn_model=self.turn_model,
         )
 
     def _deadlines(self, stage: str) -> Deadlines:

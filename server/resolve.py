@@ -223,7 +223,7 @@ def _endpointing(layers: Sequence[dict[str, Any]]) -> Endpointing:
 
 
 _MODES: dict[str, Mode] = {
-    "local": "local", "smart_turn": "local", "auto": "local", "silence": "silence", "native": "native"
+    "local": "local", "smart_turn": "local", "auto": "auto", "silence": "silence", "native": "native"
 }  # fmt: skip
 """Also the names that other servers have for them."""
 

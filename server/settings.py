@@ -97,6 +97,7 @@ Word = BeforeValidator(_lower)
 Host = Annotated[str, AfterValidator(_host)]
 Url = Annotated[str, AfterValidator(_url)]
 Keys = Annotated[tuple[Annotated[SecretStr, Field(max_length=512)], ...], BeforeValidator(_split)]
+File = Annotated[Path, AfterValidator(Path.expanduser)]
 Directory = Annotated[Path, AfterValidator(Path.expanduser)]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35)]
 
@@ -219,6 +220,14 @@ class Settings(BaseSettings):
     )
     vad: Annotated[Literal["auto", "silero", "webrtc"], Word] = setting(
         ENGINES, "TALKWIRE_VAD", "auto", "Voice detector. `auto`: the best one that is installed."
+    )
+    turn_model: File | None = setting(
+        ENGINES,
+        "TALKWIRE_TURN_MODEL",
+        None,
+        "A model file that hears whether a turn is over: Smart Turn, version 3, as ONNX. Without it that is judged "
+        "by silence, words and the caller's pauses.",
+        allowed="a path",
     )
     stt: Annotated[tuple[Literal["auto", "openai", "pocketsphinx", "none"], ...], *Row] = setting(
         ENGINES,

@@ -12,12 +12,14 @@ from pipeline.chain.row import Chain, Choice, Deadlines, Health, attempts, late
 from pipeline.errors import ProviderError
 from pipeline.ports import (
     SpeechToText,
+    SttCapabilities,
     SttEvent,
     SttFailed,
     SttFinal,
     SttOptions,
     SttPartial,
     SttStream,
+    SttTurn,
     Takeover,
 )
 
@@ -29,6 +31,11 @@ class SttChain(Chain[SpeechToText]):
     """Recognisers in a row. The next one is given the audio of what the first one lost."""
 
     stage = "stt"
+
+    @property
+    def capabilities(self) -> SttCapabilities:
+        """Those of the one that is asked first."""
+        return self._choices[0].engine.capabilities
 
     def open(self, options: SttOptions, on_event: Callable[[SttEvent | Takeover], None]) -> SttStream:
         return _ChainedEar(self._choices, options, on_event, self._deadlines, self._health)
@@ -239,6 +246,11 @@ class _ChainedEar:
     # --- what the engines say -----------------------------------------------------------------------------
 
     def _heed(self, name: str, event: SttEvent) -> None:
+        if isinstance(event, SttTurn):
+            # Also after the final of its segment, which says nothing of the turn.
+            if not self._closed and name in self._streams:
+                self._on_event(event)
+            return
         segment = next((s for s in self._segments if s.segment_id == event.segment_id), None)
         if segment is None or segment.outcome is not None or self._closed:
             return

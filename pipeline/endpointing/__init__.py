@@ -11,16 +11,16 @@ from pipeline.endpointing.habit import Habit
 from pipeline.endpointing.local import Local
 from pipeline.endpointing.silence import Silence
 
-Mode = Literal["local", "silence", "native"]
+Mode = Literal["auto", "local", "silence", "native"]
 
 
 @dataclass(frozen=True, slots=True)
 class Endpointing:
     """How the end of a turn is found."""
 
-    mode: Mode = "local"
+    mode: Mode = "auto"
     """``local``: silence, words, sound and habit together. ``silence``: a fixed silence. ``native``: the
-    recogniser says so."""
+    recogniser says so, where it can, else ``local``. ``auto`` means ``native``."""
     silence_ms: int = 500
     """Of the mode ``silence``."""
     threshold: float = 0.5
@@ -47,12 +47,13 @@ _NEVER_MS = 3_600_000
 
 
 @lru_cache(maxsize=64)
-def judge_of(endpointing: Endpointing) -> EndOfTurn:
-    """The judge of a call. Raises ``ValueError`` naming what is out of its range."""
+def judge_of(endpointing: Endpointing, *, native: bool = False) -> EndOfTurn:
+    """The judge of a call. ``native``: its recogniser tells turns itself. Raises ``ValueError`` naming what is out
+    of its range."""
     match endpointing.mode:
         case "silence":
             return Silence(max(endpointing.silence_ms, endpointing.earliest_ms or 0))
-        case "native":
+        case "auto" | "native" if native:
             return Native()
         case _:
             earliest_ms = endpointing.earliest_ms or Local().earliest_ms

@@ -30,6 +30,12 @@ class Habit:
         if SHORTEST_MS <= pause_ms <= LONGEST_MS:
             self._pauses.append(round(pause_ms))
 
+    def turn_over(self) -> None:
+        """A turn of his has ended and he did not go on: forgets his oldest pause, so that who pauses once a turn
+        is not taken for somebody who never ends."""
+        if self._pauses:
+            self._pauses.popleft()
+
     @property
     def pauses_ms(self) -> tuple[int, ...]:
         """For ``Evidence.pauses_ms``: at most ``KEPT``, the latest last."""
@@ -43,6 +49,15 @@ _COUNTED_MS = 300
 _DOUBT = 4.0
 """So many pauses weigh as much as what is known of callers at large."""
 _SLOWEST, _FASTEST = 1.3, 0.85
+
+
+def odds(pauses_ms: Sequence[int]) -> float:
+    """What his going on lately says about the next pause, as log-odds of an end: 0 where he has not.
+
+    As if each caller came with four pauses that ended a turn and four that did not; his own are added to those.
+    """
+    counted = sum(pause >= _COUNTED_MS for pause in pauses_ms)
+    return -math.log1p(counted / _DOUBT)
 
 
 def stretch(pauses_ms: Sequence[int]) -> float:

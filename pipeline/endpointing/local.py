@@ -44,8 +44,10 @@ class Local:
     """The protocol's ``smart_turn_threshold``: above 0.5 it has to be surer, below less. 0 to 1, neither."""
     earliest_ms: int = EARLIEST_MS
     """No turn ends before so much silence."""
+    latest_ms: int = LATEST_MS
+    """After so much each turn ends, whatever was said; later where the caller's habit or dictation asks for it."""
     max_ms: int = 2000
-    """Each turn ends after so much, whatever was said."""
+    """And after so much in any case."""
 
     def __post_init__(self) -> None:
         if not 0.25 <= self.patience <= 4.0:
@@ -55,6 +57,10 @@ class Local:
         if not 0 < self.earliest_ms <= self.max_ms:
             raise ValueError(
                 f"earliest_ms must lie above 0 and not above max_ms ({self.max_ms}), not {self.earliest_ms}"
+            )
+        if self.latest_ms < self.earliest_ms:
+            raise ValueError(
+                f"latest_ms must not lie below earliest_ms ({self.earliest_ms}), not {self.latest_ms}"
             )
 
     def judge(self, evidence: Evidence) -> Verdict:
@@ -79,7 +85,9 @@ class Local:
         if evidence.model is not None:
             sound += MODEL_WEIGHT * max(-_CERTAIN, min(_CERTAIN, _odds(evidence.model)))
         habitual = habit.stretch(evidence.pauses_ms)
-        return _Weighed(read.odds, sound, self.patience * habitual, read.dictated)
+        return _Weighed(
+            read.odds, sound, habit.odds(evidence.pauses_ms), self.patience * habitual, read.dictated
+        )
 
     @property
     def _sure(self) -> float:
@@ -95,7 +103,7 @@ class Local:
         return PAUSE_MS * weighed.stretch * math.sqrt(math.expm1(missing)) if missing > 0 else 0.0
 
     def _latest_ms(self, weighed: _Weighed) -> float:
-        latest = LATEST_MS * weighed.stretch * (DICTATION if weighed.dictated else 1.0)
+        latest = self.latest_ms * weighed.stretch * (DICTATION if weighed.dictated else 1.0)
         return min(self.max_ms, max(self.earliest_ms, latest))
 
     def _gain(self, weighed: _Weighed) -> float:
@@ -124,18 +132,19 @@ _NOTICED_MS = 20
 class _Weighed:
     text: float
     sound: float
+    habit: float
     stretch: float
     dictated: bool
 
     @property
     def odds(self) -> float:
-        return PRIOR + self.text + self.sound
+        return PRIOR + self.text + self.sound + self.habit
 
     def without_words(self) -> _Weighed:
-        return _Weighed(0.0, self.sound, self.stretch, False)
+        return _Weighed(0.0, self.sound, self.habit, self.stretch, False)
 
     def without_sound(self) -> _Weighed:
-        return _Weighed(self.text, 0.0, self.stretch, self.dictated)
+        return _Weighed(self.text, 0.0, self.habit, self.stretch, self.dictated)
 
 
 def _odds(probability: float) -> float:

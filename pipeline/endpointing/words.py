@@ -110,7 +110,7 @@ _WH = frozenset("what who where when which how whom".split())
 
 def _answer(words: Sequence[str], known: Lexicon, question: str) -> float | None:
     """A short answer to what was just asked; of one word where nothing was asked, it counts less."""
-    asked = question.rstrip().endswith("?")
+    asked = question.rstrip().endswith("?") or dictation.asked(question) is not None
     if len(words) <= 4 and all(word in known.answers for word in words):
         if len(words) == 1 and words[0] in known.linking | known.leading:
             return None

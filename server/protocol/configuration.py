@@ -151,8 +151,9 @@ class TurnDetectionSettings(Part):
 
     mode: DetectionMode | None = Field(
         default=None,
-        description="`local`: silence, words, sound and the caller's own pauses together (also `smart_turn`, "
-        "`auto`); `silence`: a fixed silence; `native`: the recogniser says so, where it can.",
+        description="`local`: silence, words, sound and the caller's own pauses together (also "
+        "`smart_turn`); `silence`: a fixed silence; `native`: the recogniser says so, where it can; `auto`: "
+        "`native` where it can, else `local`.",
     )
     silence_ms: Annotated[int, Range(100, 5000)] | None = Field(
         default=None,

@@ -85,7 +85,7 @@ class Ear:
 
     @property
     def outcomes(self) -> list[SttFinal | SttFailed]:
-        return [e for e in self.events if not isinstance(e, SttPartial)]
+        return [e for e in self.events if isinstance(e, SttFinal | SttFailed)]
 
     async def outcome(self, count: int = 1) -> list[SttFinal | SttFailed]:
         """Wait until so many segments are over."""

@@ -49,7 +49,7 @@ def test_parts_are_joined_key_by_key() -> None:
 
 
 def test_how_a_turn_ends_is_the_agents_to_say() -> None:
-    assert made().session.endpointing == Endpointing(mode="local")
+    assert made().session.endpointing == Endpointing(mode="auto")
     keys = {"mode": "smart_turn", "smart_turn_threshold": 0.7, "smart_turn_recheck_ms": 300, "patience": 1.5}
     session = made(layer(turn_detection=keys, vad={"min_silence_ms": 400, "min_speech_ms": 250})).session
     assert session.endpointing == Endpointing(

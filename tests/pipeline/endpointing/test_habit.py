@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.endpointing.habit import KEPT, Habit, stretch
+from pipeline.endpointing.habit import KEPT, Habit, odds, stretch
 
 
 def test_the_latest_pauses_are_kept_and_no_more() -> None:
@@ -34,3 +34,17 @@ def test_one_long_pause_moves_little_and_many_move_much() -> None:
 @given(st.lists(st.integers(200, 3000), max_size=KEPT))
 def test_a_habit_is_bounded(pauses_ms: list[int]) -> None:
     assert 0.85 <= stretch(pauses_ms) <= 1.3
+
+
+def test_a_turn_that_ended_takes_the_oldest_pause_away() -> None:
+    habit = Habit()
+    habit.turn_over()
+    habit.went_on(500)
+    habit.went_on(600)
+    habit.turn_over()
+    assert habit.pauses_ms == (600,)
+
+
+def test_going_on_again_and_again_speaks_against_an_end() -> None:
+    assert odds(()) == odds((250,)) == 0.0
+    assert odds((500,)) > odds((500, 600)) > odds((500,) * KEPT) > -1.2

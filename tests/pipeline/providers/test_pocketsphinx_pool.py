@@ -81,7 +81,7 @@ class Ear:
 
     async def outcome(self) -> SttFinal | SttFailed:
         async with asyncio.timeout(20):
-            while isinstance(event := await self.events.get(), SttPartial):
+            while not isinstance(event := await self.events.get(), SttFinal | SttFailed):
                 pass
             return event
 
