@@ -146,7 +146,7 @@ class Agent:
         for number, gate_ms in GATES_MS.items():
             interruption = {"enabled": True, "min_duration_ms": gate_ms}
             create = {"event": "agent.create", "agent_id": f"gate-{gate_ms}", **self._agent}
-            await self._send({**create, "interruption": interruption})
+            await self._send({**create, "interruption": interruption, "turn_detection": {"silence_ms": 500}})
             await self._until("agent.created")
             await self._send(
                 {"event": "channel.add", "agent_id": f"gate-{gate_ms}", "type": "phone", "ref": number}

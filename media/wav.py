@@ -36,6 +36,15 @@ class _Format:
 def decode(data: bytes, name: str = "the audio") -> tuple[Pcm, int]:
     """A WAV file in memory: mono samples (two channels are averaged) and their rate in Hz.
 
+    Raises as ``decode_channels``.
+    """
+    channels, sample_rate_hz = decode_channels(data, name)
+    return _to_mono(channels), sample_rate_hz
+
+
+def decode_channels(data: bytes, name: str = "the audio") -> tuple[tuple[Pcm, ...], int]:
+    """A WAV file in memory: the samples of each channel and their rate in Hz.
+
     A file cut off in the middle, or one whose header was never completed, gives what it holds. Raises
     ``ValueError`` that begins with ``name`` and says what is allowed.
     """
@@ -51,18 +60,27 @@ def decode(data: bytes, name: str = "the audio") -> tuple[Pcm, int]:
         elif kind == b"data":
             if layout is None:
                 raise ValueError(f"{name} is a broken WAV file: its samples come before their format")
-            return _to_mono(_samples(body, layout, name), layout.channels), layout.sample_rate_hz
+            samples = _samples(body, layout, name)
+            return tuple(
+                samples[at :: layout.channels] for at in range(layout.channels)
+            ), layout.sample_rate_hz
         at += 8 + size + size % 2
     raise ValueError(f"{name} is a broken WAV file: it has no samples")
 
 
 def read(path: Path) -> tuple[Pcm, int]:
     """``decode`` a file. Raises ``OSError`` too. Blocks: not for the event loop."""
+    channels, sample_rate_hz = read_channels(path)
+    return _to_mono(channels), sample_rate_hz
+
+
+def read_channels(path: Path) -> tuple[tuple[Pcm, ...], int]:
+    """``decode_channels`` a file. Raises ``OSError`` too. Blocks: not for the event loop."""
     with path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise ValueError(f"{path} is larger than {MAX_BYTES >> 20} MB; cut it into parts")
-    return decode(data, str(path))
+    return decode_channels(data, str(path))
 
 
 def header(sample_rate_hz: int, channels: int, data_bytes: int) -> bytes:
@@ -141,8 +159,8 @@ def _from_float(samples: npt.NDArray[np.float32]) -> Pcm:
     return np.asarray(np.clip(np.rint(scaled), -32768, 32767)).astype(np.int16)
 
 
-def _to_mono(samples: Pcm, channels: int) -> Pcm:
-    if channels == 1:
-        return samples
-    sums: npt.NDArray[np.int32] = samples.reshape(-1, 2).sum(axis=1, dtype=np.int32)
-    return (sums >> 1).astype(np.int16)
+def _to_mono(channels: tuple[Pcm, ...]) -> Pcm:
+    if len(channels) == 1:
+        return channels[0]
+    left, right = channels
+    return ((left.astype(np.int32) + right) >> 1).astype(np.int16)

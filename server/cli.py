@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_parser("version", help="print the version")
     call = commands.add_parser("call", help="call a running server as a phone would, with recorded speech")
     say = commands.add_parser("say", help="speak a text with the configured voice into a WAV file")
+    tune = commands.add_parser("tune", help="show where settings would have ended the turns of a recording")
     command = _peek(argv if argv is not None else sys.argv[1:])
     if command == "call":
         from server.commands import call as call_command
@@ -31,6 +32,10 @@ def main(argv: list[str] | None = None) -> int:
         from server.commands import say as say_command
 
         say_command.add_arguments(say)
+    elif command == "tune":
+        from server.commands import tune as tune_command
+
+        tune_command.add_arguments(tune)
     args = parser.parse_args(argv)
     if args.command == "version":
         print(f"talkwire {__version__}")
@@ -89,6 +94,10 @@ def _dispatch(args: argparse.Namespace) -> int:
         from server.commands import say as say_command
 
         return asyncio.run(say_command.run(args, settings))
+    if args.command == "tune":
+        from server.commands import tune as tune_command
+
+        return asyncio.run(tune_command.run(args, settings))
     return _serve(settings)
 
 

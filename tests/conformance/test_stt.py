@@ -16,7 +16,6 @@ from pipeline.ports import (
     SttFailed,
     SttFinal,
     SttOptions,
-    SttPartial,
     SttStream,
 )
 from pipeline.providers.openai import Endpoint, OpenAiStt
