@@ -12,12 +12,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
-import numpy as np
-
-from media.frames import AudioFrame, Pcm
-from media.levels import Level, Meter, level_of
+from media.frames import AudioFrame
 from media.playout import Playout, Send
 from media.ports import AudioLeg, VoiceDetector
 from media.segmenter import VadParams
@@ -28,7 +24,6 @@ from pipeline.endpointing.smart_turn import AudioTurnModel
 from pipeline.errors import ProviderError
 from pipeline.events import (
     AbortReason,
-    AudioMetrics,
     BotSpeaking,
     BotWord,
     CallEnded,
@@ -46,6 +41,7 @@ from pipeline.events import (
     UserMessage,
 )
 from pipeline.listening import Listening
+from pipeline.monitor import CallRecorder, Monitor
 from pipeline.ports import Ears, Mind, SttOptions, Voice
 from pipeline.speaking import Speaking
 from pipeline.speech import BotEvent, Message, SpeechQueue
@@ -106,14 +102,6 @@ class SessionConfig:
     """Said where no answer can be had; empty: nothing."""
 
 
-class CallRecorder(Protocol):
-    """What a session asks of a recorder. Positions are samples on the caller's clock."""
-
-    def caller(self, start: int, pcm: Pcm) -> None: ...
-
-    def bot(self, at: int, pcm: Pcm) -> None: ...
-
-
 class Session:
     """A live conversation. Owned by the registry of calls; legs and agents come and go."""
 
@@ -131,7 +119,6 @@ class Session:
         self._config = config
         self._emit_event = emit
         self._ids = ids
-        self._recorder = recorder
         self._rate = leg.format.sample_rate_hz
 
         self._loop = asyncio.get_running_loop()
@@ -151,10 +138,8 @@ class Session:
             engines.turn_model if config.endpointing.mode != "silence" else None,
             config.endpointing.recheck_ms,
         )
-        self._meters = _Meters(self._rate, config.metrics_interval_ms) if config.metrics_interval_ms else None
-        self._bot_next = (0, 0)
+        self._monitor = Monitor(self._playout, self._ears, self._rate, recorder, config.metrics_interval_ms)
         self._bot_words: deque[tuple[float, str]] = deque(maxlen=BOT_WORDS)
-        self._playout.keep_heard()
 
         self._started_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -268,7 +253,7 @@ class Session:
         if heard:
             self._leg.clear()
         self._speaking.cancel()
-        self._note_bot_audio(now)
+        self._monitor.note_bot(now)
 
     def _housekeep(self) -> None:
         now = self._loop.time()
@@ -323,11 +308,8 @@ class Session:
         if self._end is not None:
             return
         self._ears.note(frame)
-        if self._recorder is not None:
-            self._recorder.caller(frame.start, frame.pcm)
-        self._note_bot_audio(self._ears.at)
-        if self._meters is not None:
-            self._meter(self._meters, frame)
+        for metrics in self._monitor.frame(frame, bot_speaks=self._speech.current is not None):
+            self._emit(metrics)
         self._ears.feed(frame)
 
     def on_mark(self, name: str) -> None:
@@ -515,7 +497,7 @@ class Session:
             return  # It finished at this very instant; or the user had paused it already.
         self._leg.clear()
         self._tell(self._speech.pause(now, "held" if held else "user_spoke"), now)
-        self._note_bot_audio(now)
+        self._monitor.note_bot(now)
 
     # --- the call's own mind ------------------------------------------------------------------------------
 
@@ -730,47 +712,6 @@ class Session:
         turn, code, text = self._machine.turn, error.code, str(error)
         self._emit(EngineFault(turn, code, text, error.provider, error.stage, error.retryable, by))
 
-    # --- recording and meters -----------------------------------------------------------------------------
-
-    def _note_bot_audio(self, now: float) -> None:
-        """Place what was heard of the bot since the last frame on the caller's clock."""
-        for position, pcm in self._playout.take_heard(self._playout.heard(now)):
-            at = self._playout.time_of(position)
-            sample = self._ears.end - round((now - (at if at is not None else now)) * self._rate)
-            expected_position, expected_sample = self._bot_next
-            if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
-                sample = expected_sample  # One flow of audio: the clock's jitter must not cut it up.
-            self._bot_next = (position + len(pcm), sample + len(pcm))
-            self._ears.played(sample, pcm)
-            if self._recorder is not None:
-                self._recorder.bot(max(0, sample), pcm)
-            if self._meters is not None:
-                self._meters.bot.append(pcm)
-
-    def _meter(self, meters: _Meters, frame: AudioFrame) -> None:
-        now = self._loop.time()
-        for level in meters.user.add(frame.pcm):
-            speaking = self._ears.speaking
-            self._emit(AudioMetrics("user", level, speaking, self._ears.probability, now))
-            self._emit(AudioMetrics("bot", meters.take_bot(), self._speech.current is not None, None, now))
-
 
 def _stt_options(sample_rate_hz: int, config: SessionConfig) -> SttOptions:
     return SttOptions(sample_rate_hz, config.stt_language or config.language, config.phrases)
-
-
-class _Meters:
-    """Levels of both sides, told together at the end of each interval of the caller's clock."""
-
-    def __init__(self, rate: int, interval_ms: int) -> None:
-        self.user = Meter(rate, interval_ms)
-        self.bot: list[Pcm] = []
-        """What was heard of the bot in this interval; where it is shorter, the rest was silence."""
-        self._interval = rate * interval_ms // 1000
-
-    def take_bot(self) -> Level:
-        heard = sum(len(pcm) for pcm in self.bot)
-        silence = np.zeros(max(0, self._interval - heard), dtype=np.int16)
-        level = level_of(np.concatenate([*self.bot, silence]))
-        self.bot.clear()
-        return level

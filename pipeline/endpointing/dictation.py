@@ -114,8 +114,9 @@ def find(words: Sequence[str], question: str, language: str) -> Dictation | None
         return address
     if kind is Asked.BIRTH and (birth := _birth(words, language)) is not None:
         return birth
-    digits, numerals = _digits(words, language)
-    if numerals and (kind in _LENGTHS or numerals >= 3 or digits >= 7):
+    digits, numerals, singles = _digits(words, language)
+    unasked = numerals >= 2 and singles >= 3 and not any(word in _MONTHS for word in words)
+    if numerals and (kind in _LENGTHS or unasked or digits >= 7):
         return _number(digits, kind)
     letters = _letters(words)
     if letters >= 2 or (letters and kind is Asked.SPELLING):
@@ -134,21 +135,23 @@ def _number(digits: int, kind: Asked | None) -> Dictation:
     return Dictation(-1.0 if digits < enough else 0.8)
 
 
-def _digits(words: Sequence[str], language: str) -> tuple[int, int]:
-    """Digits at the end, and the words that they are said in."""
+def _digits(words: Sequence[str], language: str) -> tuple[int, int, int]:
+    """Digits at the end, the words that they are said in, and how many of the digits were said one by one."""
     values = _NUMBERS.get(language, _NUMBERS["en"])
-    digits = numerals = 0
+    digits = numerals = singles = 0
     for word in reversed(words):
         figures = sum(c.isdigit() for c in word)
         if figures and not any(c.isalpha() for c in word):
             digits += figures
+            singles += figures
         elif word in values:
             digits += values[word]
+            singles += values[word] == 1
         elif word not in _BETWEEN:
             break
         numerals += word not in _BETWEEN
     # "um", "un" and "uma" are articles, and "oh" is a word, unless they stand among numerals.
-    return (0, 0) if numerals == 1 and words[-1] in _NOT_ALONE else (digits, numerals)
+    return (0, 0, 0) if numerals == 1 and words[-1] in _NOT_ALONE else (digits, numerals, singles)
 
 
 _NOT_ALONE = frozenset("o oh un une um uma una".split())
@@ -179,7 +182,7 @@ def _address(words: Sequence[str], kind: Asked | None) -> Dictation | None:
 
 def _birth(words: Sequence[str], language: str) -> Dictation | None:
     """A date with its year: four digits at the end, or two words of two."""
-    digits, numerals = _digits(words, language)
+    digits, numerals, _ = _digits(words, language)
     slashed = [part for part in re.split(r"[/.-]", words[-1]) if part.isdigit()]
     if digits >= 4 or len(slashed) == 3:
         return Dictation(1.0)

@@ -64,7 +64,7 @@ ENGLISH = Lexicon(
         "considering including based supposed depending willing able hoping due appreciate spell came"
     ),
     modifying=_set(
-        "this these those another other each both few many several only just even also really more most "
+        "around approximately roughly nearly this these those another other each both few many several only just even also really most "
         "so actually basically probably maybe perhaps in new large small big first next last "
         "still never always almost usually especially after without within little hundred thousand whole main "
         "entire extremely incredibly relatively barely hardly certain various multiple extra current recent "
@@ -83,7 +83,7 @@ ENGLISH = Lexicon(
     ),
     closing=frozenset(
         (
-            "thank you", "thanks", "please", "bye", "goodbye", "bye bye", "that's it", "that's all", "that is all",
+            "thank you", "thanks", "think so", "hope so", "guess so", "as possible", "if possible", "if you can", "please", "bye", "goodbye", "bye bye", "that's it", "that's all", "that is all",
             "that's right", "thank you very much", "thanks a lot", "of course", "hello", "hi", "good morning",
             "good afternoon", "i think so", "i guess so", "i hope so", "i don't know", "no idea", "not really",
             "not yet", "nothing else", "never mind", "yes i do", "yes i am", "yes it is", "no i don't", "no it isn't",
@@ -93,14 +93,14 @@ ENGLISH = Lexicon(
     ),
     subordinating=_set("if when because although though unless since while after before as whenever once until"),
     opening=(
-        "and so", "so", "but", "in short", "for example", "for instance", "by the way", "first of all",
+        "and then", "but then", "and also", "and so", "so", "but", "in short", "for example", "for instance", "by the way", "first of all",
         "on the other hand", "to be honest", "as you know", "as i said", "the thing is", "the reason is",
         "in fact", "however", "anyway", "also", "actually", "basically", "i mean", "you know", "you see",
         "let me see", "let's see", "let me think", "let me check", "hold on", "one moment", "one second",
         "just a second", "just a moment", "wait",
     ),
     verbs=_set(
-        "is are was were am be i'm you're he's she's it's we're they're that's there's what's who's where's how's has "
+        "is are was were am be cost costs took takes i'm you're he's she's it's we're they're that's there's what's who's where's how's has "
         "have had i've we've you've they've do does did don't doesn't didn't can can't could will won't would should "
         "shall might must may i'll we'll you'll i'd we'd you'd want wants need needs like likes know think get got "
         "go goes going went come comes came see say said make take give tell call called book order cancel change "

@@ -39,13 +39,14 @@ class Local:
     """``EndOfTurn`` of its own evidence. Raises ``ValueError`` naming the field."""
 
     patience: float = 1.0
-    """Multiplies what silence it takes, above ``earliest_ms``. 0.25 to 4."""
+    """Multiplies the silence that it takes, within the bounds below. 0.25 to 4."""
     threshold: float = 0.5
     """The protocol's ``smart_turn_threshold``: above 0.5 it has to be surer, below less. 0 to 1, neither."""
     earliest_ms: int = EARLIEST_MS
     """No turn ends before so much silence."""
     latest_ms: int = LATEST_MS
-    """After so much each turn ends, whatever was said; later where the caller's habit or dictation asks for it."""
+    """After so much each turn ends, whatever was said; later where patience, the caller's habit or dictation ask
+    for it, and not before ``earliest_ms``."""
     max_ms: int = 2000
     """And after so much in any case."""
 
@@ -58,10 +59,8 @@ class Local:
             raise ValueError(
                 f"earliest_ms must lie above 0 and not above max_ms ({self.max_ms}), not {self.earliest_ms}"
             )
-        if self.latest_ms < self.earliest_ms:
-            raise ValueError(
-                f"latest_ms must not lie below earliest_ms ({self.earliest_ms}), not {self.latest_ms}"
-            )
+        if self.latest_ms <= 0:
+            raise ValueError(f"latest_ms must be positive, not {self.latest_ms}")
 
     def judge(self, evidence: Evidence) -> Verdict:
         weighed = self._weigh(evidence)

@@ -179,6 +179,7 @@ def survey(
         pauses.append(Pause(turn, at_ms, length_ms, looks(evidence, words_lag_ms), ends))
         if ends:
             turn, first_word = turn + 1, until
+            habit.turn_over()
         else:
             habit.went_on(length_ms)
     found = tuple(pauses)

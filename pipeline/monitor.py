@@ -1,0 +1,87 @@
+"""What is kept and measured of a call's audio: both sides placed on the caller's clock, for the recorder, the meters
+and the echo guard."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from media.frames import AudioFrame, Pcm
+from media.levels import Level, Meter, level_of
+from media.playout import Playout
+from pipeline.events import AudioMetrics
+from pipeline.listening import Listening
+
+
+class CallRecorder(Protocol):
+    """What a call asks of a recorder. Positions are samples on the caller's clock."""
+
+    def caller(self, start: int, pcm: Pcm) -> None: ...
+
+    def bot(self, at: int, pcm: Pcm) -> None: ...
+
+
+class Monitor:
+    """Of one call. Told of each frame of the caller before its ears are given it."""
+
+    def __init__(
+        self,
+        playout: Playout,
+        ears: Listening,
+        sample_rate_hz: int,
+        recorder: CallRecorder | None,
+        metrics_interval_ms: int | None,
+    ) -> None:
+        self._playout = playout
+        self._ears = ears
+        self._rate = sample_rate_hz
+        self._recorder = recorder
+        self._meters = _Meters(sample_rate_hz, metrics_interval_ms) if metrics_interval_ms else None
+        self._bot_next = (0, 0)
+        playout.keep_heard()
+
+    def frame(self, frame: AudioFrame, *, bot_speaks: bool) -> list[AudioMetrics]:
+        """A frame of the caller has come. Returns what the meters say, where an interval is over."""
+        if self._recorder is not None:
+            self._recorder.caller(frame.start, frame.pcm)
+        self.note_bot(self._ears.at)
+        if self._meters is None:
+            return []
+        now, out = self._ears.at, []
+        for level in self._meters.user.add(frame.pcm):
+            out.append(AudioMetrics("user", level, self._ears.speaking, self._ears.probability, now))
+            out.append(AudioMetrics("bot", self._meters.take_bot(), bot_speaks, None, now))
+        return out
+
+    def note_bot(self, now: float) -> None:
+        """Place what was heard of the bot since the last frame on the caller's clock."""
+        for position, pcm in self._playout.take_heard(self._playout.heard(now)):
+            at = self._playout.time_of(position)
+            sample = self._ears.end - round((now - (at if at is not None else now)) * self._rate)
+            expected_position, expected_sample = self._bot_next
+            if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
+                sample = expected_sample  # One flow of audio: the clock's jitter must not cut it up.
+            self._bot_next = (position + len(pcm), sample + len(pcm))
+            self._ears.played(sample, pcm)
+            if self._recorder is not None:
+                self._recorder.bot(max(0, sample), pcm)
+            if self._meters is not None:
+                self._meters.bot.append(pcm)
+
+
+class _Meters:
+    """Levels of both sides, told together at the end of each interval of the caller's clock."""
+
+    def __init__(self, rate: int, interval_ms: int) -> None:
+        self.user = Meter(rate, interval_ms)
+        self.bot: list[Pcm] = []
+        """What was heard of the bot in this interval; where it is shorter, the rest was silence."""
+        self._interval = rate * interval_ms // 1000
+
+    def take_bot(self) -> Level:
+        heard = sum(len(pcm) for pcm in self.bot)
+        silence = np.zeros(max(0, self._interval - heard), dtype=np.int16)
+        level = level_of(np.concatenate([*self.bot, silence]))
+        self.bot.clear()
+        return level
