@@ -41,10 +41,11 @@ from pipeline.events import (
     UserMessage,
 )
 from pipeline.listening import Listening
+from pipeline.message import Message
 from pipeline.monitor import CallRecorder, Monitor
 from pipeline.ports import Ears, Mind, SttOptions, Voice
 from pipeline.speaking import Speaking
-from pipeline.speech import BotEvent, Message, SpeechQueue
+from pipeline.speech import BotEvent, SpeechQueue
 from pipeline.thinking import Thinking
 from pipeline.transcript import Transcript
 

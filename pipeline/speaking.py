@@ -11,8 +11,9 @@ import numpy as np
 from media.frames import Pcm
 from pipeline.alignment import Pace
 from pipeline.errors import ProviderError
+from pipeline.message import Job, Message
 from pipeline.ports import Takeover, TtsAudio, TtsFrom, TtsRequest, TtsWord, Voice
-from pipeline.speech import Job, Message, SpeechQueue
+from pipeline.speech import SpeechQueue
 from pipeline.text import speakable
 
 PIECE_MS = 300

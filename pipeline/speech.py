@@ -11,13 +11,11 @@ Pure: time is an argument. Positions are samples on the timeline of ``media.play
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from media.frames import Pcm
 from media.playout import Playout
-from pipeline.alignment import Aligner, Pace
 from pipeline.events import (
     AbortReason,
     BotFinished,
@@ -30,19 +28,12 @@ from pipeline.events import (
     MessageAborted,
     MessageConfirmed,
     PauseReason,
-    TurnRef,
 )
-from pipeline.text import SentenceSplitter, sentences, tokens
+from pipeline.message import Job, Message, Word
+from pipeline.text import sentences, tokens
 
-AUDIBLE = 100
-"""A sample of at least this size is sound: -50 dBFS. Quieter ones at the end of a message are not played."""
 MAX_MESSAGES = 100
 MAX_CHARS = 100_000
-MAX_RESUMED = 3
-FIRST_CLAUSE_CHARS = 45
-"""A streamed text whose first sentence is longer than this is begun at the end of a clause: so long a wait
-for a full stop would be heard."""
-
 KEPT_MS = 1500
 """How much of what was heard is kept, so that a paused message can go on from the beginning of a word."""
 EXACT_MS, ESTIMATED_MS = 40, 150
@@ -55,207 +46,6 @@ BotEvent = (
     BotSpeaking | BotWord | BotPaused | BotResumed | BotFinished | BotInterrupted
     | MessageConfirmed | MessageAborted
 )  # fmt: skip
-
-
-@dataclass(slots=True)
-class _Word:
-    text: str
-    start: int
-    """Samples from the first one of the message."""
-    end: int
-    text_end: int
-    """Characters of the message up to the end of this word."""
-
-
-@dataclass(slots=True)
-class Message:
-    """One thing to say."""
-
-    message_id: str
-    text: str
-    in_reply_to: str = ""
-    streamed: bool = False
-    turn: TurnRef | None = None
-    complete: bool = True
-    """No more text will come."""
-    pending: deque[tuple[int, str]] = field(default_factory=deque)
-    """Sentences that wait for synthesis, with their place in the text."""
-    words: list[_Word] = field(default_factory=list)
-    audio: deque[Pcm] = field(default_factory=deque)
-    buffered: int = 0
-    """Samples in ``audio``."""
-    length: int = 0
-    """Samples so far, without the silence at the very end."""
-    base: int | None = None
-    """Where its first sample lies on the timeline, once it has begun to play."""
-    started: bool = False
-    told: int = 0
-    """Words that were told."""
-    in_synthesis: bool = False
-    broken: bool = False
-    """The engine could not say all of it."""
-    closed: bool = False
-    """Its last sample is on the timeline."""
-    splitter: SentenceSplitter = field(
-        default_factory=lambda: SentenceSplitter(first_clause_chars=FIRST_CLAUSE_CHARS)
-    )
-    """Of a streamed text."""
-    cut_at: int = 0
-    """Characters of a streamed text that are in sentences already."""
-    tail: Pcm | None = None
-    known: bool = False
-    """What is heard of it enters the history of the language model."""
-    holding: bool = False
-    """It is no answer, only a word that one will come."""
-    own: bool = False
-    """It is the answer of the call's own mind: no agent writes into it."""
-    interruptible: bool = True
-    """False: the user does not silence it."""
-    estimated: bool = False
-    """The times of its words are not the engine's own."""
-    fed: int = 0
-    """Samples that were handed to the play-out."""
-    kept: deque[tuple[int, Pcm]] = field(default_factory=deque)
-    """The last of them, each with its place: more than was not heard yet."""
-    paused_at: int | None = None
-    """What was heard of it when it was paused."""
-    replayed: int = 0
-    """Samples that were heard once more after a pause."""
-    resumed: int = 0
-    """How often its voice broke off in the middle of a sentence, and another went on."""
-
-    @property
-    def synthesised(self) -> bool:
-        return self.complete and not self.pending and not self.in_synthesis
-
-
-class Job:
-    """One sentence in synthesis. Words come before the audio that they lie in."""
-
-    def __init__(self, message: Message, offset: int, text: str, sample_rate_hz: int) -> None:
-        self.message = message
-        self.text = text
-        self._rate = sample_rate_hz
-        self._offset = offset
-        self._tokens = tokens(text)
-        self._base = message.length + (len(message.tail) if message.tail is not None else 0)
-        self._samples = 0
-        self._first = len(message.words)
-        self._next = 0
-        self._aligner: Aligner | None = None
-
-    @property
-    def yielded(self) -> bool:
-        """Some of its audio is there: it can no longer be begun anew unheard."""
-        return self._samples > 0
-
-    @property
-    def seconds(self) -> float:
-        """Of its audio so far."""
-        return self._samples / self._rate
-
-    def align(self, pace: Pace, language: str) -> None:
-        """The engine gives no times of its own: they are estimated, the better the more audio there is."""
-        texts = [token.text for token in self._tokens]
-        self._aligner = Aligner(texts, self._rate, pace, language)
-        self.message.estimated = True
-        while self._next < len(self._tokens):
-            self._add(0.0, 0.0)
-        self._estimate(self._aligner)
-
-    def word(self, index: int, start_s: float, end_s: float) -> None:
-        """The engine says when a token is spoken. One that it left out has no length of its own."""
-        while self._next < index and self._next < len(self._tokens):
-            self._add(start_s, start_s)
-        if self._next == index:
-            self._add(start_s, end_s)
-
-    def audio(self, pcm: Pcm) -> None:
-        self._samples += len(pcm)
-        message = self.message
-        if self._aligner is not None:
-            self._aligner.audio(pcm)
-            self._estimate(self._aligner)
-        if message.tail is not None:
-            pcm = np.concatenate([message.tail, pcm])
-            message.tail = None
-        loud = np.flatnonzero(np.abs(pcm) >= AUDIBLE)
-        end = int(loud[-1]) + 1 if len(loud) else 0
-        if end < len(pcm):
-            message.tail = pcm[end:]
-        if end:
-            message.audio.append(pcm[:end])
-            message.buffered += end
-            message.length += end
-
-    def done(self) -> None:
-        """The sentence is over. Words that the engine gave no time for share what is left, by length."""
-        if self._aligner is not None:
-            self._aligner.done()
-            self._estimate(self._aligner)
-        rest = self._tokens[self._next :]
-        start = self._words_end()
-        span = max(0.0, self._samples / self._rate - start)
-        weights = [len(token.text) + 1 for token in rest]
-        for weight in weights:
-            length = span * weight / sum(weights)
-            self._add(start, start + length)
-            start += length
-        self.message.in_synthesis = False
-
-    def go_on(self) -> bool:
-        """The engine broke off in the middle: what it has not said goes back to be said. False: it cannot."""
-        message = self.message
-        if not self.yielded or message.resumed >= MAX_RESUMED:
-            return False
-        spoken = self._spoken()
-        del message.words[self._first + spoken :]
-        if spoken < len(self._tokens):
-            message.resumed += 1
-            start = self._tokens[spoken].start
-            message.pending.appendleft((self._offset + start, self.text[start:]))
-        message.in_synthesis = False
-        return True
-
-    def _spoken(self) -> int:
-        """Tokens that lie whole in the audio so far, or of which the caller has heard the beginning."""
-        end = self._base + self._samples - self._rate // 30
-        words = self.message.words[self._first :]
-        whole = next((i for i, word in enumerate(words) if word.end > end), len(words))
-        return max(whole, self.message.told - self._first)
-
-    def fail(self) -> None:
-        """The engine cannot go on: what there is of the message is all that there will be."""
-        message = self.message
-        message.broken = message.complete = True
-        message.pending.clear()
-        message.in_synthesis = False
-
-    def _estimate(self, aligner: Aligner) -> None:
-        """Move the words that were not told yet to where they seem to lie."""
-        words, told = self.message.words, self.message.told
-        floor = 0
-        for index, (start, end) in enumerate(aligner.words(), self._first):
-            word = words[index]
-            if index >= told:
-                word.start = max(floor, self._base + start)
-                word.end = max(word.start, self._base + end)
-            floor = word.start
-
-    def _words_end(self) -> float:
-        if not self._next:
-            return 0.0
-        return max(0.0, (self.message.words[-1].end - self._base) / self._rate)
-
-    def _add(self, start_s: float, end_s: float) -> None:
-        token = self._tokens[self._next]
-        self._next += 1
-        words = self.message.words
-        start = self._base + round(start_s * self._rate)
-        if words:
-            start = max(start, words[-1].start)
-        end = max(start, self._base + round(end_s * self._rate))
-        words.append(_Word(token.text, start, end, self._offset + token.end))
 
 
 class SpeechQueue:
@@ -621,7 +411,7 @@ class SpeechQueue:
             out.append(MessageConfirmed(message.turn, message.message_id, text))
         return out
 
-    def _heard_words(self, message: Message, heard: int) -> list[_Word]:
+    def _heard_words(self, message: Message, heard: int) -> list[Word]:
         words = message.words[: message.told]
         # A word whose first sample lies right at the cut was not heard.
         while words and words[-1].start >= heard:

@@ -83,7 +83,7 @@ def _started(words: Sequence[str], known: Lexicon) -> Sequence[str]:
 
 def _syntax(words: Sequence[str], known: Lexicon, question: str, mark: str) -> float:
     last = words[-1]
-    if last in known.fillers and not (len(words) == 1 and last in known.answers):
+    if _hesitates(words, known):
         return -2.5
     if _opened(words, known) == len(words):
         return -1.8
@@ -109,6 +109,13 @@ def _syntax(words: Sequence[str], known: Lexicon, question: str, mark: str) -> f
     return _sentence(words, known)
 
 
+def _hesitates(words: Sequence[str], known: Lexicon) -> bool:
+    """It ends in a filler. "Well" is one by itself or behind another, "very well" is none."""
+    if words[-1] not in known.fillers or (len(words) == 1 and words[-1] in known.answers):
+        return False
+    return words[-1] not in _ALSO_WORDS or len(words) == 1 or words[-2] in known.fillers | known.linking
+
+
 def _asks(words: Sequence[str], known: Lexicon) -> bool:
     """It ends in a verb that wants more; "the order" is none."""
     return words[-1] in known.asking and (len(words) < 2 or words[-2] not in known.linking - {"to"})
@@ -117,7 +124,7 @@ def _asks(words: Sequence[str], known: Lexicon) -> bool:
 def _modifies(words: Sequence[str], known: Lexicon) -> bool:
     """It ends in what stands before a noun; "I want that", "what is this" do not."""
     if words[-1] in _POINTING and len(words) > 1:
-        return words[-2] not in known.verbs
+        return words[-2] in (known.linking | known.leading) - known.verbs
     return words[-1] in known.modifying
 
 
@@ -128,6 +135,7 @@ def _english_begun(words: Sequence[str]) -> bool:
     return len(words) >= 2 and words[-2] in _GIVING and words[-1] in _RECEIVERS
 
 
+_ALSO_WORDS = frozenset("well bueno este pues bon ben also naja bem bom tipo assim é allora insomma".split())
 _WH = frozenset("what who where when which how whom".split())
 _STRANDED = frozenset("about at by for from like near on to with".split())
 _POINTING = frozenset("this that these those".split())

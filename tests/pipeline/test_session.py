@@ -38,6 +38,7 @@ from pipeline.events import (
     UserMessage,
     Utterance,
 )
+from pipeline.message import MAX_RESUMED
 from pipeline.ports import (
     Mind,
     SttCapabilities,
@@ -49,7 +50,6 @@ from pipeline.ports import (
     SttStream,
 )
 from pipeline.session import Engines, Session, SessionConfig
-from pipeline.speech import MAX_RESUMED
 from pipeline.turns import TurnParams
 from tests.fakes.leg import FakeLeg
 from tests.fakes.loop import run_virtual

@@ -36,7 +36,7 @@ judges = st.builds(
     patience=st.floats(0.25, 4),
     threshold=st.floats(0.05, 0.95),
     earliest_ms=st.integers(100, 600),
-    latest_ms=st.integers(600, 3000),
+    latest_ms=st.integers(50, 3000),
     max_ms=st.integers(600, 5000),
 )
 
@@ -140,7 +140,7 @@ def test_whoever_pauses_longer_or_more_often_is_waited_for_longer() -> None:
         ({"threshold": 1.0}, "threshold"),
         ({"earliest_ms": 0}, "earliest_ms"),
         ({"earliest_ms": 500, "max_ms": 400}, "earliest_ms"),
-        ({"earliest_ms": 500, "latest_ms": 499}, "latest_ms"),
+        ({"latest_ms": 0}, "latest_ms"),
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, float], field: str) -> None:
