@@ -32,7 +32,7 @@ class ProviderError(PipelineError):
             self.retryable = retryable
         self.provider = provider
         self.stage = stage
-        """``stt``, ``tts``, ``llm`` or ``vad``."""
+        """``stt``, ``tts``, ``llm``, ``vad`` or ``turn``."""
         self.cause = cause
 
 

@@ -249,7 +249,7 @@ class Session:
 
     def _stop_talking(self, now: float) -> None:
         self._progress(now)
-        heard = self._speech.current is not None
+        heard = self._speech.current is not None and not self._speech.paused
         self._tell(self._speech.cut(now, "cancelled", "call_ended"), now)
         if heard:
             self._leg.clear()
@@ -580,7 +580,7 @@ class Session:
     def _cut(self, now: float, reason: InterruptReason, abort: AbortReason, *, by_user: bool = False) -> None:
         current = self._speech.current
         played_ms = self._speech.played_ms(now)
-        if current is not None:
+        if current is not None and not self._speech.paused:
             self._leg.clear()
         self._tell(self._speech.cut(now, reason, abort), now)
         self._speaking.cancel()
@@ -592,7 +592,8 @@ class Session:
 
     def _cut_current(self, now: float, message: Message) -> None:
         played_ms = self._speech.played_ms(now)
-        self._leg.clear()
+        if not self._speech.paused:
+            self._leg.clear()
         self._tell(self._speech.cut_one(message, now), now)
         self._speaking.cancel(message)
         if message.started:

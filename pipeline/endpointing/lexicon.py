@@ -141,7 +141,7 @@ SPANISH = Lexicon(
     ),
     closing=frozenset(
         (
-            "gracias", "muchas gracias", "por favor", "adiós", "adios", "hasta luego", "eso es", "eso es todo",
+            "no", "gracias", "muchas gracias", "por favor", "adiós", "adios", "hasta luego", "eso es", "eso es todo",
             "nada más", "nada mas", "de acuerdo", "por supuesto", "claro que sí", "hola", "buenos días",
             "creo que sí", "creo que no", "no lo sé", "no sé", "también no", "así es", "desde luego",
         )
@@ -152,9 +152,9 @@ SPANISH = Lexicon(
         "un momento", "un segundo", "espera", "espere", "o sea",
     ),
     verbs=_set(
-        "es son soy está están estoy era hay ha he han tengo tiene quiero quiere quería quisiera necesito "
-        "puedo puede podría voy va vamos hago hace sé sabe creo llamo llama gusta gustaría busco vivo viene "
-        "dice digo"
+        "funciona cuesta falta llega sale paso pasa parece entiendo vale es son soy está están estoy era hay "
+        "ha he han tengo tiene quiero quiere quería quisiera necesito puedo puede podría voy va vamos hago "
+        "hace sé sabe creo llamo llama gusta gustaría busco vivo viene dice digo"
     ),
 )  # fmt: skip
 
@@ -196,9 +196,9 @@ FRENCH = Lexicon(
         "attendez", "un instant", "un moment", "une seconde", "je veux dire",
     ),
     verbs=_set(
-        "est sont suis es sommes êtes était ai as a avons avez ont avait c'est j'ai peux peut pouvez pourrais "
-        "vais va voudrais aimerais veux veut cherche faut dois doit fais fait sais pense crois appelle "
-        "m'appelle habite"
+        "marche coûte manque arrive comprends semble parle reste est sont suis es sommes êtes était ai as a "
+        "avons avez ont avait c'est j'ai peux peut pouvez pourrais vais va voudrais aimerais veux veut "
+        "cherche faut dois doit fais fait sais pense crois appelle m'appelle habite"
     ),
 )  # fmt: skip
 
@@ -239,9 +239,9 @@ GERMAN = Lexicon(
         "einen moment", "einen augenblick", "warten sie", "ich meine",
     ),
     verbs=_set(
-        "ist sind war waren bin bist hat habe haben hatte hätte wird werden würde kann können könnte muss "
-        "soll möchte will brauche suche heiße geht gibt kommt weiß glaube denke nehme bestelle wohne sagt "
-        "macht machen"
+        "kostet fehlt kommen steht heißt verstehe funktioniert rufe rufen ist sind war waren bin bist hat "
+        "habe haben hatte hätte wird werden würde kann können könnte muss soll möchte will brauche suche "
+        "heiße geht gibt kommt weiß glaube denke nehme bestelle wohne sagt macht machen"
     ),
 )  # fmt: skip
 
@@ -264,17 +264,17 @@ PORTUGUESE = Lexicon(
         "este esta esse essa outro outra outros outras algo só também então todos todas primeiro primeira "
         "grande"
     ),
-    fillers=_set("é eh hum hm ahn bem bom tipo assim mmm"),
+    fillers=_set("eh hum hm ahn bem bom tipo assim mmm"),
     answers=_set(
         "sim não claro está certo correto exato exatamente perfeito obrigado obrigada por favor bem ok okay "
         "nada nunca nenhum pode ser isso tá com certeza"
     ),
     closing=frozenset(
         (
-            "obrigado", "obrigada", "muito obrigado", "muito obrigada", "por favor", "se faz favor", "tchau",
+            "não", "obrigado", "obrigada", "muito obrigado", "muito obrigada", "por favor", "se faz favor", "tchau",
             "adeus", "é isso", "é só isso", "só isso", "mais nada", "com certeza", "olá", "bom dia",
             "boa tarde", "não sei", "acho que sim", "acho que não", "está bem", "tá bom", "pode ser",
-            "isso mesmo", "é", "também não",
+            "isso mesmo", "também não",
         )
     ),
     subordinating=_set("se quando porque embora enquanto como depois antes"),
@@ -283,8 +283,9 @@ PORTUGUESE = Lexicon(
         "um momento", "um segundo", "espera", "só um momento",
     ),
     verbs=_set(
-        "é são sou está estão estou era há tem tenho foi quero quer queria gostaria preciso posso pode "
-        "poderia vou vai vamos faço faz sei acho chamo chama gosto moro"
+        "funciona custa falta chega sai parece entendo é são sou está estão estou era há tem tenho foi quero "
+        "quer queria gostaria preciso posso pode poderia vou vai vamos faço faz sei acho chamo chama gosto "
+        "moro"
     ),
 )  # fmt: skip
 
@@ -327,8 +328,9 @@ ITALIAN = Lexicon(
         "un secondo", "aspetti", "aspetta", "voglio dire",
     ),
     verbs=_set(
-        "è sono era siamo sei c'è ho ha hai abbiamo hanno aveva posso può potrei vorrei voglio vuole volevo "
-        "devo deve vado va faccio fa so sa credo penso chiamo chiama cerco prendo abito piace piacerebbe"
+        "funziona costa manca arriva capisco sembra parla sta è sono era siamo sei c'è ho ha hai abbiamo "
+        "hanno aveva posso può potrei vorrei voglio vuole volevo devo deve vado va faccio fa so sa credo "
+        "penso chiamo chiama cerco prendo abito piace piacerebbe"
     ),
 )  # fmt: skip
 

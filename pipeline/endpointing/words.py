@@ -82,7 +82,7 @@ def _started(words: Sequence[str], known: Lexicon) -> Sequence[str]:
 
 
 def _syntax(words: Sequence[str], known: Lexicon, question: str, mark: str) -> float:
-    last = words[-1]
+    last = _tail(words[-1], known)
     if _hesitates(words, known):
         return -2.5
     if _opened(words, known) == len(words):
@@ -97,12 +97,14 @@ def _syntax(words: Sequence[str], known: Lexicon, question: str, mark: str) -> f
     if _ends(words, known.closing):
         return 1.2
     asking = mark.endswith("?")
-    if last in known.linking or last.endswith("'"):
+    if (last in known.linking or last.endswith("'")) and not _asked_in_order(words, known):
         return -1.0 if asking else -3.0
     if last in known.leading:
         # "Where are you from", "What is it like": a question may well end so.
         if words[0].partition("'")[0] in _WH and len(words) >= 4 and last in _STRANDED:
             return 0.8
+        if _asked_in_order(words, known):
+            return 0.8 if len(words) >= 3 else 0.2
         return 0.0 if asking else -2.3
     if _modifies(words, known) or _asks(words, known):
         return 0.0 if asking else -1.2
@@ -118,7 +120,24 @@ def _hesitates(words: Sequence[str], known: Lexicon) -> bool:
 
 def _asks(words: Sequence[str], known: Lexicon) -> bool:
     """It ends in a verb that wants more; "the order" is none."""
-    return words[-1] in known.asking and (len(words) < 2 or words[-2] not in known.linking - {"to"})
+    return _tail(words[-1], known) in known.asking and (
+        len(words) < 2 or words[-2] not in known.linking - {"to"}
+    )
+
+
+def _tail(word: str, known: Lexicon) -> str:
+    """Of "j'aimerais" and "dell'altro" the latter part, where the language runs words together."""
+    return word.rpartition("'")[2] or word if known in (lexicon.FRENCH, lexicon.ITALIAN) else word
+
+
+def _asked_in_order(words: Sequence[str], known: Lexicon) -> bool:
+    """Where a question is in the order of its words: "qué hora es", "wie spät ist es"."""
+    return (
+        len(words) >= 2
+        and words[0] in _INTERROGATIVE
+        and known is not lexicon.ENGLISH
+        and (words[-1] in known.verbs or words[-1] in ("es", "das", "sie"))
+    )
 
 
 def _modifies(words: Sequence[str], known: Lexicon) -> bool:
@@ -137,6 +156,10 @@ def _english_begun(words: Sequence[str]) -> bool:
 
 _ALSO_WORDS = frozenset("well bueno este pues bon ben also naja bem bom tipo assim é allora insomma".split())
 _WH = frozenset("what who where when which how whom".split())
+_INTERROGATIVE = frozenset(
+    "qué cuál cuándo cuánto cuánta cuántos cuántas dónde cómo quién quel quelle quand où comment combien qui was wer "
+    "wann wo wie warum welche que qual quando quanto onde como quem che cosa quale dove come chi".split()
+)
 _STRANDED = frozenset("about at by for from like near on to with".split())
 _POINTING = frozenset("this that these those".split())
 _AUXILIARIES = frozenset(
@@ -170,7 +193,10 @@ def _ends(words: Sequence[str], endings: frozenset[str]) -> bool:
 
 def _sentence(words: Sequence[str], known: Lexicon) -> float:
     """It ends in a word that may end a sentence. Is there a sentence?"""
-    predicates = sum(word in known.verbs or word.partition("'")[2] in _CONTRACTED for word in words)
+    predicates = sum(
+        word in known.verbs or _tail(word, known) in known.verbs or word.partition("'")[2] in _CONTRACTED
+        for word in words
+    )
     if predicates == 0 and _opened(words, known):
         return -1.0
     if words[0] in known.subordinating and predicates < 2 and not _inverted(words):
