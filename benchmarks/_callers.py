@@ -68,6 +68,8 @@ class View:
         """Arrivals of ``speech.started``."""
         self.turn_ends: list[tuple[float, int]] = []
         """Arrival of each ``turn.end``, and its ``latency_ms``."""
+        self.continued: list[float] = []
+        """Arrivals of ``turn.continued``: what was begun at the early edge was thrown away."""
         self.errors: list[str] = []
 
     def take(self, frame: Frame, now: float) -> Frame | None:
@@ -83,6 +85,8 @@ class View:
             return None if self._watches else self._answer(frame, now)
         elif event == "eager.turn":
             self.eager.append(now)
+        elif event == "turn.continued":
+            self.continued.append(now)
         elif event == "user.message":
             self.user_messages.append((now, frame["text"]))
             self._user_lines += not self._user_is_last

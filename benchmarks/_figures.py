@@ -41,6 +41,10 @@ class Figures:
     detector said."""
     reply: list[float] = field(default_factory=list)
     """From there to its first audible sample, less the engines' delays."""
+    saved: list[float] = field(default_factory=list)
+    """By which the answer was begun before the turn was over."""
+    void: int = 0
+    """Answers that were begun and thrown away, since the user went on."""
     onset: list[float] = field(default_factory=list)
     onset_detector: list[float] = field(default_factory=list)
     onset_rest: list[float] = field(default_factory=list)
@@ -81,6 +85,7 @@ def figures(callers: Sequence[Caller], window: tuple[float, float], delays: Dela
         reader.interruptions()
         reader.messages()
         reader.holes()
+        out.void += sum(window[0] <= at < window[1] for at in caller.view.continued)
     return out
 
 
@@ -123,6 +128,9 @@ class _Reader:
         out.response_own.append(own)
         signal_s = self._signal_s(message, end_s)
         out.reply.append((sound_s - signal_s) * 1000 - delays.answer_ms)
+        end_at_s = next((at for at, _ in reversed(self._view.turn_ends) if at <= message.told_s), None)
+        if end_at_s is not None:
+            out.saved.append(max(0.0, (end_at_s - signal_s) * 1000))
         if said.verdict is not None:
             detector = said.verdict.end_ms
             out.response_detector.append(detector)

@@ -60,6 +60,7 @@ def table(plan: Plan, runs: Sequence[Run], memory: Sequence[Run], bursts: Burst 
         ("T4 played_ms, error, p50 / p95 ms", "<= 40", two(lambda f: f.played)),
         ("T4 duration_ms, error, p50 / p95 ms", "<= 40", two(lambda f: f.duration)),
         *(_history(runs) if remote else []),
+        *(_saved(runs) if remote else []),
         (
             "loop late, p50 / p99 / max ms",
             "",
@@ -121,6 +122,17 @@ def _history(runs: Sequence[Run]) -> list[Row]:
         ("T3 history after a barge-in within one word", ">= 95 %", within),
         ("T3 history with words of which nothing was heard", "0", unheard),
         ("- words too many, p5 / p50 / p95", "", [_spread(run.figures.history) for run in runs]),
+    ]
+
+
+def _saved(runs: Sequence[Run]) -> list[Row]:
+    """What is gained by having the answer made from the early edge on, and what that wastes."""
+    return [
+        (
+            "answer begun before turn.end by, p50 / p95 ms; thrown away",
+            "",
+            [f"{_two(run.figures.saved)}; {run.figures.void}" for run in runs],
+        )
     ]
 
 
