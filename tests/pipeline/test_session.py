@@ -14,6 +14,7 @@ import pytest
 from media.frames import Pcm
 from pipeline.chain import Choice, Deadlines, Health, TtsChain
 from pipeline.endpointing import Endpointing
+from pipeline.endpointing.smart_turn import AudioTurnModel
 from pipeline.errors import ProviderError
 from pipeline.events import (
     AudioMetrics,
@@ -149,6 +150,7 @@ def call(
     leg: Callable[[], FakeLeg] = FakeLeg,
     ear: type[ScriptedEar] | None = None,
     mind: Mind | None = None,
+    model: AudioTurnModel | None = None,
 ) -> Scene:
     """Play a script on a call, hang up where it has not, and check what holds for each call."""
 
@@ -161,7 +163,7 @@ def call(
         log: list[tuple[float, Event]] = []
         session = Session(
             far,
-            Engines(FakeVad(), ears, TtsChain([Choice(tongue)], DEADLINES, Health()), mind),
+            Engines(FakeVad(), ears, TtsChain([Choice(tongue)], DEADLINES, Health()), mind, model),
             config or SessionConfig(endpointing=PLAIN),
             lambda event: log.append((loop.time() - 1000.0, event)),
             lambda: f"{next(numbers):012d}{0:020d}",
