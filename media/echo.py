@@ -41,16 +41,23 @@ _TAPS = 24 * _LOW_HZ // 1000
 _BEFORE = 4 * _LOW_HZ // 1000
 """Taps before the strongest: the direct sound may be weaker than a reflection."""
 _BLOCK = 160 * _LOW_HZ // 1000
+_LOUD = 0.15
 _RIDGE = 1e-3
 _QUIET_RMS = 30.0
 """Below this (-61 dBFS) nothing was played that could come back."""
 _DRIFT = 12 * _LOW_HZ // 1000
 """So far from where it was learned the path is looked for first."""
 
-_NEEDED = ((100, 0.95, 0.88), (200, 0.88, 0.75), (300, 0.78, 0.65), (600, 0.52, 0.42), (1000, 0.40, 0.30))
+_NEEDED = ((100, 0.95, 0.88), (200, 0.88, 0.75), (300, 0.78, 0.68), (600, 0.52, 0.42), (1000, 0.40, 0.30))
 """Length in ms; the least share of the energy explained for an echo: by any delay, by the learned one."""
-_LEARN = 0.8
-"""An echo explained so far, of 300 ms and more, tells the path."""
+_LOUDEST_DB = -3.0
+"""What comes back is weaker than this: a hybrid's echo by 6 dB and more (ITU-T G.122). As loud as the bot is a
+caller, even where he is a machine with the same voice that says the same words."""
+_STRONG_DB, _STRICTER, _MOST_NEEDED = -11.0, 0.2, 0.95
+"""An echo above this gain covers a caller who joins in; it is clean as well, so that more can be asked of it."""
+_LEARN_MS = 300
+_LEARN = 0.1
+"""An echo of that length and more, of which so much more than needed is explained, tells the path."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -169,9 +176,12 @@ class EchoGuard:
     def _weigh(self, comparison: _Comparison, fit: _Fit, length_ms: float, *, learned: bool) -> Echo:
         likeness = comparison.least_explained(fit.rest)
         lengths, anywhere, known = zip(*_NEEDED, strict=True)
-        needed = float(np.interp(length_ms, lengths, known if learned else anywhere))
-        sure = likeness >= needed
-        if sure and fit.explained >= _LEARN and length_ms >= 300:
+        unknown_path = float(np.interp(length_ms, lengths, anywhere))
+        needed = float(np.interp(length_ms, lengths, known)) if learned else unknown_path
+        stricter = min(_STRICTER, 0.05 * max(0.0, fit.gain_db - _STRONG_DB))
+        needed = max(needed, min(_MOST_NEEDED, needed + stricter))
+        sure = likeness >= needed and fit.gain_db < _LOUDEST_DB
+        if sure and fit.explained >= unknown_path + _LEARN and length_ms >= _LEARN_MS:
             self._path, self._path_gain_db = fit.delay, fit.gain_db
         return Echo(likeness, fit.delay * 1000.0 / _LOW_HZ, fit.gain_db, sure)
 
@@ -234,7 +244,8 @@ class _Comparison:
         rest = self.audio - echo
         explained = max(0.0, 1.0 - float(rest @ rest) / self._energy)
         power = float(echo @ echo) / (float(ours @ ours) + 1e-9)
-        return _Fit(explained, self._late - lag, 10.0 * float(np.log10(power + 1e-9)), rest)
+        delay = self._late - offset + int(np.abs(taps).argmax())
+        return _Fit(explained, delay, 10.0 * float(np.log10(power + 1e-9)), rest)
 
     def least_explained(self, rest: Floats) -> float:
         """Of the parts of 160 ms that are not much weaker than the others, so that a caller who joins in
@@ -243,10 +254,9 @@ class _Comparison:
         edges = np.linspace(0, self._n, count + 1).astype(int)[:-1]
         whole = np.add.reduceat(self.audio * self.audio, edges)
         left = np.add.reduceat(rest * rest, edges)
-        noise = self._noise * self._n / count
-        loud = (whole >= 0.1 * whole.max()) & (whole >= 2.0 * noise)
-        if not loud.any():
-            return 0.0
+        # What passes for noise may be a quiet stretch of the echo itself: it never counts for much.
+        noise = min(self._noise * self._n / count, 0.25 * float(whole.max()))
+        loud = whole >= max(_LOUD * float(whole.max()), 2.0 * noise)
         unexplained = np.maximum(left - noise, 0.0) / np.maximum(whole - noise, 1e-9)
         return max(0.0, 1.0 - float(unexplained[loud].max()))
 
@@ -285,16 +295,16 @@ SAID_WORDS = 3
 SAID_SHARE = 0.8
 
 
-def said_by_bot(text: str, bot_words: Sequence[str]) -> bool:
-    """The words heard are the bot's own: at least three, and 80 % of them in this order, close together, in what
-    it said around that time.
+def said_by_bot(text: str, bot_words: Sequence[str], least: int = SAID_WORDS) -> bool:
+    """The words heard are the bot's own: at least ``least``, and 80 % of them in this order, close together, in
+    what it said around that time.
 
     No proof by itself: callers repeat what they are told ("half past three?"). It is for what sounds like an
     echo and is not sure to be one.
     """
     heard = _words(text)
     said = [word for spoken in bot_words for word in _words(spoken)]
-    if len(heard) < SAID_WORDS:
+    if len(heard) < max(1, least):
         return False
     span = len(heard) + max(1, len(heard) // 4)
     starts = range(max(1, len(said) - span + 1))

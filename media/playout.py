@@ -215,6 +215,11 @@ class Playout:
             return min(position, self._run_position + max(0, since_run))
         return position
 
+    def due(self, position: int) -> float:
+        """When a position that was sent is played by a far end that keeps pace with the sending: on one clock from
+        the first frame of a run to its last, ahead of ``time_of`` by the way there and back."""
+        return self._run_at + (position - self._run_position) / self.sample_rate_hz
+
     def time_of(self, position: int) -> float | None:
         """When a position is or was heard; None where that waits for a mark or for its sending."""
         limit = self._pending[0].position if self._pending else self._sent

@@ -14,13 +14,15 @@ from typing import Protocol
 import numpy as np
 
 from media.echo import LATEST_MS as ECHO_LATE_MS
-from media.echo import EchoGuard, said_by_bot
+from media.echo import SAID_WORDS, EchoGuard, said_by_bot
 from media.frames import AudioFrame, Pcm
 from media.noise import Loudness
 from media.onset import sound_before
 from media.ports import VadWindow, VoiceDetector
 from media.segmenter import VadParams, VoiceEnded, VoiceSegmenter, VoiceStarted
 from pipeline import turns
+from pipeline.endpointing import prosody
+from pipeline.endpointing.evidence import Prosody
 from pipeline.endpointing.smart_turn import AudioTurnModel, Question
 from pipeline.errors import ProviderError
 from pipeline.ports import Ears, SttEvent, SttFailed, SttOptions, SttPartial, SttStream, SttTurn, Takeover
@@ -36,9 +38,13 @@ ASKABLE_MS = 1200
 """And after which it is asked no more."""
 SOUND_MS = 8000
 """What it is given of a turn, at most."""
+ECHO_LOOK_MS = 300
+"""Audio before the end of an onset that is compared with what is played."""
 ECHO_FIRST_MS, ECHO_EVERY_MS = 200, 100
 """Speech over the bot is compared with what is played when it is so long, and again so often."""
-ECHO_HINT = 0.4
+ECHO_HOLD_MS = 64
+"""After what was surely an echo the next onset is not compared at once: an echo goes on for as long as the bot."""
+ECHO_HINT, ECHO_LIKELY = 0.4, 0.55
 """A share of the energy that makes an echo of what holds the bot's own words."""
 MAX_CHANGES = 20
 
@@ -86,6 +92,7 @@ class Listening:
         hearer: Hearer,
         model: AudioTurnModel | None = None,
         recheck_ms: int = 0,
+        melody: bool = True,
     ) -> None:
         self._rate = options.sample_rate_hz
         self._ears = ears
@@ -100,6 +107,9 @@ class Listening:
         self._loudness = Loudness(self._rate)
         self._model = model
         self.recheck_ms = recheck_ms
+        self._melody = melody
+        """How the voice sounds at its end is told."""
+        self._register = prosody.Register()
         self._sound: deque[AudioFrame] = deque()
         """The last of the caller, for the model."""
         self._turn_id = 0
@@ -113,6 +123,8 @@ class Listening:
         """The last sample of the caller that something of the bot was heard at."""
         self._compare_at = 0
         """The sample from which on speech is compared with the bot's again."""
+        self._echo_until = 0
+        """Up to here an onset is taken for an echo, since one has just been heard."""
         self._likeness: dict[int, float] = {}
         """How much of a segment may be an echo, where that is not sure."""
         self._paused = False
@@ -277,6 +289,8 @@ class Listening:
                 segment = self._segment
                 if self._stt is not None and self._heeded:
                     self._stt.end()
+                if self._melody:
+                    self._hearer.perceived(turns.Sounded(prosody=self._prosody(end)))
                 self._hearer.perceived(turns.VoiceEnded(self.time_of(self._onset), self.time_of(end)))
                 if not self._heeded:
                     self._hearer.perceived(turns.Heard(segment, "", 0.0, True))
@@ -309,8 +323,9 @@ class Listening:
         what it had begun."""
         started = next((event for event in events if isinstance(event, VoiceStarted)), None)
         if started is not None:
-            self._compare_at = at
-            if self._is_echo(started.onset):
+            if at < self._echo_until or self._is_echo(at - ECHO_LOOK_MS * self._rate // 1000):
+                if at >= self._echo_until:
+                    self._echo_until = at + ECHO_HOLD_MS * self._rate // 1000
                 self._segmenter.flush(at)
                 return [event for event in events if event is not started]
             self._compare_at = started.onset + ECHO_FIRST_MS * self._rate // 1000
@@ -326,7 +341,9 @@ class Listening:
         if not parts:
             return False
         pcm = np.concatenate(parts)
-        echo = self._guard.judge(pcm, self._pre_roll[-1].end - len(pcm))
+        noise_db = self._segmenter.noise_db
+        start = self._pre_roll[-1].end - len(pcm)
+        echo = self._guard.judge(pcm, start, noise_db if noise_db is not None else -90.0)
         if self._segmenter.speaking and onset == self._onset:
             self._likeness = {self._segment: max(echo.likeness, self._likeness.get(self._segment, 0.0))}
         return echo.sure
@@ -334,9 +351,17 @@ class Listening:
     def _repeats_bot(self, segment_id: int, text: str) -> bool:
         """What may be an echo by its sound is one by its words."""
         likeness = self._likeness.get(segment_id, 0.0)
-        return likeness >= ECHO_HINT and said_by_bot(text, self._hearer.bot_words())
+        least = 2 if likeness >= ECHO_LIKELY else SAID_WORDS
+        return likeness >= ECHO_HINT and said_by_bot(text, self._hearer.bot_words(), least)
 
     # --- the sound of an end ------------------------------------------------------------------------------
+
+    def _prosody(self, end: int) -> Prosody:
+        parts = [frame.pcm[: max(0, end - frame.start)] for frame in self._pre_roll if frame.start < end]
+        pcm: Pcm = np.concatenate(parts) if parts else np.zeros(0, np.int16)
+        melody = prosody.measure(pcm, self._rate, self._register.median_hz)
+        self._register.add(melody.voiced_hz)
+        return melody.prosody
 
     def _ask(self, model: AudioTurnModel | None, at: int) -> None:
         """Have the model say whether the turn sounds over; and again while the silence lasts, if wanted."""

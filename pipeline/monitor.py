@@ -39,7 +39,9 @@ class Monitor:
         self._recorder = recorder
         self._meters = _Meters(sample_rate_hz, metrics_interval_ms) if metrics_interval_ms else None
         self._bot_next = (0, 0)
-        playout.keep_heard()
+        self._sent_next = (0, 0)
+        if recorder is not None or self._meters is not None:
+            playout.keep_heard()
 
     def frame(self, frame: AudioFrame, *, bot_speaks: bool) -> list[AudioMetrics]:
         """A frame of the caller has come. Returns what the meters say, where an interval is over."""
@@ -54,6 +56,16 @@ class Monitor:
             out.append(AudioMetrics("bot", self._meters.take_bot(), bot_speaks, None, now))
         return out
 
+    def sent(self, position: int, pcm: Pcm) -> None:
+        """Audio goes out: the ears may hear it again. They are told before it is heard, and are not told what
+        is cleared: what was under way by then is heard all the same."""
+        sample = self._ears.end + round((self._playout.due(position) - self._ears.at) * self._rate)
+        expected_position, expected_sample = self._sent_next
+        if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
+            sample = expected_sample
+        self._sent_next = (position + len(pcm), sample + len(pcm))
+        self._ears.played(sample, pcm)
+
     def note_bot(self, now: float) -> None:
         """Place what was heard of the bot since the last frame on the caller's clock."""
         for position, pcm in self._playout.take_heard(self._playout.heard(now)):
@@ -63,7 +75,6 @@ class Monitor:
             if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
                 sample = expected_sample  # One flow of audio: the clock's jitter must not cut it up.
             self._bot_next = (position + len(pcm), sample + len(pcm))
-            self._ears.played(sample, pcm)
             if self._recorder is not None:
                 self._recorder.bot(max(0, sample), pcm)
             if self._meters is not None:

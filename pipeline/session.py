@@ -138,6 +138,7 @@ class Session:
             self,
             engines.turn_model if config.endpointing.mode != "silence" else None,
             config.endpointing.recheck_ms,
+            melody=config.endpointing.mode != "silence" and self._rate in (8000, 16000),
         )
         self._monitor = Monitor(self._playout, self._ears, self._rate, recorder, config.metrics_interval_ms)
         self._bot_words: deque[tuple[float, str]] = deque(maxlen=BOT_WORDS)
@@ -620,9 +621,12 @@ class Session:
                 if self._tasks is not None:
                     self._speaking.next(self._tasks)
                 self._speech.feed(self._machine.floor_free)
+                position = self._playout.sent
                 for order in self._playout.pull(now):
                     if isinstance(order, Send):
                         self._leg.send(order.pcm)
+                        self._monitor.sent(position, order.pcm)
+                        position += len(order.pcm)
                     else:
                         self._leg.mark(order.name)
                 if not self._progress(now):

@@ -40,7 +40,8 @@ _ASKED: tuple[tuple[Asked, re.Pattern[str]], ...] = tuple(
         ),
         (
             Asked.CODE,
-            r"\bcode\b|number|zip\b|postcode|reference|digits|código|codigo|número|numéro|nummer|\bplz\b|codice|numero",
+            r"\bcode\b|number\b(?! of)|zip\b|postcode|reference|digits|código|codigo|número|numéro|nummer"
+            r"|\bplz\b|codice|numero",
         ),
     )
 )
@@ -70,6 +71,10 @@ _BETWEEN = frozenset(
     "dash hyphen minus plus double triple guion guión tiret strich traço trattino doble doppio".split()
 )
 _AT = frozenset("at arroba arobase @ at-sign chiocciola ät klammeraffe".split())
+_NO_ADDRESS = frozenset(
+    "yes yeah sure okay ok no i we sí yo oui non je ja nein ich wir sim não eu sì io what sorry why".split()
+)
+"""An answer to a question for an address that is none begins so."""
 _DOT = frozenset("dot punto point punkt ponto".split())
 _DOMAINS = frozenset("com net org edu es fr de it pt uk br us io co eu mx ar ch at info".split())
 _MONTHS = frozenset(
@@ -101,8 +106,10 @@ class Dictation:
 
 def asked(question: str) -> Asked | None:
     """What the bot's last words ask the caller to dictate."""
-    question = question.lower()
-    return next((kind for kind, pattern in _ASKED if pattern.search(question)), None)
+    sentences = re.split(r"(?<=[.?!])\s+", question.lower().strip())
+    # What is told before a question ("I have your number. What time would you like?") is not asked for.
+    last = next((said for said in reversed(sentences) if said.endswith("?")), sentences[-1])
+    return next((kind for kind, pattern in _ASKED if pattern.search(last)), None)
 
 
 def find(words: Sequence[str], question: str, language: str) -> Dictation | None:
@@ -175,7 +182,7 @@ def _address(words: Sequence[str], kind: Asked | None) -> Dictation | None:
     if spoken_at or "@" in last:
         ended = last in _DOMAINS and words[-2] in _DOT if len(words) > 1 else False
         return Dictation(1.0 if ended or last.rpartition(".")[2] in _DOMAINS - {last} else -2.5)
-    if kind is Asked.EMAIL and len(words) <= 6:
+    if kind is Asked.EMAIL and len(words) <= 6 and words[0] not in _NO_ADDRESS:
         return Dictation(-1.5)
     return None
 

@@ -169,8 +169,8 @@ _MOST_ODDS = 0.4
 def odds(prosody: Prosody | None) -> float:
     """What the melody says of the end of the turn, as log-odds: low at the end speaks for it.
 
-    Only the pitch is weighed, and little: of slope and fading nothing could be shown on recorded speech, and a
-    question may end high.
+    Only the pitch is weighed, and little: slope and fading did not part ends from pauses on recorded speech
+    (``benchmarks.turns``), the pitch did somewhat (area under the curve 0.7), and a question may end high.
     """
     if prosody is None or prosody.pitch is None:
         return 0.0

@@ -249,10 +249,16 @@ class TurnMachine:
         self._gate.set(onset, need_ms, params.interrupt_confidence, params.interrupt_volume)
 
     def _voiced(self, event: Voiced, now: float, out: list[Output]) -> None:
+        self._note_volume(event)
         if self._gate.voiced(event.start, event.end, event.probability, event.volume):
             self._voice_lasted(now, out)
 
+    def _note_volume(self, event: Voiced) -> None:
+        if self._voice is not None:
+            self._voice.loudest = max(self._voice.loudest, event.volume)
+
     def _voiced_in_doubt(self, event: Voiced, now: float, out: list[Output]) -> None:
+        self._note_volume(event)
         if self._gate.voiced(event.start, event.end, event.probability, event.volume):
             out.append(CutBot())
 
@@ -389,20 +395,25 @@ class TurnMachine:
             return
         if not event.final:
             segment.partial, segment.partial_confidence = event.text, event.confidence
-            if self._words_interrupt(event.text) and segment is self._voice and not segment.void:
+            if self._words_interrupt(event.text, segment) and segment is self._voice and not segment.void:
                 self._silence_by_words(now, out)
             return
         self._finalise(segment)
         if not event.text.split() or segment.void:
             return
         self._overlap.append(_Over(event, segment.ended))
-        if self._words_interrupt(event.text):
+        if self._words_interrupt(event.text, segment):
             out.append(CutBot())
 
-    def _words_interrupt(self, text: str) -> bool:
+    def _words_interrupt(self, text: str, segment: Segment) -> bool:
         """Words that silence the bot though the voice did not last."""
-        words = len(text.split())
-        return self._can_interrupt and words >= self.params.interrupt_words and not self._filtered(text)
+        params = self.params
+        if params.interrupt_volume and segment.loudest < min(
+            params.background_volume, params.interrupt_volume
+        ):
+            return False
+        enough = len(text.split()) >= params.interrupt_words
+        return self._can_interrupt and enough and not self._filtered(text)
 
     def _filtered(self, text: str) -> bool:
         return self.params.backchannel_filter and is_backchannel(text, self.params.language)
@@ -420,7 +431,8 @@ class TurnMachine:
             self._heard_over_bot(event, now, out)
         elif not event.final:
             segment.partial, segment.partial_confidence = event.text, event.confidence
-            if self._voice_counts(now) and self._words_interrupt(event.text) and not segment.void:
+            counts = self._voice_counts(now) and self._words_interrupt(event.text, segment)
+            if counts and not segment.void:
                 out.append(CutBot())
         else:
             self._finalise(segment)
@@ -729,8 +741,10 @@ class TurnMachine:
         self._settle(now, out)
 
     def _answer(self) -> None:
-        if self._turn is not None and self._turn.ended:
-            self._turn.answered = True
+        turn = self._turn
+        if turn is not None and turn.ended and not turn.answered:
+            turn.answered = True
+            self._habit.turn_over()
 
     # --- mute and hold ------------------------------------------------------------------------------------
 
@@ -744,9 +758,20 @@ class TurnMachine:
 
     def _unmute(self, event: Unmute, now: float, out: list[Output]) -> None:
         self._muted = False
-        text, self._muted_text = " ".join(self._muted_text), []
-        out.append(CallUnmuted(text))
+        out.append(self._unmuted())
         self._come_back(now, out)
+
+    def _mute_held(self, event: Mute, now: float, out: list[Output]) -> None:
+        self._muted = True
+        out.append(CallMuted())
+
+    def _unmute_held(self, event: Unmute, now: float, out: list[Output]) -> None:
+        self._muted = False
+        out.append(self._unmuted())
+
+    def _unmuted(self) -> CallUnmuted:
+        text, self._muted_text = " ".join(self._muted_text), []
+        return CallUnmuted(text)
 
     def _hold(self, event: Hold, now: float, out: list[Output]) -> None:
         if self._bot_audible:
@@ -947,6 +972,8 @@ def _rows() -> dict[tuple[State, type], Row]:
         (held,      Heard,        t._heard_unheard,         (held,)),
         (held,      BotDone,      t._bot_done_unheard,      (held,)),
         (held,      BotCut,       t._bot_cut_unheard,       (held,)),
+        (held,      Mute,         t._mute_held,             (held,)),
+        (held,      Unmute,       t._unmute_held,           (held,)),
         (held,      Unhold,       t._unhold,                (idle, pending, analysing, speaking, muted)),
     ]
     # fmt: on

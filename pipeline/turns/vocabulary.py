@@ -234,11 +234,14 @@ class TurnParams:
     """How loud it has to be, 0 to 1. What is quieter silences the bot by its words only."""
     interrupt_words: int = 2
     """Words over the bot that silence it though the voice did not last."""
+    background_volume: float = 0.25
+    """Words of a voice that never was so loud are talk in the background. Not asked for where
+    ``interrupt_volume`` is 0."""
     backchannel_filter: bool = True
     """A mere "mhm" or "right" over the bot is no interruption."""
     pause_first: bool = True
     """The bot is paused by a voice that lasts, and cut off when it is sure that this was an interruption."""
-    sure_ms: int = 700
+    sure_ms: int = 1000
     """Continuous voice, from its onset, that is an interruption whatever is said."""
     doubt_ms: int = 1000
     """How long after the end of such a voice its words are waited for before the bot goes on."""
@@ -280,6 +283,8 @@ class Segment:
     final: bool = False
     partial: str = ""
     partial_confidence: float = 0.0
+    loudest: float = 0.0
+    """Of its voice, 0 to 1."""
     ended: float | None = None
     """The end of its voice, once that is known."""
     muted: bool = False

@@ -284,7 +284,7 @@ def test_barge_in_is_heard_a_third_of_a_second_after_the_onset() -> None:
     scene = call(script, "stop now")
     (cut,) = scene.of(BotInterrupted)
     assert scene.at(BotPaused) == pytest.approx(2.8, abs=0.04)
-    assert scene.at(BotInterrupted) == pytest.approx(3.2, abs=0.04)
+    assert scene.at(BotInterrupted) == pytest.approx(3.5, abs=0.04)
     assert cut.reason == "user_spoke"
     assert cut.played_ms == scene.of(BotPaused)[0].played_ms
     assert cut.played_ms == pytest.approx(scene.at(BotPaused) * 1000, abs=25)

@@ -74,6 +74,8 @@ def test_letters_that_are_spelled() -> None:
 
 def test_an_answer_that_is_no_dictation_stays_one() -> None:
     assert end_ms("yes", PHONE) <= 350
+    assert end_ms("yes", EMAIL) <= 350
+    assert end_ms("i don't have one", EMAIL) <= 450
     assert end_ms("i don't have a card with me", "What is your card number?") <= 450
 
 
@@ -86,6 +88,9 @@ def test_an_answer_that_is_no_dictation_stays_one() -> None:
         ("How do you spell your name?", Asked.SPELLING),
         ("Your zip code?", Asked.CODE),
         ("Wann sind Sie geboren?", Asked.BIRTH),
+        ("I have your number. What time would you like?", None),
+        ("What is your phone number? I will call you there.", Asked.PHONE),
+        ("For what number of people?", None),
         ("How are you today?", None),
         ("", None),
     ],
