@@ -90,9 +90,6 @@ class Listening:
         options: SttOptions,
         params: VadParams,
         hearer: Hearer,
-        model: AudioTurnModel | None = None,
-        recheck_ms: int = 0,
-        melody: bool = True,
     ) -> None:
         self._rate = options.sample_rate_hz
         self._ears = ears
@@ -105,10 +102,9 @@ class Listening:
         self._segment = 0
         self._onset = 0
         self._loudness = Loudness(self._rate)
-        self._model = model
-        self.recheck_ms = recheck_ms
-        self._melody = melody
-        """How the voice sounds at its end is told."""
+        self._model: AudioTurnModel | None = None
+        self._recheck_ms = 0
+        self._melody = False
         self._register = prosody.Register()
         self._sound: deque[AudioFrame] = deque()
         """The last of the caller, for the model."""
@@ -178,6 +174,12 @@ class Listening:
             self._retired.append(self._stt)
             self._stt = None
         self.open()
+
+    def judge_sound(self, model: AudioTurnModel | None, recheck_ms: int, *, melody: bool) -> None:
+        """What is told of how the voice sounds at its end: what a model makes of it, asked again so often while
+        the silence lasts (0: once); its melody."""
+        self._model, self._recheck_ms = model, recheck_ms
+        self._melody = melody and self._rate in (8000, 16000)
 
     def listen(self, *, on: bool) -> None:
         """Whether the recogniser is given what is spoken from the next stretch of speech on. Voice itself is
@@ -369,8 +371,8 @@ class Listening:
         silence = at - self._segmenter.voiced_until
         if model is None:
             return
-        if self.recheck_ms and silence < ASKABLE_MS * self._rate // 1000:
-            self._ask_at = at + self.recheck_ms * self._rate // 1000
+        if self._recheck_ms and silence < ASKABLE_MS * self._rate // 1000:
+            self._ask_at = at + self._recheck_ms * self._rate // 1000
         first = self._turn_from - PRE_ROLL_MS * self._rate // 1000
         parts: list[Pcm] = [frame.pcm[max(0, first - frame.start) :] for frame in self._sound]
         parts = [pcm for frame, pcm in zip(self._sound, parts, strict=True) if frame.end > first]

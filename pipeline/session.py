@@ -130,16 +130,8 @@ class Session:
         self._speech = SpeechQueue(self._playout)
         self._transcript = Transcript()
         options = _stt_options(self._rate, config)
-        self._ears = Listening(
-            engines.vad,
-            engines.stt,
-            options,
-            config.vad,
-            self,
-            engines.turn_model if config.endpointing.mode != "silence" else None,
-            config.endpointing.recheck_ms,
-            melody=config.endpointing.mode != "silence" and self._rate in (8000, 16000),
-        )
+        self._ears = Listening(engines.vad, engines.stt, options, config.vad, self)
+        self._judge_sound()
         self._monitor = Monitor(self._playout, self._ears, self._rate, recorder, config.metrics_interval_ms)
         self._bot_words: deque[tuple[float, str]] = deque(maxlen=BOT_WORDS)
 
@@ -293,6 +285,7 @@ class Session:
             self._ears.change(engines.stt, options)
         self._config, self._engines = config, engines
         self._machine.params, self._machine.judge = config.turns, self._judge()
+        self._judge_sound()
         self._speaking.change(engines.tts, config)
         self._dialogue.instruct(config.prompt, verbatim=config.raw_prompt)
         if self._thinking is not None and engines.llm is not None:
@@ -542,6 +535,12 @@ class Session:
         text = self._config.trouble_text
         if self._end is None and text and in_reply_to == self._machine.reply_to:
             self._say(Message(f"msg_{self._ids()[:12]}", text, in_reply_to, turn=turn))
+
+    def _judge_sound(self) -> None:
+        endpointing = self._config.endpointing
+        counts = endpointing.mode != "silence"
+        model = self._engines.turn_model if counts else None
+        self._ears.judge_sound(model, endpointing.recheck_ms, melody=counts)
 
     def _judge(self, *, native: bool = True) -> EndOfTurn:
         ears = self._engines.stt

@@ -192,13 +192,15 @@ def test_where_another_recogniser_takes_over_nobody_waits_for_the_first_ones_wor
 def test_the_end_may_be_found_otherwise_from_one_turn_to_the_next() -> None:
     async def script(scene: Scene) -> None:
         await one_turn(scene)
-        engines = Engines(FakeVad(), scene.ear, FakeTts())
+        engines = Engines(FakeVad(), scene.ear, FakeTts(), turn_model=model)
         config = SessionConfig(endpointing=Endpointing("silence", silence_ms=1500))
         scene.session.reconfigure(engines, config, other_ears=False)
         await scene.leg.speak(1.0)
         await scene.leg.silence(3.0)
 
-    scene = call(script, "no thank you", "no thank you", config=LOCAL)
+    model = FakeModel([])
+    scene = call(script, "no thank you", "no thank you", config=LOCAL, model=model)
+    assert len(model.asked) == 1
     first, second = scene.of(TurnEnd)
     assert first.latency_ms < 600
     assert second.reason == "silence"
