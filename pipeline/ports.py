@@ -6,9 +6,9 @@ that a frame passes through may block: an engine that computes does so in a work
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from media.frames import Pcm
 from pipeline.errors import ProviderError
@@ -215,9 +215,33 @@ class TextToSpeech(Engine, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What the model wants done."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON, as the model wrote it: it may be wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """What the model may ask for."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """JSON Schema of an object; empty: it takes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatMessage:
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Of an assistant's message: each has one ``tool`` message behind it."""
+    tool_call_id: str | None = None
+    """Of a ``tool`` message: the call whose result it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +253,9 @@ class LlmRequest:
     """A model of this engine by its own name; None: its default."""
     temperature: float | None = None
     max_tokens: int | None = None
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: Literal["auto", "none"] = "auto"
+    """``none``: the tools are known, and must not be asked for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +263,13 @@ class LlmText:
     """More of the answer: what the provider gave in one piece, never empty."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LlmToolCalls:
+    """What the model wants done before it goes on: all calls of this answer at once, before ``LlmEnd``."""
+
+    calls: tuple[ToolCall, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +282,7 @@ class LlmEnd:
     output_tokens: int | None = None
 
 
-LlmEvent = LlmText | LlmEnd
+LlmEvent = LlmText | LlmToolCalls | LlmEnd
 
 
 class LanguageModel(Engine, Protocol):
