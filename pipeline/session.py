@@ -24,6 +24,7 @@ from pipeline.endpointing.smart_turn import AudioTurnModel
 from pipeline.errors import ProviderError
 from pipeline.events import (
     AbortReason,
+    BotInterrupted,
     BotSpeaking,
     BotWord,
     CallEnded,
@@ -400,6 +401,12 @@ class Session:
             self._tell(self._speech.finish(message), self._loop.time())
         self._advance()
 
+    def cancel_current(self) -> None:
+        """Stop the message that is being heard, or else the one that would be next."""
+        message = self._speech.head
+        if message is not None:
+            self.cancel(message.message_id)
+
     def cancel(self, message_id: str | None) -> None:
         """Stop one message, or everything."""
         if self._end is not None:
@@ -431,8 +438,13 @@ class Session:
             self._reject(message_id, in_reply_to, "message_obsolete")
         elif self._speech.find(message_id) is not None:
             self._reject(message_id, in_reply_to, "duplicate_message_id")
-        elif self._speech.full:
+        elif self._speech.full and in_reply_to:
             self._reject(message_id, in_reply_to, "queue_full")
+        elif self._speech.full:
+            # Whoever says something unasked waits for its end, and learns of it by this.
+            turn = self._machine.turn
+            self._emit(BotInterrupted(turn, message_id, 0, 0, None, "cancelled"))
+            self._emit(MessageAborted(turn, message_id, "cancelled"))
         else:
             return True
         return False

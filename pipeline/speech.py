@@ -66,6 +66,11 @@ class SpeechQueue:
         return head if head is not None and head.base is not None else None
 
     @property
+    def head(self) -> Message | None:
+        """The message that is being heard, or else the next one."""
+        return self._messages[0] if self._messages else None
+
+    @property
     def empty(self) -> bool:
         return not self._messages
 

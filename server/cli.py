@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
     # Before numpy is imported: its threads would cost the loop more than they save on sizes such as ours.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 - written for numpy, not read
     parser = argparse.ArgumentParser(prog="talkwire", description="A self-hostable voice agent server.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="run the server")

@@ -18,7 +18,7 @@ from pipeline.session import SessionConfig
 from pipeline.turns import TurnParams
 from server.engines import Picks
 from server.protocol import InterruptionSettings, LlmSettings, SttSettings, VoiceSettings, WarningCode
-from server.selection import Offer, Told, pick, warnings
+from server.selection import Offer, Told, language_in, pick, warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,11 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
     session = SessionConfig(
         language=language,
         greeting=_greeting(_first(layers, "greeting"), language),
-        stt_language=_of(_first(layers, "stt"), SttSettings, "language"),
+        stt_language=_stt_language(_first(layers, "stt")),
         voice_language=_of(_first(layers, "voice"), VoiceSettings, "language"),
         speed=_of(_first(layers, "voice"), VoiceSettings, "speed") or 1.0,
         phrases=_phrases(_first(layers, "stt")),
-        turns=_turns(layers, _of(_first(layers, "stt"), SttSettings, "language") or language),
+        turns=_turns(layers, _stt_language(_first(layers, "stt")) or language),
         endpointing=_endpointing(layers),
         greeting_interruptible=_interruption(layers, "greeting") is not False,
         vad=_vad(layers),
@@ -132,7 +132,7 @@ def substitutions(layer: dict[str, Any], defaults: Defaults) -> list[Told]:
     language = _first([layer], "language")
     stt, voice, llm = (_first([layer], key) for key in ("stt", "voice", "llm"))
     found = [
-        *warnings("stt", stt, _of(stt, SttSettings, "language") or language, defaults.stt),
+        *warnings("stt", stt, _stt_language(stt) or language, defaults.stt),
         *warnings("voice", voice, _of(voice, VoiceSettings, "language") or language, defaults.tts),
     ]
     if thinks(llm):
@@ -172,6 +172,11 @@ def _greeting(value: str | dict[str, str] | None, language: str) -> str:
 
 def _line(text: str | None, usual: dict[str, str], language: str) -> str:
     return lines.line(usual, language) if text is None else text
+
+
+def _stt_language(value: str | SttSettings | None) -> str | None:
+    language: str | None = _of(value, SttSettings, "language") or language_in(value)
+    return language
 
 
 def _phrases(value: str | SttSettings | None) -> tuple[str, ...]:

@@ -104,6 +104,11 @@ def wish(stage: str, value: Asked | None, offer: Offer) -> Wish:
             return Wish(_name(value.provider), words)
 
 
+def language_in(value: object) -> str | None:
+    """The language in a recogniser's ``provider:model:language``."""
+    return value.rpartition(":")[2] or None if isinstance(value, str) and value.count(":") == 2 else None
+
+
 def _name(provider: str | None) -> str | None:
     if provider is None:
         return None
@@ -111,7 +116,10 @@ def _name(provider: str | None) -> str | None:
 
 
 def _in_words(stage: str, value: str, offer: Offer) -> Wish:
-    """``provider/model``, ``provider:model``, ``provider/voice``, or one of the two alone."""
+    """``provider/model``, ``provider:model``, ``provider/voice``, or one of the two alone; of a recogniser also
+    ``provider:model:language``."""
+    if stage == "stt" and language_in(value):
+        value = value.rpartition(":")[0]
     head, separator, rest = value.replace(":", "/", 1).partition("/")
     name = _name(head)
     known = name in PROVIDERS or offer.find(name) is not None

@@ -181,7 +181,10 @@ class AgentConnection:
             case wire.BotReplyStreamEnd():
                 session.stream_end(command.message_id)
             case wire.BotCancel():
-                session.cancel(command.message_id)
+                if command.message_id is None:
+                    session.cancel_current()
+                else:
+                    session.cancel(command.message_id)
             case wire.BotClear():
                 session.cancel(None)
             case wire.CallMute():

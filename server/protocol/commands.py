@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from server.protocol.base import Allowed, Command, Id
 from server.protocol.configuration import Configuration
@@ -139,6 +139,11 @@ class SessionConfigure(Configuration, Command):
     event: Literal["session.configure"] = "session.configure"
     session_id: Id = Field(description="The call.")
     agent_id: Id | None = Field(default=None, description="Accepted; the call knows its agent.")
+
+    @field_validator("greeting", mode="before")
+    @classmethod
+    def _no_greeting(cls, value: Any) -> None:
+        """It belongs to the beginning of a call. Clients send theirs along, in shapes of their own."""
 
 
 class BotReply(CallCommand):

@@ -27,6 +27,7 @@ from pipeline.events import (
     Utterance,
 )
 from pipeline.session import SessionConfig
+from pipeline.speech import MAX_MESSAGES
 from pipeline.turns import TurnParams
 from tests.fakes.leg import FakeLeg
 from tests.fakes.tts import FakeTts
@@ -338,3 +339,27 @@ def test_whenever_it_is_paused_what_is_committed_is_what_was_told(instant_ms: in
     ended = scene.of(CallEnded)[0]
     said = [u.content for u in ended.transcript if u == Utterance("assistant", u.content)]
     assert all(" ".join(words).startswith(text) for text in said)
+
+
+def test_cancel_without_a_name_stops_what_is_being_said_and_no_more() -> None:
+    async def script(scene: Scene) -> None:
+        scene.session.reply("m1", COUNT, "")
+        scene.session.reply("m2", "five six", "")
+        await scene.leg.silence(1.0)
+        scene.session.cancel_current()
+        await scene.leg.silence(3.0)
+
+    scene = call(script)
+    assert [event.message_id for event in scene.of(BotInterrupted)] == ["m1"]
+    assert [event.message_id for event in scene.of(BotFinished)] == ["m2"]
+
+
+def test_what_is_said_to_a_full_queue_is_settled_at_once() -> None:
+    async def script(scene: Scene) -> None:
+        for number in range(MAX_MESSAGES + 1):
+            scene.session.reply(f"m{number}", "one", "")
+        await scene.leg.silence(0.1)
+
+    scene = call(script)
+    first = scene.of(BotInterrupted)[0]
+    assert (first.message_id, first.played_ms, first.reason) == (f"m{MAX_MESSAGES}", 0, "cancelled")

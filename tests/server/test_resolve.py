@@ -189,3 +189,8 @@ def test_what_is_replaced_is_told() -> None:
 def test_a_channel_command_is_a_layer_too() -> None:
     command = ChannelAdd(agent_id="a", type="phone", ref="*", language="es")
     assert made(merged({}, command)).session.language == "es"
+
+
+def test_a_recogniser_in_three_words_brings_its_language() -> None:
+    session = made(layer(stt="deepgram:nova-3:fr", language="en")).session
+    assert (session.stt_language, session.turns.language, session.language) == ("fr", "fr", "en")
