@@ -19,6 +19,10 @@ import numpy as np
 from media.frames import Pcm
 
 FRAME_MS = 20
+TRIPS = 8
+"""Of so many runs of audio the time that marks take is remembered."""
+MAX_WAY_S = 0.15
+"""A way that seems longer was a stall."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,10 @@ class Playout:
         self._anchor_at = 0.0
         self._unheard: deque[tuple[int, Pcm]] = deque()
         self._keep = False
+        # What marks take there and back: of each of the last runs the quickest. And half of what is usual: one way.
+        self._trips: deque[float] = deque(maxlen=TRIPS)
+        self._run_timed = True
+        self._way_s = 0.0
         self.marks_lost = 0
         """Marks that never came back and were taken as played after the safety time."""
 
@@ -146,8 +154,9 @@ class Playout:
     def _start_run(self, now: float) -> None:
         # The far end has run dry: what is sent next is played from the moment it arrives.
         self._run_position, self._run_at = self._sent, now
+        self._run_timed = False
         if not self._pending:
-            self._anchor_position, self._anchor_at = self._sent, now
+            self._anchor_position, self._anchor_at = self._sent, now + self._way_s
             self._last_mark = self._sent
 
     def _paced(self, now: float) -> int:
@@ -196,22 +205,50 @@ class Playout:
         while self._pending:
             mark = self._pending.popleft()
             if mark.name == name:
-                self._heard_up_to(mark.position, now)
+                self._time_trip(mark.position, now)
+                self._heard_up_to(mark.position, now - self._way_s)
                 return
+
+    def _time_trip(self, position: int, now: float) -> None:
+        """What is sent to an empty far end is played when it arrives: its mark tells how long the ways are. Where
+        the far end ran dry behind our back later marks take longer, never shorter."""
+        if position <= self._run_position:
+            return
+        trip = max(0.0, now - self._run_at - (position - self._run_position) / self.sample_rate_hz)
+        if not self._run_timed:
+            self._trips.append(trip)
+            self._run_timed = True
+        elif self._trips:
+            self._trips[-1] = min(self._trips[-1], trip)
+        if self._trips:
+            usual = sorted(self._trips)[(len(self._trips) - 1) // 2]
+            self._way_s = min(usual / 2, MAX_WAY_S)
 
     def _heard_up_to(self, position: int, now: float) -> None:
         # Audio behind a dry spell did not begin with the mark before it, but when it was sent.
-        at = self._run_at if position == self._run_position else now
+        at = self._run_at + self._way_s if position == self._run_position else now
         self._anchor_position, self._anchor_at = position, at
 
     def heard(self, now: float) -> int:
         """The position up to which the listener has heard the audio."""
-        limit = self._pending[0].position if self._pending else self._sent
+        return self._position(now, self._limit(self._way_s))
+
+    def heard_at_clear(self, now: float) -> int:
+        """The position up to which he will have heard it when a clear that is sent now has come to him."""
+        return max(self.heard(now), self._position(now + self._way_s, self._limit(2 * self._way_s)))
+
+    def _limit(self, ahead_s: float) -> int:
+        """The far end had not passed a mark that is still out when it could have returned it."""
+        if not self._pending:
+            return self._sent
+        return min(self._sent, self._pending[0].position + round(ahead_s * self.sample_rate_hz))
+
+    def _position(self, now: float, limit: int) -> int:
         elapsed = round((now - self._anchor_at) * self.sample_rate_hz)
         position = min(limit, self._anchor_position + max(0, elapsed))
         if self._anchor_position <= self._run_position < position:
             # Between the anchor and here the far end was dry: what came after it was heard from its sending on.
-            since_run = round((now - self._run_at) * self.sample_rate_hz)
+            since_run = round((now - self._run_at - self._way_s) * self.sample_rate_hz)
             return min(position, self._run_position + max(0, since_run))
         return position
 
@@ -222,8 +259,7 @@ class Playout:
 
     def time_of(self, position: int) -> float | None:
         """When a position is or was heard; None where that waits for a mark or for its sending."""
-        limit = self._pending[0].position if self._pending else self._sent
-        if position > limit:
+        if position > self._limit(self._way_s):
             return None
         return self._instant(position)
 
@@ -237,7 +273,7 @@ class Playout:
 
         Marks that were out are void: a carrier returns them on a clear, and nobody heard what they stand for.
         """
-        cut = self.heard(now)
+        cut = self.heard_at_clear(now)
         self._queue.clear()
         self._queued = 0
         self._boundaries.clear()
@@ -246,6 +282,7 @@ class Playout:
         self._unheard = deque((at, pcm[: cut - at]) for at, pcm in self._unheard if at < cut)
         self._anchor_position = self._run_position = self._last_mark = self._sent
         self._anchor_at = self._run_at = now
+        self._run_timed = True
         return cut
 
     def keep_heard(self) -> None:
@@ -269,7 +306,7 @@ class Playout:
     def _instant(self, position: int) -> float:
         at = self._anchor_at + (position - self._anchor_position) / self.sample_rate_hz
         if self._anchor_position <= self._run_position < position:
-            at = max(at, self._run_at + (position - self._run_position) / self.sample_rate_hz)
+            at = max(at, self._run_at + self._way_s + (position - self._run_position) / self.sample_rate_hz)
         return at
 
     def _give_up_lost_marks(self, now: float) -> None:

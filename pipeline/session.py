@@ -209,6 +209,7 @@ class Session:
             greeting = Message(f"msg_{self._ids()[:12]}", config.greeting, known=True)
             greeting.interruptible = config.greeting_interruptible
             self._say(greeting)
+        self._advance()
 
     def guarded(self, act: Callable[[], None]) -> None:
         """Run what the loop, a detector or an engine calls. A bug in it must not leave a call that nobody

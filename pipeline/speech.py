@@ -36,6 +36,7 @@ MAX_MESSAGES = 100
 MAX_CHARS = 100_000
 KEPT_MS = 1500
 """How much of what was heard is kept, so that a paused message can go on from the beginning of a word."""
+LONGEST_WORD_MS = 6000
 EXACT_MS, ESTIMATED_MS = 40, 150
 """How far before its time a word may begin, where the engine gave it and where it was estimated. The quietest
 place within that is where a paused message goes on."""
@@ -201,6 +202,10 @@ class SpeechQueue:
             )
         heard = self._playout.heard(now) - message.base
         horizon = heard - KEPT_MS * self._rate // 1000
+        if message.told:
+            # "$2,310.75" is one word, and a long one.
+            begun = message.words[message.told - 1].start - ESTIMATED_MS * self._rate // 1000
+            horizon = max(min(horizon, begun), heard - LONGEST_WORD_MS * self._rate // 1000)
         while message.kept and message.kept[0][0] + len(message.kept[0][1]) <= horizon:
             message.kept.popleft()
         if message.started:
@@ -269,7 +274,8 @@ class SpeechQueue:
             return 0
         if message.paused_at is not None:
             return message.paused_at
-        return max(0, min(self._playout.heard(now) - message.base, message.length))
+        # What is on its way to him cannot be taken back: a clear sent now comes later than it does.
+        return max(0, min(self._playout.heard_at_clear(now) - message.base, message.length))
 
     def _tell_words(self, message: Message, heard: int, out: list[BotEvent], rest: bool = False) -> None:
         while message.told < len(message.words):
@@ -329,7 +335,7 @@ class SpeechQueue:
         """A place between two words sounds less cut off than one within them."""
         hop = _HOP_MS * self._rate // 1000
         audio, start = self._kept_from(message, first)
-        span = audio[: last + hop - start]
+        span = audio[: max(0, last + hop - start)]
         hops = len(span) // hop
         if not hops:
             return max(start, last)

@@ -587,6 +587,8 @@ class TurnMachine:
         else:
             verdict = self._verdict()
             patience_ms = verdict.end_ms if turn.signalled else verdict.eager_ms
+            if self._provider is not None and turn.signalled:
+                patience_ms = self.params.max_silence_ms  # It will say so itself.
             patience_ms = min(patience_ms, self.params.max_silence_ms)
         return self._voice_end + patience_ms / 1000.0
 
@@ -619,7 +621,11 @@ class TurnMachine:
             out.append(NothingHeard())
 
     def _end_now(self, now: float, out: list[Output]) -> None:
-        self._end(self._current(), self._silence_ms(now), TurnReason.FORCED, out)
+        turn, silence_ms = self._current(), self._silence_ms(now)
+        if not turn.signalled:
+            turn.signalled = True
+            out.append(EagerTurn(*self._signal(turn, silence_ms, TurnReason.FORCED)))
+        self._end(turn, silence_ms, TurnReason.FORCED, out)
 
     def _signal_eager(self, turn: Turn, silence_ms: float, out: list[Output]) -> None:
         if not turn.signalled:
@@ -800,12 +806,9 @@ class TurnMachine:
         turn = self._turn
         if turn is None or turn.ended or not turn.parts or any(not s.muted for s in self._awaited.values()):
             return
-        silence_ms = self._silence_ms(now)
-        if not turn.signalled:
-            turn.signalled = True
-            out.append(EagerTurn(*self._signal(turn, silence_ms, TurnReason.FORCED)))
-        turn.ended = True
-        out.append(TurnEnd(*self._signal(turn, silence_ms, TurnReason.FORCED)))
+        state = self.state
+        self._end_now(now, out)
+        self.state = state
 
     def _come_back(self, now: float, out: list[Output]) -> None:
         """The user is listened to again."""

@@ -115,9 +115,45 @@ def test_heard_never_passes_the_next_mark_that_is_out() -> None:
     assert playout.heard(0.1) == 800
     # The mark at 200 ms does not come back: the network, or a far end that has not begun.
     assert playout.heard(0.9) == 1600
-    playout.acknowledge("1600", 0.9)
-    assert playout.heard(0.9) == 1600
-    assert playout.heard(0.95) == 2000
+
+
+def test_a_mark_that_took_40_ms_says_what_was_heard_20_ms_ago() -> None:
+    playout = Playout(RATE, lead_ms=500)
+    playout.write(audio(1000))
+    playout.pull(0.0)
+    playout.acknowledge("1600", 0.24)
+    assert playout.heard(0.24) == 1600 + 160
+    # The next one is out; it could have come back by now if it had been passed 20 ms ago.
+    assert playout.heard(5.0) == 3200 + 160
+    # What is cleared now is cleared there 20 ms later.
+    assert playout.heard_at_clear(0.24) == 1600 + 320
+    assert playout.clear(0.24) == 1600 + 320
+
+
+def test_the_ways_are_those_of_the_quickest_mark_of_a_run_and_of_a_usual_run() -> None:
+    playout = Playout(RATE, lead_ms=300)
+    for number, trips in enumerate([(0.5, 0.04), (0.04, 0.3), (0.9, 0.8)]):
+        start = number * 5.0
+        base = playout.written
+        playout.write(audio(400))
+        playout.end_message()
+        for mark, trip in zip((1600, 3200), trips, strict=True):
+            playout.pull(start + mark / RATE - 0.2)
+            playout.acknowledge(str(base + mark), start + mark / RATE + trip)
+        assert playout.idle
+    playout.write(audio(400))
+    playout.pull(20.0)
+    # A way of 20 ms: the stalls of the third run, and of the first mark, say nothing of it.
+    assert playout.heard(20.02) == playout.sent - 2400
+    assert playout.heard(20.12) == playout.sent - 2400 + 800
+
+
+def test_no_way_is_longer_than_a_stall() -> None:
+    playout = Playout(RATE, lead_ms=900)
+    playout.write(audio(1000))
+    playout.pull(0.0)
+    playout.acknowledge("1600", 3.0)
+    assert playout.heard(3.0) == 1600 + 1200
 
 
 def test_time_of_a_position_is_known_up_to_the_next_mark() -> None:
@@ -127,7 +163,7 @@ def test_time_of_a_position_is_known_up_to_the_next_mark() -> None:
     assert playout.time_of(800) == pytest.approx(0.1)
     assert playout.time_of(1601) is None
     playout.acknowledge("1600", 0.25)
-    assert playout.time_of(1800) == pytest.approx(0.275)
+    assert playout.time_of(1800) == pytest.approx(0.225 + 0.025)
 
 
 def test_clear_drops_what_was_not_heard_and_voids_its_marks() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +27,7 @@ from pipeline.events import (
     UserMessage,
     Utterance,
 )
+from pipeline.ports import TtsAudio, TtsEvent, TtsRequest
 from pipeline.session import SessionConfig
 from pipeline.speech import MAX_MESSAGES
 from pipeline.turns import TurnParams
@@ -133,6 +135,34 @@ def test_the_next_message_waits_for_the_one_that_is_paused() -> None:
 
     scene = call(script, "mhm")
     assert [event.message_id for event in scene.of(BotFinished)] == ["m1", "m2"]
+
+
+class InPieces(FakeTts):
+    """Gives its audio in pieces of 100 ms."""
+
+    async def speak(self, request: TtsRequest) -> AsyncGenerator[TtsEvent, None]:
+        async for event in super().speak(request):
+            if isinstance(event, TtsAudio):
+                for at in range(0, len(event.pcm), 800):
+                    yield TtsAudio(event.pcm[at : at + 800])
+            else:
+                yield event
+
+
+@pytest.mark.parametrize(("word_ms", "again_ms"), [(3000, 2000), (9000, 6000)])
+def test_a_pause_within_a_long_word_loses_nothing(word_ms: int, again_ms: int) -> None:
+    async def script(scene: Scene) -> None:
+        scene.session.reply("m1", "one two three", "")
+        await scene.leg.silence((word_ms * 2 - 1000) / 1000)
+        scene.session.hold()
+        await scene.leg.silence(0.5)
+        scene.session.unhold()
+        await scene.leg.silence(word_ms * 3 / 1000)
+
+    scene = call(script, voice=InPieces(word_ms=word_ms))
+    assert [word.word for word in scene.of(BotWord)] == ["one", "two", "three"]
+    (finished,) = scene.of(BotFinished)
+    assert finished.duration_ms == pytest.approx(3 * word_ms + again_ms, abs=400)
 
 
 def test_an_agent_cancels_a_message_that_is_paused() -> None:

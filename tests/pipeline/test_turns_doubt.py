@@ -215,6 +215,17 @@ def test_a_recogniser_may_say_itself_that_the_turn_is_over(before: bool) -> None
     assert (end.reason, end.probability, end.latency_ms) == (TurnReason.PROVIDER, 0.9, 700)
 
 
+def test_a_recogniser_that_said_eager_is_waited_for_without_asking_the_clock_all_the_time() -> None:
+    t = talk()
+    t.tell(1.08, VoiceStarted(1, 1.0, 0.9))
+    t.tell(2.2, ProviderTurn("eager", 0.6))
+    t.tell(2.3, VoiceEnded(1.0, 2.0))
+    t.tell(2.35, Heard(1, "book a table", 0.9, final=True))
+    assert t.of(EagerTurn)
+    assert t.machine.deadline == pytest.approx(5.0)
+    assert t.machine.tick(2.5) == []
+
+
 def test_a_recogniser_may_take_its_eager_signal_back() -> None:
     t = Talk(PARAMS, Native())
     t.voice(1.0, 2.0, "hello")

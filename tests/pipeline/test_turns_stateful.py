@@ -42,7 +42,7 @@ from pipeline.turns import (
     VoiceEnded,
     VoiceStarted,
 )
-from tests.fakes.conversation import segments_in_order, sides_in_order, turns_in_order
+from tests.fakes.promises import segments_in_order, sides_in_order, turns_in_order
 
 TEXTS = st.sampled_from(
     ["", "yes", "mhm", "what time is it", "I would like", "my number is five", "no no no"]
@@ -76,7 +76,9 @@ class Turns(RuleBasedStateMachine):
         self.bot: float | None = None
         """When it began to be heard."""
         self.paused = False
-        self.held = False
+        self.held = self.muted = False
+        self.echoes: set[int] = set()
+        """Segments that were found to be the bot's voice while they were open."""
         self.finishes = False
         """The bot says its last word at the next order that silences it."""
 
@@ -175,7 +177,11 @@ class Turns(RuleBasedStateMachine):
     @precondition(lambda self: self.segment > 0)
     @rule(back=st.integers(0, 2))
     def echo_is_found(self, back: int) -> None:
-        self.tell(Echo(max(1, self.segment - back)))
+        segment = max(1, self.segment - back)
+        listened = self.machine.state in (State.LISTENING, State.OVERLAP, State.DOUBT)
+        if listened and self.onset is not None and segment == self.segment and segment in self.owed:
+            self.echoes.add(segment)
+        self.tell(Echo(segment))
 
     @rule(model=st.sampled_from([None, 0.1, 0.9]), pitch=st.sampled_from([None, -4.0, 3.0]))
     def sound_is_judged(self, model: float | None, pitch: float | None) -> None:
@@ -209,7 +215,8 @@ class Turns(RuleBasedStateMachine):
     @rule()
     def mute_or_unmute(self) -> None:
         self.end_voice()
-        self.tell(Unmute() if self.machine.muted else Mute())
+        self.muted = not self.muted
+        self.tell(Mute() if self.muted else Unmute())
 
     @rule()
     def hold_or_unhold(self) -> None:
@@ -228,7 +235,8 @@ class Turns(RuleBasedStateMachine):
     def held_and_muted_are_known(self) -> None:
         if hasattr(self, "machine"):
             assert self.machine.held is self.held
-            assert not (self.machine.state is State.MUTED and not self.machine.muted)
+            assert self.machine.muted is self.muted
+            assert not (self.machine.state is State.MUTED and not self.muted)
 
     @invariant()
     def what_was_told_is_in_order(self) -> None:
@@ -242,6 +250,7 @@ class Turns(RuleBasedStateMachine):
         turn_of: dict[int, int] = {}
         for event in self.events:
             if isinstance(event, UserMessage):
+                assert not self.echoes & set(event.segment_ids), "the bot was taken for the user"
                 for segment in event.segment_ids:
                     assert turn_of.setdefault(segment, event.turn.turn_id) == event.turn.turn_id
 
@@ -251,7 +260,7 @@ class Turns(RuleBasedStateMachine):
             return
         if self.held:
             self.hold_or_unhold()
-        if self.machine.muted:
+        if self.muted:
             self.mute_or_unmute()
         self.end_voice()
         while self.owed:
