@@ -19,7 +19,7 @@ from media.ports import AudioLeg, VoiceDetector
 from media.segmenter import VadParams
 from pipeline import turns
 from pipeline.dialogue import Dialogue
-from pipeline.endpointing import EndOfTurn, Endpointing, judge_of
+from pipeline.endpointing import EndOfTurn, Endpointing, Native, judge_of
 from pipeline.endpointing.smart_turn import AudioTurnModel
 from pipeline.errors import ProviderError
 from pipeline.events import (
@@ -323,6 +323,8 @@ class Session:
     # --- what the ears tell -------------------------------------------------------------------------------
 
     def perceived(self, event: turns.Input) -> None:
+        if isinstance(event, turns.ProviderTurn) and not isinstance(self._machine.judge, Native):
+            return  # Who says when a turn is over is configured, and it is not the recogniser.
         now = self._loop.time()
         self._apply(self._machine.receive(event, now), now)
 

@@ -354,7 +354,7 @@ class SpeechQueue:
         fade = min(len(audio), _FADE_MS * self._rate // 1000)
         ramp = np.linspace(0.0, 1.0, fade, endpoint=False, dtype=np.float32)
         audio = np.concatenate([(audio[:fade] * ramp).astype(np.int16), audio[fade:]])
-        message.kept = deque((s, pcm) for s, pcm in message.kept if s + len(pcm) <= start)
+        message.kept = deque((s, pcm[: start - s]) for s, pcm in message.kept if s < start)
         message.fed = start
         if len(audio):
             message.audio.appendleft(audio)

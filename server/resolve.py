@@ -185,6 +185,11 @@ def _phrases(value: str | SttSettings | None) -> tuple[str, ...]:
 
 def _turns(layers: Sequence[dict[str, Any]], language: str) -> TurnParams:
     max_silence_s = _part(layers, "turn_detection", "max_silence_seconds")
+    if max_silence_s is None:
+        # The usual bound must not end a turn before the silence that was asked for.
+        asked = (_part(layers, "turn_detection", "silence_ms"), _part(layers, "vad", "min_silence_ms"))
+        wanted_ms = max((ms for ms in asked if ms is not None), default=0)
+        max_silence_s = max(TurnParams().max_silence_ms, wanted_ms) / 1000
     volume, energy_db = (_interruption(layers, name) for name in ("min_volume", "energy_threshold_db"))
     if volume is None and energy_db is not None:
         volume = 1.0 - energy_db / QUIETEST_DB

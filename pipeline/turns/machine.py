@@ -145,7 +145,9 @@ class TurnMachine:
     def floor_free(self) -> bool:
         """The bot may begin to speak. What is ready while the user has the floor waits."""
         if self.state is State.MUTED:
-            return not self._bot_audible
+            owed = any(not segment.muted for segment in self._awaited.values())
+            open_turn = self._turn is not None and not self._turn.ended
+            return not self._bot_audible and not (open_turn and owed)
         return self.state in (State.IDLE, State.BOT_PENDING)
 
     @property
@@ -226,6 +228,7 @@ class TurnMachine:
         silenced = max(event.onset + self.params.interrupt_ms / 1000.0, now)
         finishes = event.bot_ends is not None and event.bot_ends <= silenced
         self._begin_voice(event, now, self._ref_over_bot(silenced, finishes), out)
+        self._awaited[event.segment_id].over_bot = True
 
     def _voice_in_doubt(self, event: VoiceStarted, now: float, out: list[Output]) -> None:
         # He speaks once more: that he wants the floor is likelier now.
@@ -245,7 +248,7 @@ class TurnMachine:
 
     def _set_interrupt_gate(self, onset: float, need_ms: int | None = None) -> None:
         params = self.params
-        need_ms = params.interrupt_ms if need_ms is None else need_ms
+        need_ms = max(params.min_speech_ms, params.interrupt_ms if need_ms is None else need_ms)
         self._gate.set(onset, need_ms, params.interrupt_confidence, params.interrupt_volume)
 
     def _voiced(self, event: Voiced, now: float, out: list[Output]) -> None:
@@ -298,24 +301,27 @@ class TurnMachine:
             raise IllegalTransition(self.state, event)
         self._voice = None
         self._gate.drop()
-        self._voice_end = segment.ended = event.end
+        segment.ended = event.end
         duration_ms = round((event.end - event.onset) * 1000)
         if duration_ms < self.params.min_speech_ms:
             segment.void = True
+        if not segment.void:
+            self._voice_end = event.end
         if segment.final or segment.void:
             self._awaited.pop(segment.segment_id, None)
         out.append(SpeechEnded(segment.turn, segment.segment_id, duration_ms, event.end))
         return segment
 
     def _echoed(self, event: Echo, now: float, out: list[Output]) -> None:
-        segment = self._awaited.get(event.segment_id)
+        segment = self._awaited.get(event.segment_id) or self._late.get(event.segment_id)
         if segment is None:
             return
         segment.void = True
         if segment is self._voice:
             self._gate.drop()
         else:
-            del self._awaited[event.segment_id]
+            self._awaited.pop(event.segment_id, None)
+            self._late.pop(event.segment_id, None)
             self._settle(now, out)
 
     def _echoed_in_doubt(self, event: Echo, now: float, out: list[Output]) -> None:
@@ -365,7 +371,7 @@ class TurnMachine:
     # --- words --------------------------------------------------------------------------------------------
 
     def _heard(self, event: Heard, now: float, out: list[Output]) -> None:
-        segment = self._awaited.get(event.segment_id) or self._late.pop(event.segment_id, None)
+        segment = self._awaited.get(event.segment_id) or self._late.get(event.segment_id)
         if segment is None:
             return  # The turn was ended without it: a forced end, or the call's own past.
         if not event.final:
@@ -374,7 +380,8 @@ class TurnMachine:
                 self._say_interim(event, out)
             return
         self._finalise(segment)
-        if event.text and not segment.void:
+        said = event.text and not segment.void
+        if said and not (segment.over_bot and self._says_nothing(event.text, segment.ended, now)):
             self._take_final(event, segment, now, out)
         self._settle(now, out)
 
@@ -382,6 +389,7 @@ class TurnMachine:
         segment.final = True
         if segment is not self._voice:
             self._awaited.pop(segment.segment_id, None)
+            self._late.pop(segment.segment_id, None)
 
     def _heard_over_bot(self, event: Heard, now: float, out: list[Output]) -> None:
         late = self._late.pop(event.segment_id, None) if event.final else None
@@ -451,7 +459,7 @@ class TurnMachine:
 
     def _heard_unheard(self, event: Heard, now: float, out: list[Output]) -> None:
         """While the user is not listened to: what he said before still counts, the rest is kept."""
-        segment = self._awaited.get(event.segment_id) or self._late.pop(event.segment_id, None)
+        segment = self._awaited.get(event.segment_id) or self._late.get(event.segment_id)
         if segment is None:
             return
         if not event.final:
@@ -459,6 +467,8 @@ class TurnMachine:
             return
         self._finalise(segment)
         if not event.text or segment.void:
+            if not self._bot_audible:
+                self._end_for_good(now, out)
             return
         if segment.muted:
             if self._muted:
@@ -690,6 +700,8 @@ class TurnMachine:
             else:
                 self._bot_is_quiet(now, out)
             return
+        for segment in self._awaited.values():
+            segment.over_bot = False  # It has silenced the bot: whatever it says is said to it.
         turn = self._turn
         if turn is not None and not turn.answered and (event.played_ms < EARLY_MS or not event.answered):
             self._learn_pause(now)
@@ -706,8 +718,9 @@ class TurnMachine:
     def _bot_is_quiet(self, now: float, out: list[Output]) -> None:
         self.state = self._at_rest()
         self._drop_backchannels(now)
-        if self._overlap:
-            if self._turn is None or self._turn.ended:
+        turn = self._turn
+        if self._overlap or (turn is not None and turn.parts and not turn.ended):
+            if self._turn is None or self._turn.answered:
                 self._open_turn()
             self._adopt_overlap(now, out)
 
@@ -718,14 +731,17 @@ class TurnMachine:
 
     def _drop_backchannels(self, now: float) -> None:
         """A mere "mhm" over the bot is no turn of the user, unless it answers what the bot asks."""
+        self._overlap = [
+            over
+            for over in self._overlap
+            if over.late or not self._says_nothing(over.heard.text, over.ended, now)
+        ]
+
+    def _says_nothing(self, text: str, ended: float | None, now: float) -> bool:
+        if not self._filtered(text):
+            return False
         asked = self.question.rstrip("\"' )").endswith("?")
-
-        def counts(over: _Over) -> bool:
-            if over.late or not self._filtered(over.heard.text):
-                return True
-            return asked and over.ended is not None and now - over.ended <= ANSWER_S
-
-        self._overlap = [over for over in self._overlap if counts(over)]
+        return not (asked and ended is not None and now - ended <= ANSWER_S)
 
     def _voice_takes_floor(self, out: list[Output], now: float) -> None:
         """The bot is silent and the user speaks: the speech that began over the bot is his turn."""
@@ -821,9 +837,9 @@ class TurnMachine:
             return
         turn = self._turn
         if turn is not None and not turn.ended and (turn.parts or self._awaited):
-            self.state = State.ANALYSING
             self._voice_end = now
-            self._settle(now, out)
+            self._drop_backchannels(now)
+            self._adopt_overlap(now, out)
         else:
             self._bot_is_quiet(now, out)
 
@@ -977,6 +993,10 @@ def _rows() -> dict[tuple[State, type], Row]:
         (held,      BotCut,       t._bot_cut_unheard,       (held,)),
         (held,      Mute,         t._mute_held,             (held,)),
         (held,      Unmute,       t._unmute_held,           (held,)),
+        (idle,      Echo,         t._echoed,                (idle,)),
+        (pending,   Echo,         t._echoed,                (pending,)),
+        (muted,     Echo,         t._echoed,                (muted,)),
+        (held,      Echo,         t._echoed,                (held,)),
         (held,      Unhold,       t._unhold,                (idle, pending, analysing, speaking, muted)),
     ]
     # fmt: on

@@ -287,6 +287,8 @@ class Segment:
     """Of its voice, 0 to 1."""
     ended: float | None = None
     """The end of its voice, once that is known."""
+    over_bot: bool = False
+    """It began over the bot, and did not silence it."""
     muted: bool = False
     """The user was not listened to."""
     void: bool = False
