@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -10,9 +11,18 @@ import pytest
 import pytest_asyncio
 
 from pipeline.errors import ProviderError, ProviderUnavailable
-from pipeline.ports import ChatMessage, LanguageModel, LlmEnd, LlmRequest, LlmText
+from pipeline.ports import (
+    ChatMessage,
+    LanguageModel,
+    LlmEnd,
+    LlmRequest,
+    LlmText,
+    LlmToolCalls,
+    ToolCall,
+    ToolSpec,
+)
 from pipeline.providers.openai import Endpoint, OpenAiLlm
-from tests.fakes.llm import FakeLlm, Says
+from tests.fakes.llm import FakeLlm, Says, asks
 from tests.fakes.openai_endpoint import endpoint
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -42,6 +52,7 @@ async def engine(request: pytest.FixtureRequest, url: str) -> AsyncIterator[Lang
 @dataclass
 class Said:
     texts: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
     ends: list[LlmEnd] = field(default_factory=list)
 
     @property
@@ -60,7 +71,12 @@ async def ask(engine: LanguageModel, request: LlmRequest) -> Said:
         async for event in engine.generate(request):
             assert not said.ends, "something came after the end"
             if isinstance(event, LlmText):
+                assert not said.calls, "text came behind the calls"
                 said.texts.append(event.text)
+            elif isinstance(event, LlmToolCalls):
+                assert event.calls
+                assert not said.calls, "all calls come at once"
+                said.calls += event.calls
             else:
                 said.ends.append(event)
     return said
@@ -98,6 +114,41 @@ async def test_the_limit_is_heeded_and_told(engine: LanguageModel) -> None:
     said = await ask(engine, asked("Tell me a long story about a museum.", max_tokens=3, temperature=0.2))
     assert said.ends[0].finish_reason == "length"
     assert len(said.texts) <= 3
+
+
+TOOLS = (ToolSpec("lookup", "Finds a city.", {"properties": {"city": {"type": "string"}}}), ToolSpec("ping"))
+WISH = 'Please call lookup {"city": "K\u00f6ln \U0001f600"} and call ping {} now.'
+
+
+async def test_tools_are_asked_for_all_at_once(engine: LanguageModel) -> None:
+    if isinstance(engine, FakeLlm):
+        engine.script.append(asks(("lookup", '{"city": "K\u00f6ln \U0001f600"}'), ("ping", "{}")))
+    said = await ask(engine, asked(WISH, tools=TOOLS, temperature=0))
+    assert [call.name for call in said.calls] == ["lookup", "ping"]
+    assert [json.loads(call.arguments) for call in said.calls] == [{"city": "K\u00f6ln \U0001f600"}, {}]
+    assert len({call.id for call in said.calls}) == 2
+    assert all(call.id for call in said.calls)
+    assert said.ends[0].finish_reason == "tool_calls"
+
+
+async def test_no_tool_is_asked_for_where_none_may_be(engine: LanguageModel) -> None:
+    for options in ({"tools": TOOLS, "tool_choice": "none"}, {}):
+        said = await ask(engine, asked(WISH, **options))
+        assert said.calls == []
+        assert said.text
+        assert said.ends[0].finish_reason == "stop"
+
+
+async def test_results_are_heeded(engine: LanguageModel) -> None:
+    if engine.name == "fake":
+        pytest.skip(UNHEEDING)
+    first = await ask(engine, asked(WISH, tools=TOOLS, temperature=0))
+    results: tuple[ChatMessage, ...] = (ChatMessage("tool", "Germany", tool_call_id=first.calls[0].id),)
+    results += (ChatMessage("tool", '{"error": "no"}', tool_call_id=first.calls[1].id),)
+    history = (ChatMessage("user", WISH), ChatMessage("assistant", "", tuple(first.calls)), *results)
+    said = await ask(engine, LlmRequest(history, tools=TOOLS))
+    assert said.calls == []
+    assert "Germany" in said.text
 
 
 async def test_requests_at_once_do_not_mix(engine: LanguageModel) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from pipeline.errors import ProviderError
-from pipeline.ports import LlmEnd, LlmEvent, LlmRequest, LlmText
+from pipeline.ports import LlmEnd, LlmEvent, LlmRequest, LlmText, LlmToolCalls, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,16 @@ class Says:
     """Raise once so many words were given; 0: before any."""
     error: ProviderError | None = None
     """What is raised then; None: a retryable ``ProviderError``."""
+    calls: tuple[ToolCall, ...] = ()
+    """The tools that it asks for behind the text, ``word_s`` after it."""
+    finish_reason: str | None = None
+    """None: ``stop``, or ``tool_calls`` where it asks for some."""
+
+
+def asks(*calls: tuple[str, str], text: str = "", first_s: float = 0.3, ids: str = "call") -> Says:
+    """An answer that asks for tools, by name and arguments: ``call_1`` and so on."""
+    made = tuple(ToolCall(f"{ids}_{i}", name, arguments) for i, (name, arguments) in enumerate(calls, 1))
+    return Says(text, first_s, calls=made)
 
 
 class FakeLlm:
@@ -57,7 +67,11 @@ class FakeLlm:
                 self._fail(plan, index)
                 yield LlmText(word if index == 0 else f" {word}")
             self._fail(plan, len(words))
-            yield LlmEnd("stop", 10, len(words))
+            if plan.calls:
+                await asyncio.sleep(plan.word_s)
+                yield LlmToolCalls(plan.calls)
+            reason = plan.finish_reason or ("tool_calls" if plan.calls else "stop")
+            yield LlmEnd(reason, 10, len(words) + len(plan.calls))
         except (GeneratorExit, asyncio.CancelledError):
             self.cancelled += 1
             raise

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from pipeline.ports import LlmRequest
-from pipeline.providers.openai.wire import Refusal, refuses_body, unknown_field
+from pipeline.providers.openai.wire import Refusal, refuses_body, refuses_tools, tool, unknown_field
 
 _EFFORTS = ("none", "minimal", "low")
 """A caller waits: as little is pondered as the model lets one choose. None of them fits all models."""
@@ -44,7 +44,18 @@ class Dialect:
             options[self.limit] = request.max_tokens
         if self.efforts:
             options["reasoning_effort"] = self.efforts[0]
+        if request.tools:
+            options["tools"] = [tool(spec) for spec in request.tools]
+            if request.tool_choice != "auto":
+                options["tool_choice"] = request.tool_choice
+        if "tools" in self.left_out:
+            options.pop("tool_choice", None)
         return {name: value for name, value in options.items() if name not in self.left_out}
+
+    @property
+    def toolless(self) -> bool:
+        """The model was found to take no tools."""
+        return "tools" in self.left_out
 
     def after(self, refusal: Refusal, options: dict[str, object]) -> Dialect | None:
         """What to try instead; None where the fault is not one of dialect."""
@@ -54,6 +65,12 @@ class Dialect:
             return replace(self, efforts=self.efforts[1:])
         if "temperature" in options and unknown_field(refusal, "temperature"):
             return replace(self, left_out=self.left_out | {"temperature"})
+        if "tool_choice" in options and refusal.param != "tools" and unknown_field(refusal, "tool_choice"):
+            # Which a server that was not started for tools names, too: then it refuses them once more.
+            return replace(self, left_out=self.left_out | {"tool_choice"})
+        if "tools" in options and refuses_tools(refusal):
+            # An answer without them is better than none.
+            return replace(self, left_out=self.left_out | {"tools"})
         # Some refuse what they do not know without a word about what it was.
         blamed = not self.proven and refuses_body(refusal)
         if "stream_options" in options and (blamed or unknown_field(refusal, "stream_options")):

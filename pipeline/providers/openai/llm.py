@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from pipeline.errors import ProviderError
-from pipeline.ports import LlmEnd, LlmEvent, LlmRequest, LlmText, Probe
+from pipeline.ports import LlmEnd, LlmEvent, LlmRequest, LlmText, LlmToolCalls, Probe, ToolCall
 from pipeline.providers.openai import wire
+from pipeline.providers.openai.calls import CallJoiner
 from pipeline.providers.openai.client import NAME, Client, Endpoint, Reply
 from pipeline.providers.openai.dialect import Dialect
 
@@ -26,7 +28,7 @@ class OpenAiLlm:
     """``LanguageModel`` by ``/chat/completions``.
 
     A field that the endpoint refuses is left out or renamed, at the cost of one more request; that is
-    remembered for the model.
+    remembered for the model. One that takes no tools answers without.
     """
 
     name = NAME
@@ -64,11 +66,17 @@ class OpenAiLlm:
                         for text in texts:
                             yield LlmText(text)
                     end = follower.end
+                    if calls := follower.calls:
+                        yield LlmToolCalls(calls)
                     continue
                 other = dialect.after(answer, options)
                 if other is None:
                     raise self._client.refused(answer)
-                _log.info("%s did not take the request: %s", model, self._client.quoted(answer.reason))
+                reason = self._client.quoted(answer.reason)
+                if other.toolless and not dialect.toolless:
+                    _log.warning("%s takes no tools, and answers without them: %s", model, reason)
+                else:
+                    _log.info("%s did not take the request: %s", model, reason)
                 dialect = other
         yield end
 
@@ -88,6 +96,7 @@ class _Follower:
         self._decoder = wire.EventDecoder()
         self._reason: str | None = None
         self._usage: tuple[int | None, int | None] = (None, None)
+        self._joiner = CallJoiner()
         self._done = False
         self._fault: ProviderError | None = None
         """Found behind texts that are given first."""
@@ -131,6 +140,9 @@ class _Follower:
                 break
             try:
                 piece = wire.chat_piece(event)
+                if isinstance(piece, wire.ChatPiece):
+                    for call in piece.calls:
+                        self._joiner.feed(call)
             except (ValueError, TypeError, AttributeError, LookupError):
                 self._fault = self._unreadable()
                 break
@@ -145,6 +157,11 @@ class _Follower:
 
     def _unreadable(self) -> ProviderError:
         return self._client.error("its answer cannot be read")
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """What the answer wants done, once it is whole."""
+        return self._joiner.calls(lambda: f"call_{uuid.uuid4().hex[:24]}")
 
     @property
     def end(self) -> LlmEnd:

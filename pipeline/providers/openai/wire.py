@@ -15,7 +15,8 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 import orjson
 
 from media import wav
-from pipeline.ports import LlmRequest, SttOptions, TtsRequest
+from pipeline.ports import ChatMessage, LlmRequest, SttOptions, ToolCall, ToolSpec, TtsRequest
+from pipeline.providers.openai.calls import CallPiece, is_object
 
 MAX_EVENT_BYTES = 1 << 20
 """Of a stream without a line's end."""
@@ -131,6 +132,21 @@ def unknown_field(refusal: Refusal, name: str) -> bool:
     return bool(named and _UNKNOWN.search(f"{refusal.code} {refusal.reason}"))
 
 
+_TOOLS = re.compile(r"\btools?\b|tool_choice|tool[- ]call|function[- ]call", re.IGNORECASE)
+_NO_TOOLS = re.compile(rf"requires? --|{_UNKNOWN.pattern}|no endpoints found", re.IGNORECASE)
+
+
+def refuses_tools(refusal: Refusal) -> bool:
+    """Whether the model, or the server as it was started, takes no tools at all. That one of them is described
+    wrongly is another matter."""
+    if not (refuses_body(refusal) or refusal.status in (404, 500)):
+        return False
+    if refusal.param not in ("", "tools", "tool_choice") or "schema" in refusal.reason.lower():
+        return False
+    named = refusal.param or _TOOLS.search(refusal.reason)
+    return bool(named and _NO_TOOLS.search(f"{refusal.code} {refusal.reason}"))
+
+
 def model_ids(body: bytes) -> frozenset[str] | None:
     """What ``/models`` lists; None where that is no list."""
     try:
@@ -171,9 +187,44 @@ DONE = b"[DONE]"
 
 
 def chat_body(request: LlmRequest, model: str, options: Mapping[str, object]) -> bytes:
-    """``options`` are what may be refused: fields beyond the model and the messages."""
-    messages = [{"role": m.role, "content": encodable(m.content)} for m in request.messages]
+    """``options`` are what may be refused: fields beyond the model and the messages. Where the request offers
+    tools and the options do not, the model is not told of earlier calls either."""
+    told = without_tools(request.messages) if request.tools and "tools" not in options else request.messages
+    messages = [_message(message) for message in told]
     return orjson.dumps({"model": model, "messages": messages, "stream": True, **options})
+
+
+def _message(message: ChatMessage) -> dict[str, object]:
+    content = encodable(message.content)
+    found: dict[str, object] = {"role": message.role, "content": content}
+    if message.role == "tool":
+        found["tool_call_id"] = encodable(message.tool_call_id or "")
+    if message.tool_calls:
+        found["content"] = content or None
+        found["tool_calls"] = [_call(call) for call in message.tool_calls]
+    return found
+
+
+def _call(call: ToolCall) -> dict[str, object]:
+    """Some servers read the arguments of the history, and refuse all of it where these are not JSON."""
+    arguments = call.arguments if is_object(call.arguments) else "{}"
+    function = {"name": encodable(call.name), "arguments": arguments}
+    return {"id": encodable(call.id), "type": "function", "function": function}
+
+
+def without_tools(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
+    """The history for a model that knows no tools: what was said is left."""
+    said = (ChatMessage(m.role, m.content) for m in messages if m.role != "tool")
+    return [m for m in said if m.content or m.role != "assistant"]
+
+
+def tool(spec: ToolSpec) -> dict[str, object]:
+    """A tool as the request describes it. A schema that is empty is one of an object without properties."""
+    parameters = {"type": "object", "properties": {}, **spec.parameters}
+    function: dict[str, object] = {"name": spec.name, "parameters": parameters}
+    if spec.description:
+        function["description"] = encodable(spec.description)
+    return {"type": "function", "function": function}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +235,7 @@ class ChatPiece:
     finish_reason: str | None
     usage: tuple[int | None, int | None] | None
     """Tokens in and out."""
+    calls: tuple[CallPiece, ...] = ()
 
 
 def chat_piece(data: bytes) -> ChatPiece | Refusal:
@@ -195,6 +247,7 @@ def chat_piece(data: bytes) -> ChatPiece | Refusal:
     if event.get("error"):
         return refusal(0, event)
     text, reason = "", None
+    calls: tuple[CallPiece, ...] = ()
     if choices := event.get("choices"):
         choice = choices[0]
         said = choice.get("delta") or choice.get("message")
@@ -202,10 +255,24 @@ def chat_piece(data: bytes) -> ChatPiece | Refusal:
             text = said.get("content") or said.get("refusal") or ""
             if not isinstance(text, str):
                 raise ValueError("text that is none")
+            calls = tuple(_call_piece(call) for call in said.get("tool_calls") or ())
         reason = choice.get("finish_reason")
     usage = event.get("usage")
     counts = (usage.get("prompt_tokens"), usage.get("completion_tokens")) if usage else None
-    return ChatPiece(text, reason, counts)
+    return ChatPiece(text, reason, counts, calls)
+
+
+def _call_piece(call: Mapping[str, object]) -> CallPiece:
+    function = call.get("function") or {}
+    if not isinstance(function, Mapping):
+        raise ValueError("a function that is none")
+    index, arguments = call.get("index"), function.get("arguments")
+    if isinstance(arguments, Mapping):  # as some servers give them: not as text
+        arguments = orjson.dumps(arguments).decode()
+    named = (call.get("id") or "", function.get("name") or "", arguments or "")
+    if not all(isinstance(value, str) for value in named):
+        raise ValueError("a call of a tool that is none")
+    return CallPiece(index if isinstance(index, int) else None, *map(str, named))
 
 
 # --- speech -----------------------------------------------------------------------------------------------

@@ -14,7 +14,9 @@ RouteName = Literal["models", "stt", "tts", "llm"]
 
 STT_MODELS = ("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")
 TTS_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
-LLM_MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini", "gpt-5-mini")
+LLM_MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini", "gpt-5-mini", "no-tools")
+TOOLLESS = "no-tools"
+"""A model that refuses every request with tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,13 @@ class Plan:
     deltas: tuple[str | Mapping[str, Any], ...] | None = None
     """The exact pieces of a streamed reply or transcript. For chat a mapping is sent as the delta itself."""
     finish_reason: str | None = None
-    """Of a chat completion; None: ``stop``, or ``length`` where it was cut at the limit asked for."""
+    """Of a chat completion; None: ``stop``, or ``length`` where it was cut at the limit asked for, or
+    ``tool_calls`` where it asks for tools."""
+    tool_calls: tuple[tuple[str, str], ...] = ()
+    """The name and arguments of tools that a chat completion asks for behind its text; without ``text`` it has
+    none. Streamed as the hosted service does: the arguments in pieces, the calls one after the other."""
+    reasoning: str = ""
+    """Of a chat completion: thoughts before its text, as ``reasoning_content``."""
 
     def breaks_body(self) -> bool:
         """Whether a body that is usually one piece must be sent as two."""

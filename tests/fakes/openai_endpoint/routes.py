@@ -12,11 +12,11 @@ import numpy as np
 
 from media import wav
 from media.frames import Pcm
-from tests.fakes.openai_endpoint import form, wire
+from tests.fakes.openai_endpoint import chat, form, wire
 from tests.fakes.openai_endpoint.answer import Answer, Piece, whole
 from tests.fakes.openai_endpoint.ears import Ears
 from tests.fakes.openai_endpoint.http import Request
-from tests.fakes.openai_endpoint.plan import FOREVER, Plan, Settings
+from tests.fakes.openai_endpoint.plan import FOREVER, TOOLLESS, Plan, Settings
 from tests.fakes.openai_endpoint.record import Recorded
 from tests.fakes.openai_endpoint.voice import Voice
 from tests.fakes.openai_endpoint.wire import Refusal
@@ -158,23 +158,29 @@ class Handlers:
             raise Refusal(400, message, param="stream_options")
         limit = _limit(body, model)
         _known(model, self.settings.llm_models)
-        said = self._said(messages, plan)
-        finish_reason = "stop"
+        names = chat.check_tools(body)
+        if model == TOOLLESS and "tools" in body:
+            raise Refusal(400, f"{model} does not support tools")
+        calls = plan.tool_calls or (() if _scripted(plan) else chat.wishes(body["messages"], names))
+        said = [] if calls and plan.text is None and plan.deltas is None else self._said(body, messages, plan)
+        finish_reason = "tool_calls" if calls else "stop"
         if limit is not None and len(said) > limit:
-            said, finish_reason = said[:limit], "length"
+            said, calls, finish_reason = said[:limit], (), "length"
         finish_reason = plan.finish_reason or finish_reason
-        usage = wire.chat_usage(sum(len(text) for _, text in messages), len(said))
+        usage = wire.chat_usage(sum(len(text) for _, text in messages), len(said) + len(calls))
         number = next(self._numbers)
         if not stream:
             text = "".join(piece for piece in said if isinstance(piece, str))
-            return whole(wire.completion(number, model, text, finish_reason, usage))
+            return whole(wire.completion(number, model, text, finish_reason, usage, calls))
         with_usage = isinstance(options, dict) and options.get("include_usage") is True
         chunks = wire.Chunks(number, model, with_usage=with_usage)
+        deltas = [{"reasoning_content": plan.reasoning}] if plan.reasoning else []
+        deltas += [{"content": piece} if isinstance(piece, str) else piece for piece in said]
+        for i, call in enumerate(calls):
+            deltas += wire.call_deltas(number, i, *call, self.settings.token_chars)
         gap_s = self.settings.token_ms / 1000
         pieces: list[Piece] = [(0.0, chunks.role())]
-        for i, piece in enumerate(said):
-            delta = {"content": piece} if isinstance(piece, str) else piece
-            pieces.append((gap_s if i else 0.0, chunks.delta(delta)))
+        pieces += [(gap_s if i else 0.0, chunks.delta(delta)) for i, delta in enumerate(deltas)]
         pieces.append((0.0, chunks.delta({}, finish_reason)))
         if with_usage:
             pieces.append((0.0, chunks.usage(usage)))
@@ -182,7 +188,7 @@ class Handlers:
             pieces.append((0.0, wire.DONE))
         return Answer(200, "text/event-stream; charset=utf-8", pieces, "events")
 
-    def _said(self, messages: list[tuple[str, str]], plan: Plan) -> list[Any]:
+    def _said(self, body: wire.Json, messages: list[tuple[str, str]], plan: Plan) -> list[Any]:
         """In pieces: text, or what a plan wants as a delta."""
         if plan.deltas is not None:
             return list(plan.deltas)
@@ -191,10 +197,16 @@ class Handlers:
             asked = sum(role == "user" for role, _ in messages)
             text = self.settings.replies[(asked - 1) % len(self.settings.replies)]
         if text is None:
+            text = chat.told(body["messages"])
+        if text is None:
             last = next((text for role, text in reversed(messages) if role == "user"), "")
             text = echo(last)
         size = self.settings.token_chars
         return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def _scripted(plan: Plan) -> bool:
+    return plan.text is not None or plan.deltas is not None
 
 
 def echo(said: str) -> str:
@@ -313,8 +325,12 @@ def _messages(value: object) -> list[tuple[str, str]]:
             if role != "assistant":
                 text = f"Invalid value for 'content': expected a string, got {content!r}."
                 raise Refusal(400, text, param=f"messages[{i}].content")
+            if content is not None or not message.get("tool_calls"):
+                text = f"Invalid value for 'content': expected a string, got {content!r}."
+                raise Refusal(400, text, param=f"messages[{i}].content")
             content = ""
         found.append((role, content))
+    chat.check_order(value)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -158,8 +158,36 @@ def chat_usage(prompt_chars: int, tokens: int) -> Json:
     }
 
 
-def completion(number: int, model_name: str, text: str, finish_reason: str, usage: Json) -> Json:
+def call_id(number: int, index: int) -> str:
+    return f"call_{number:08d}{index:02d}"
+
+
+def tool_call(number: int, index: int, name: str, arguments: str) -> Json:
+    """One whole call."""
+    function = {"name": name, "arguments": arguments}
+    return {"id": call_id(number, index), "type": "function", "function": function}
+
+
+def call_deltas(number: int, index: int, name: str, arguments: str, chars: int) -> list[Json]:
+    """One call in pieces: the first has all but the arguments."""
+    head = {"index": index, **tool_call(number, index, name, "")}
+    rest = [arguments[at : at + chars] for at in range(0, len(arguments), chars)]
+    pieces = [{"index": index, "function": {"arguments": piece}} for piece in rest]
+    return [{"tool_calls": [piece]} for piece in (head, *pieces)]
+
+
+def completion(
+    number: int,
+    model_name: str,
+    text: str,
+    finish_reason: str,
+    usage: Json,
+    calls: Sequence[tuple[str, str]] = (),
+) -> Json:
     message: Json = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+    if calls:
+        message["content"] = text or None
+        message["tool_calls"] = [tool_call(number, i, *call) for i, call in enumerate(calls)]
     return {
         "id": f"chatcmpl-{number:08d}",
         "object": "chat.completion",
