@@ -175,7 +175,8 @@ async def test_calls_do_not_disturb_each_other(demo: str) -> None:
             line.call.say(CLIP["count" if number % 2 else "time"])
             await line.wait("bot.finished", count=2)
             text = line.of("bot.speaking")[1]["text"]
-            assert text.startswith("One, two" if number % 2 else "It is "), text
+            heard = [(f["text"], f["reason"], f["latency_ms"]) for f in line.of("turn.end")]
+            assert text.startswith("One, two" if number % 2 else "It is "), heard
             assert not [hole for hole in line.call.playback.underruns() if hole.in_speech]
 
     async with asyncio.TaskGroup() as tasks:
