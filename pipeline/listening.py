@@ -101,6 +101,10 @@ class Listening:
         self._stt: SttStream | None = None
         self._segment = 0
         self._onset = 0
+        self._quiet_from = 0
+        """The end of the last voice."""
+        self._fed_until = 0
+        """What came before was given to the segment of that voice."""
         self._loudness = Loudness(self._rate)
         self._model: AudioTurnModel | None = None
         self._recheck_ms = 0
@@ -275,7 +279,7 @@ class Listening:
         match event:
             case VoiceStarted(onset, _, confidence):
                 self._segment += 1
-                onset -= self._sound_before(onset)
+                onset = max(self._quiet_from, onset - self._sound_before(onset))
                 self._onset = onset
                 self._heeded = self._on and self._stt is not None
                 if self._stt is not None and self._heeded:
@@ -289,6 +293,7 @@ class Listening:
                     self._turn_id, self._turn_from = self._hearer.turn_id(), onset
             case VoiceEnded(_, end, _):
                 segment = self._segment
+                self._quiet_from, self._fed_until = end, self.end
                 if self._stt is not None and self._heeded:
                     self._stt.end()
                 if self._melody:
@@ -307,7 +312,8 @@ class Listening:
         return sound_before(np.concatenate(parts), self._rate) if parts else 0
 
     def _feed_pre_roll(self, stt: SttStream, onset: int) -> None:
-        first = onset - PRE_ROLL_MS * self._rate // 1000
+        # What the segment before had of it is not heard twice.
+        first = max(self._fed_until, onset - PRE_ROLL_MS * self._rate // 1000)
         for frame in self._pre_roll:
             if frame.end > first:
                 stt.feed(frame.pcm[max(0, first - frame.start) :])

@@ -597,8 +597,8 @@ class Session:
         played_ms = self._speech.played_ms(now)
         if current is not None and not self._speech.paused:
             self._leg.clear()
-        self._tell(self._speech.cut(now, reason, abort), now)
-        self._speaking.cancel()
+        self._tell(self._speech.cut(now, reason, abort, by_user=by_user), now)
+        self._speaking.cancel_orphan()
         self._stop_thinking()
         if current is not None and current.started:
             cut = turns.BotCut(played_ms, by_user, answered=not current.holding)
@@ -674,7 +674,7 @@ class Session:
                 case turns.ResumeBot():
                     self._tell(self._speech.resume(), now)
                 case turns.DiscardReply(message_id):
-                    self._tell(self._speech.discard(message_id, "early"), now)
+                    self._tell(self._speech.discard(message_id, "new_turn"), now)
                     self._speaking.cancel_orphan()
                     self._hold_at = None
                     if self._thinking is not None:

@@ -362,13 +362,20 @@ class SpeechQueue:
 
     # --- stopping -----------------------------------------------------------------------------------------
 
-    def cut(self, now: float, reason: InterruptReason, abort: AbortReason) -> list[BotEvent]:
-        """Stop everything, also what only waits. The leg must be cleared with it."""
+    def cut(
+        self, now: float, reason: InterruptReason, abort: AbortReason, *, by_user: bool = False
+    ) -> list[BotEvent]:
+        """Stop everything, also what only waits; ``by_user``: but for what must be heard. The leg must be cleared
+        with it."""
         out: list[BotEvent] = []
         if self.current is not None:
             out += self._cut_current(now, reason, abort)
-        while self._messages:
-            out += self._never_played(self._messages.popleft(), reason, abort)
+        waiting, self._messages = self._messages, deque()
+        for message in waiting:
+            if by_user and not message.interruptible:
+                self._messages.append(message)
+            else:
+                out += self._never_played(message, reason, abort)
         return out
 
     def cut_one(self, message: Message, now: float) -> list[BotEvent]:
@@ -390,8 +397,7 @@ class SpeechQueue:
         out: list[BotEvent] = []
         for message in [m for m in self._messages if m.base is None and m.in_reply_to == in_reply_to]:
             self._messages.remove(message)
-            interrupt: InterruptReason = "early" if reason == "early" else "user_spoke"
-            out += self._never_played(message, interrupt, reason)
+            out += self._never_played(message, "early", reason)
         return out
 
     def _cut_current(self, now: float, reason: InterruptReason, abort: AbortReason) -> list[BotEvent]:

@@ -193,8 +193,9 @@ def _turns(layers: Sequence[dict[str, Any]], language: str) -> TurnParams:
     volume, energy_db = (_interruption(layers, name) for name in ("min_volume", "energy_threshold_db"))
     if volume is None and energy_db is not None:
         volume = 1.0 - energy_db / QUIETEST_DB
-    interruption = _first(layers, "interruption")
-    on = _interruption(layers, "enabled") if isinstance(interruption, InterruptionSettings) else interruption
+    on = next(
+        (said for value in _values(layers, "interruption") if (said := _wanted(value)) is not None), None
+    )
     return _changed(
         TurnParams(language=language),
         max_silence_ms=None if max_silence_s is None else round(max_silence_s * 1000),
@@ -212,9 +213,12 @@ def _turns(layers: Sequence[dict[str, Any]], language: str) -> TurnParams:
     )
 
 
+def _wanted(interruption: bool | InterruptionSettings) -> bool | None:
+    return interruption if isinstance(interruption, bool) else interruption.enabled
+
+
 def _interruption(layers: Sequence[dict[str, Any]], name: str) -> Any:
-    """A key of the nearest level that says anything about interruptions."""
-    return _of(_first(layers, "interruption"), InterruptionSettings, name)
+    return _part(layers, "interruption", name)
 
 
 def _endpointing(layers: Sequence[dict[str, Any]]) -> Endpointing:

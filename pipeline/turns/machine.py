@@ -75,6 +75,8 @@ MAX_DOUBTS = 3
 """How often one message is paused for nothing before a voice alone no longer pauses it."""
 MAX_HABIT_S = 3.0
 """A longer silence before the user went on was no pause within a turn."""
+UNMUTE_S = 1.5
+"""How long ``CallUnmuted`` waits for what a muted user said last."""
 ANSWER_S = 1.5
 """An "uh-huh" that ended no longer ago when the bot's question was over is the answer to it."""
 
@@ -123,6 +125,11 @@ class TurnMachine:
         """Short utterances over the bot that did not cut it off; they count once it has finished."""
         self._muted = False
         self._muted_text: list[str] = []
+        self._muted_owed: dict[int, Segment] = {}
+        """Segments of a muted user whose text was still owed when he was listened to again."""
+        self._unmuted_by: float | None = None
+        """Until then it is waited for."""
+        self._bot_quiet_at = 0.0
 
     # --- questions ----------------------------------------------------------------------------------------
 
@@ -161,13 +168,15 @@ class TurnMachine:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` next has something to do."""
-        times = (self._gate.deadline, self._silence_deadline(), self._doubt_deadline())
+        times = (self._gate.deadline, self._silence_deadline(), self._doubt_deadline(), self._unmuted_by)
         return min((t for t in times if t is not None), default=None)
 
     # --- the three verbs ----------------------------------------------------------------------------------
 
     def receive(self, event: Input, now: float) -> list[Output]:
         """Tell the machine what happened. Raises ``IllegalTransition`` for what cannot happen."""
+        if isinstance(event, Heard) and event.segment_id in self._muted_owed:
+            return self._heard_of_muted(event)
         row = TABLE.get((self.state, type(event)))
         if row is None:
             raise IllegalTransition(self.state, event)
@@ -180,10 +189,11 @@ class TurnMachine:
 
     def tick(self, now: float) -> list[Output]:
         """Time has passed: decide what only time decides."""
+        out = self._told_unmuted() if self._unmuted_by is not None and now >= self._unmuted_by else []
         deadline = self.deadline
         if deadline is None or now < deadline:
-            return []
-        return self.receive(Tick(), now)
+            return out
+        return [*out, *self.receive(Tick(), now)]
 
     # --- time ---------------------------------------------------------------------------------------------
 
@@ -381,9 +391,15 @@ class TurnMachine:
             return
         self._finalise(segment)
         said = event.text and not segment.void
-        if said and not (segment.over_bot and self._says_nothing(event.text, segment.ended, now)):
+        if said and not (self._was_over_bot(segment) and self._says_nothing(event.text, segment.ended, now)):
             self._take_final(event, segment, now, out)
         self._settle(now, out)
+
+    def _was_over_bot(self, segment: Segment) -> bool:
+        """It lay over the bot for the most part, which has finished since."""
+        if not segment.over_bot or segment.ended is None:
+            return False
+        return self._bot_quiet_at - segment.onset > (segment.ended - segment.onset) / 2
 
     def _finalise(self, segment: Segment) -> None:
         segment.final = True
@@ -483,12 +499,16 @@ class TurnMachine:
         self._end_for_good(now, out)
 
     def _say_interim(self, event: Heard, out: list[Output]) -> None:
+        if self._unmuted_by is not None:
+            out += self._told_unmuted()
         turn = self._current()
         confirmed = turn.text
         text = f"{confirmed} {event.text}" if confirmed else event.text
         out.append(UserSpeaking(turn.ref, text, confirmed, event.confidence))
 
     def _take_final(self, event: Heard, segment: Segment, now: float, out: list[Output]) -> None:
+        if self._unmuted_by is not None:
+            out += self._told_unmuted()
         if self._turn is None or self._turn.answered:
             self._open_turn()
         if self._current().signalled:
@@ -665,20 +685,20 @@ class TurnMachine:
             self.state = State.BOT_SPEAKING
 
     def _bot_done(self, event: BotDone, now: float, out: list[Output]) -> None:
-        self._bot_audible = False
+        self._bot_audible, self._bot_quiet_at = False, now
         if event.answered:
             self._answer()
         self._bot_is_quiet(now, out)
 
     def _bot_done_over_voice(self, event: BotDone, now: float, out: list[Output]) -> None:
-        self._bot_audible = False
+        self._bot_audible, self._bot_quiet_at = False, now
         if event.answered:
             self._answer()
         self._gate.drop()
         self._voice_takes_floor(out, now)
 
     def _bot_done_unheard(self, event: BotDone, now: float, out: list[Output]) -> None:
-        self._bot_audible = False
+        self._bot_audible, self._bot_quiet_at = False, now
         if event.answered:
             self._answer()
 
@@ -689,7 +709,7 @@ class TurnMachine:
             self._bot_done(event, now, out)
 
     def _bot_cut(self, event: BotCut, now: float, out: list[Output]) -> None:
-        self._bot_audible = False
+        self._bot_audible, self._bot_quiet_at = False, now
         self._gate.drop()
         if not event.by_user:
             # The agent silenced its own bot. Where nothing was heard the turn still waits for an answer.
@@ -711,7 +731,7 @@ class TurnMachine:
         self._adopt_overlap(now, out)
 
     def _bot_cut_unheard(self, event: BotCut, now: float, out: list[Output]) -> None:
-        self._bot_audible = False
+        self._bot_audible, self._bot_quiet_at = False, now
         if event.played_ms > 0 and event.answered:
             self._answer()
 
@@ -772,6 +792,8 @@ class TurnMachine:
 
     def _mute(self, event: Mute, now: float, out: list[Output]) -> None:
         self._muted = True
+        if self._unmuted_by is not None:
+            out += self._told_unmuted()
         if self.state is State.DOUBT:
             self._resume_bot(now, out)
         self._leave(now, out)
@@ -780,20 +802,45 @@ class TurnMachine:
 
     def _unmute(self, event: Unmute, now: float, out: list[Output]) -> None:
         self._muted = False
-        out.append(self._unmuted())
+        self._tell_unmuted(now, out)
         self._come_back(now, out)
 
     def _mute_held(self, event: Mute, now: float, out: list[Output]) -> None:
         self._muted = True
+        if self._unmuted_by is not None:
+            out += self._told_unmuted()
         out.append(CallMuted())
 
     def _unmute_held(self, event: Unmute, now: float, out: list[Output]) -> None:
         self._muted = False
-        out.append(self._unmuted())
+        self._tell_unmuted(now, out)
 
-    def _unmuted(self) -> CallUnmuted:
-        text, self._muted_text = " ".join(self._muted_text), []
-        return CallUnmuted(text)
+    def _tell_unmuted(self, now: float, out: list[Output]) -> None:
+        """Now, or when what was said until now has been understood."""
+        self._muted_owed = {s.segment_id: s for s in self._awaited.values() if s.muted}
+        for segment_id in self._muted_owed:
+            del self._awaited[segment_id]
+        if self._muted_owed:
+            self._unmuted_by = now + UNMUTE_S
+        else:
+            out += self._told_unmuted()
+
+    def _told_unmuted(self) -> list[Output]:
+        self._unmuted_by = None
+        # Of what is still owed the interim text has to do.
+        texts = [*self._muted_text, *(segment.partial for segment in self._muted_owed.values())]
+        self._muted_text = []
+        return [CallUnmuted(" ".join(text for text in texts if text))]
+
+    def _heard_of_muted(self, event: Heard) -> list[Output]:
+        if not event.final:
+            self._muted_owed[event.segment_id].partial = event.text
+            return []
+        del self._muted_owed[event.segment_id]
+        if self._unmuted_by is None:
+            return []
+        self._muted_text.append(event.text)
+        return [] if self._muted_owed else self._told_unmuted()
 
     def _hold(self, event: Hold, now: float, out: list[Output]) -> None:
         if self._bot_audible:
@@ -828,10 +875,6 @@ class TurnMachine:
 
     def _come_back(self, now: float, out: list[Output]) -> None:
         """The user is listened to again."""
-        for segment in [s for s in self._awaited.values() if s.muted]:
-            # What it still brings counts, since nobody will ask for it any more; it interrupts nobody.
-            del self._awaited[segment.segment_id]
-            self._late[segment.segment_id] = segment
         if self._bot_audible:
             self.state = State.BOT_SPEAKING
             return

@@ -223,6 +223,31 @@ def test_a_message_may_be_one_that_must_be_heard() -> None:
     assert scene.of(BotFinished)[0].message_id == "m1"
 
 
+def test_what_must_be_heard_and_waits_is_not_dropped_with_what_is_cut_off() -> None:
+    async def script(scene: Scene) -> None:
+        scene.session.reply("m1", COUNT, "")
+        scene.session.reply("m2", "This call is recorded.", "", interruptible=False)
+        await scene.leg.silence(2.5)
+        await scene.leg.speak(1.5)
+        await scene.leg.silence(6.0)
+
+    scene = call(script, "stop it now")
+    assert [event.message_id for event in scene.of(BotInterrupted)] == ["m1"]
+    assert [event.message_id for event in scene.of(BotFinished)] == ["m2"]
+
+
+def test_no_sound_is_given_to_the_recogniser_twice() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.silence(1.0)
+        await scene.leg.speak(1.0)
+        scene.session.mute()
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(1.0)
+
+    scene = call(script, "one", "two")
+    assert sum(scene.ear.fed) / 8000 == pytest.approx(2.0 + 0.3 + 0.3, abs=0.1)
+
+
 def test_what_is_paused_first_may_be_cut_at_once() -> None:
     async def script(scene: Scene) -> None:
         scene.session.reply("m1", COUNT, "")

@@ -483,6 +483,39 @@ def test_what_a_muted_user_says_is_kept_and_is_no_turn() -> None:
     assert t.of(TurnEnd)
 
 
+def test_what_a_muted_user_said_last_is_waited_for_and_is_no_turn() -> None:
+    t = talk()
+    t.tell(1.0, Mute())
+    t.tell(2.08, VoiceStarted(1, 2.0, 0.9))
+    t.tell(2.9, Heard(1, "a secret", 0.5, final=False))
+    t.tell(3.0, VoiceEnded(2.0, 3.0))
+    t.tell(3.0, Unmute())
+    assert not t.of(CallUnmuted)
+    t.tell(3.3, Heard(1, "a secret word", 0.9, final=True))
+    t.until(9.0)
+    assert [out for _, out in t.of(CallUnmuted)] == [CallUnmuted("a secret word")]
+    assert not t.of(UserMessage)
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+def test_it_is_told_before_what_he_says_next_and_not_waited_for_too_long(speaks: bool) -> None:
+    t = talk()
+    t.tell(1.0, Mute())
+    t.tell(2.08, VoiceStarted(1, 2.0, 0.9))
+    t.tell(2.9, Heard(1, "a secret", 0.5, final=False))
+    t.tell(3.0, VoiceEnded(2.0, 3.0))
+    t.tell(3.0, Unmute())
+    if speaks:
+        t.tell(3.2, VoiceStarted(2, 3.1, 0.9))
+        t.tell(3.6, Heard(2, "hello", 0.5, final=False))
+    t.until(4.51)
+    ((at, told),) = t.of(CallUnmuted)
+    assert (round(at, 3), told) == (3.6 if speaks else 4.5, CallUnmuted("a secret"))
+    t.tell(5.0, Heard(1, "a secret word", 0.9, final=True))
+    assert len(t.of(CallUnmuted)) == 1
+    assert not t.of(UserMessage)
+
+
 def test_mute_ends_the_turn_with_what_was_said() -> None:
     t = talk()
     t.voice(1.0, 2.0, "book a table and", lag=0.1)

@@ -194,3 +194,14 @@ def test_a_channel_command_is_a_layer_too() -> None:
 def test_a_recogniser_in_three_words_brings_its_language() -> None:
     session = made(layer(stt="deepgram:nova-3:fr", language="en")).session
     assert (session.stt_language, session.turns.language, session.language) == ("fr", "fr", "en")
+
+
+def test_what_interrupts_is_joined_key_by_key() -> None:
+    agent, channel = (
+        layer(interruption={"enabled": False, "sure_ms": 900}),
+        layer(interruption={"min_words": 3}),
+    )
+    turns = made(channel, agent).session.turns
+    assert (turns.interruption, turns.interrupt_words, turns.sure_ms) == (False, 3, 900)
+    assert not made(channel, layer(interruption=False)).session.turns.interruption
+    assert made(layer(interruption=True), agent).session.turns.interruption
