@@ -41,11 +41,13 @@ run: $(VENV)/.base
 
 test: $(VENV)/.dev check
 	$(BIN)/python -m pytest
+	cd clients/python && $(abspath $(BIN))/python -m pytest
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	cd clients/python && $(abspath $(BIN))/mypy
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev
@@ -55,6 +57,7 @@ format: $(VENV)/.dev
 protocol: $(VENV)/.dev
 	$(BIN)/python -m server.protocol.export
 	$(BIN)/python -m server.commands.config > docs/configuration.md
+	$(BIN)/python clients/python/generate.py
 
 bench-phone: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.phone

@@ -1,0 +1,47 @@
+"""Voice agents for a Talkwire server: see ``Talkwire``."""
+
+from talkwire_agent.agent import Agent
+from talkwire_agent.base import CallEvent, Event, TurnEvent, UnknownEvent
+from talkwire_agent.call import Call
+from talkwire_agent.client import Talkwire
+from talkwire_agent.errors import (
+    ConnectionLost,
+    Displaced,
+    MissingKey,
+    Refused,
+    ReplyAborted,
+    TalkwireError,
+    TooLarge,
+    Unauthorized,
+)
+from talkwire_agent.feed import Feed
+from talkwire_agent.local import CallResumed, Disconnected, HandlerFailed
+from talkwire_agent.pending import Pending
+from talkwire_agent.stream import ReplyStream
+from talkwire_agent.utterance import Heard, Utterance
+
+__all__ = [
+    "Agent",
+    "Call",
+    "CallEvent",
+    "CallResumed",
+    "ConnectionLost",
+    "Disconnected",
+    "Displaced",
+    "Event",
+    "Feed",
+    "HandlerFailed",
+    "Heard",
+    "MissingKey",
+    "Pending",
+    "Refused",
+    "ReplyAborted",
+    "ReplyStream",
+    "Talkwire",
+    "TalkwireError",
+    "TooLarge",
+    "TurnEvent",
+    "Unauthorized",
+    "UnknownEvent",
+    "Utterance",
+]

@@ -1,0 +1,250 @@
+"""An agent: what answers calls."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Unpack, cast
+
+from talkwire_agent.call import Call
+from talkwire_agent.config import AgentConfig, ChannelConfig, Config
+from talkwire_agent.connection import Connection
+from talkwire_agent.errors import ConnectionLost, Refused
+from talkwire_agent.feed import Feed, Feeds
+from talkwire_agent.handlers import Handlers
+from talkwire_agent.names import slug
+from talkwire_agent.pending import Pending
+from talkwire_agent.transport import encoded
+
+if TYPE_CHECKING:
+    from talkwire_agent.client import Talkwire
+
+log = logging.getLogger("talkwire_agent")
+
+WAITING = 10_000
+"""Commands that are kept while the connection is away; of more the oldest are lost."""
+ENDED_CALLS = 100
+"""Calls that are remembered, for what comes after their end."""
+
+
+@dataclass(eq=False)
+class Channel:
+    """A way by which calls reach an agent."""
+
+    type: str
+    ref: str
+    config: dict[str, Any]
+    added: Pending[None] = field(default_factory=Pending)
+
+
+class Agent(Handlers):
+    """Made by ``Talkwire.agent``. Events of its calls are heard on it; so are its ``error`` and
+    ``server.warning``."""
+
+    def __init__(self, client: Talkwire, agent_id: str, config: AgentConfig) -> None:
+        super().__init__()
+        self.id = agent_id
+        self.slug = slug(agent_id)
+        self.config: dict[str, Any] = dict(config)
+        """How it is registered: as it was made, with what ``configure`` has changed."""
+        self.calls: dict[str, Call] = {}
+        """Live calls, by id."""
+        self.generation = 0
+        self._client = client
+        self._channels: dict[str, Channel] = {}
+        self._registered: Pending[None] = Pending()
+        self._connection: Connection | None = None
+        self._waiting: deque[str] = deque(maxlen=WAITING)
+        self._ended: OrderedDict[str, Call] = OrderedDict()
+        self._feeds = Feeds()
+        encoded(self._created())
+
+    def __repr__(self) -> str:
+        return f"<Agent {self.id!r}{'' if self.registered else ', not registered'}>"
+
+    @property
+    def registered(self) -> bool:
+        """The server knows it, on the connection that there is now."""
+        return self._connection is not None
+
+    async def ready(self) -> None:
+        """Until it is registered and its channels are open. Raises ``Refused`` where the server does not take
+        it, or one of them."""
+        await self._registered
+        for channel in list(self._channels.values()):
+            await channel.added
+
+    # --- configuration ------------------------------------------------------------------------------------
+
+    def phone(self, ref: str, **overrides: Unpack[ChannelConfig]) -> Pending[None]:
+        """Answer a phone number: as one types it, a ``sip:`` address, or ``*`` for all that nobody else
+        answers. ``overrides`` hold for calls of this number.
+
+        Awaiting it raises ``Refused``, for example with the code ``PHONE_IN_USE``.
+        """
+        channel = Channel("phone", ref, dict(overrides))
+        encoded(self._added(channel))
+        self._channels[ref] = channel
+        if self._connection is not None:
+            self._connection.spawn(self._open(self._connection, channel))
+        return channel.added
+
+    def configure_phone(self, ref: str, **changed: Unpack[ChannelConfig]) -> Pending[None]:
+        """Change overrides of a number, for future calls. Raises ``KeyError`` for one that was not added."""
+        channel = self._channels[ref]
+        channel.config.update(changed)
+        return self._ask_if_there("channel.configure", "channel.configured", ref=ref, **changed)
+
+    def remove_phone(self, ref: str) -> Pending[None]:
+        """Answer this number no longer; calls go on. Raises ``KeyError`` for one that was not added."""
+        del self._channels[ref]
+        return self._ask_if_there("channel.remove", "channel.removed", ref=ref, type="phone")
+
+    def configure(self, **changed: Unpack[Config]) -> Pending[None]:
+        """Change keys of the agent, for future calls. Awaiting it raises ``Refused`` where the server does
+        not take them."""
+        self.config.update(cast(dict[str, Any], changed))
+        encoded(self._created())
+        return self._ask_if_there("agent.configure", "agent.configured", **changed)
+
+    def _ask_if_there(self, event: str, answer: str, **fields: Any) -> Pending[None]:
+        """What is not registered now will be, with the changes."""
+        if self._connection is None:
+            return self._registered
+        return self.ask({"event": event, "agent_id": self.id, **fields}, answer)
+
+    def _created(self) -> dict[str, Any]:
+        return {"event": "agent.create", "agent_id": self.id, **self.config}
+
+    def _added(self, channel: Channel) -> dict[str, Any]:
+        place = {"agent_id": self.id, "type": channel.type, "ref": channel.ref}
+        return {"event": "channel.add", **place, **channel.config}
+
+    # --- listening ----------------------------------------------------------------------------------------
+
+    def stream(self, events: tuple[str, ...] | None = None) -> Feed:
+        """Events of all calls of this agent, as an async iterator::
+
+            async for event in agent.stream(("call.started", "bot.word")):
+                ...
+
+        Without names: what a page needs that shows conversations (``feed.SUBTITLES``). ``*``: all. Each
+        iterator has its own events, from here on; a reader that is too slow loses the oldest.
+        """
+        return self._feeds.open(events)
+
+    @property
+    def feeds(self) -> Feeds:
+        return self._feeds
+
+    # --- commands -----------------------------------------------------------------------------------------
+
+    def send(self, frame: dict[str, Any]) -> None:
+        """Send a command as it is, now or when the agent is registered. Raises ``TooLarge``."""
+        text = encoded(frame)
+        if self._connection is not None:
+            self._connection.send(text, self)
+            return
+        if len(self._waiting) == WAITING:
+            log.warning("%s: too many commands wait for the connection, the oldest is lost", self.id)
+        self._waiting.append(text)
+
+    def ask(self, frame: dict[str, Any], answer: str) -> Pending[None]:
+        """Send a command that is answered by the event ``answer``. Awaiting it raises ``Refused``, or
+        ``ConnectionLost`` where the connection is away. Raises ``TooLarge``."""
+        text = encoded(frame)
+        if self._connection is not None:
+            return self._connection.ask(text, answer)
+        pending: Pending[None] = Pending()
+        pending.fail(ConnectionLost(f"{self.id} is not registered now"))
+        return pending
+
+    def when_dealt_with(self, then: Callable[[], None]) -> None:
+        """Have ``then`` called when the server has dealt with all that was sent so far; never, where the
+        connection is lost before."""
+        if self._connection is not None:
+            self._connection.after(then)
+
+    # --- registration -------------------------------------------------------------------------------------
+
+    async def create(self, connection: Connection) -> None:
+        """Ask to be registered. Raises ``Refused`` and ``ConnectionLost``."""
+        await connection.ask(encoded(self._created()), "agent.created")
+
+    def created(self, connection: Connection, generation: int) -> None:
+        """The server knows the agent: what waited can be sent."""
+        self._connection = connection
+        self.generation = generation
+        while self._waiting:
+            connection.send(self._waiting.popleft(), self)
+        self._registered.settle(None)
+
+    async def open_channels(self, connection: Connection) -> None:
+        """Add all channels. One that is refused is told by its own ``Pending``."""
+        channels = list(self._channels.values())
+        asked = [connection.ask(encoded(self._added(channel)), "channel.added") for channel in channels]
+        for channel, answer in zip(channels, asked, strict=True):
+            await self._opened(channel, answer)
+
+    async def _open(self, connection: Connection, channel: Channel) -> None:
+        await self._opened(channel, connection.ask(encoded(self._added(channel)), "channel.added"))
+
+    async def _opened(self, channel: Channel, answer: Pending[None]) -> None:
+        try:
+            await answer
+        except Refused as refused:
+            log.error("%s does not answer %s: %s", self.id, channel.ref, refused)
+            channel.added.fail(refused)
+        except ConnectionLost:
+            pass  # It is added again on the next connection.
+        else:
+            log.info("%s answers %s", self.id, channel.ref)
+            channel.added.settle(None)
+
+    def refused(self, error: Exception) -> None:
+        """It will not be registered."""
+        self._registered.fail(error)
+
+    def away(self, unsent: list[str]) -> None:
+        """The connection is gone; what it could not send waits for the next one."""
+        self._connection = None
+        if self._registered.done:
+            self._registered = Pending()
+        self._waiting.extend(unsent)
+        for call in self.calls.values():
+            call.disconnected()
+
+    def reset(self) -> None:
+        """Forget what belongs to an earlier run of the client."""
+        self._drop_calls()
+        self._waiting.clear()
+        self._ended.clear()
+        self._registered = Pending()
+        for channel in self._channels.values():
+            channel.added = Pending()
+
+    def close(self) -> None:
+        """Nothing more is heard of it."""
+        self._drop_calls()
+        self._feeds.close()
+
+    def _drop_calls(self) -> None:
+        for call in self.calls.values():
+            call.close()
+        self.calls.clear()
+        self._connection = None
+
+    # --- calls --------------------------------------------------------------------------------------------
+
+    def call(self, call_id: str) -> Call | None:
+        """A call, live or ended not long ago."""
+        return self.calls.get(call_id) or self._ended.get(call_id)
+
+    def over(self, call: Call) -> None:
+        """A call has ended."""
+        if self.calls.pop(call.id, None) is not None:
+            self._ended[call.id] = call
+            while len(self._ended) > ENDED_CALLS:
+                self._ended.popitem(last=False)

@@ -1,0 +1,408 @@
+"""A call, and what an agent can do on it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Unpack
+
+from talkwire_agent.base import Event
+from talkwire_agent.config import CallConfig
+from talkwire_agent.dispatch import HANDLED, Lanes
+from talkwire_agent.events import (
+    BotFinished,
+    BotInterrupted,
+    BotSpeaking,
+    BotWord,
+    CallEnded,
+    CallHeld,
+    CallMuted,
+    CallStarted,
+    CallUnheld,
+    CallUnmuted,
+    EagerTurn,
+    HistoryMessage,
+    MessageConfirmed,
+    ReplyRejected,
+    TurnContinued,
+    TurnEnd,
+    UserMessage,
+)
+from talkwire_agent.feed import Feed, Feeds
+from talkwire_agent.handlers import Handlers
+from talkwire_agent.pending import Pending
+from talkwire_agent.stream import ReplyStream
+from talkwire_agent.utterance import Heard, Utterance
+
+if TYPE_CHECKING:
+    from talkwire_agent.agent import Agent
+
+
+class Call(Handlers):
+    """One call of an agent, from ``call.started`` to ``call.ended``.
+
+    What changes the call is sent at once, in order; while the connection is away it waits for it. Awaiting
+    what such a method returns waits for the effect; nobody has to. On a call that is over they do nothing.
+    """
+
+    def __init__(self, agent: Agent, started: CallStarted) -> None:
+        super().__init__()
+        self.agent = agent
+        self.id = started.call_id
+        self.from_ = started.from_
+        """The caller's number; ``webrtc`` for a browser."""
+        self.to = started.to
+        """The number that was called; for a browser the agent's id."""
+        self.direction = started.direction
+        """``inbound`` or ``outbound``."""
+        self.transport = started.transport
+        """``phone`` or ``webrtc``."""
+        self.metadata: dict[str, Any] = dict(started.metadata or {})
+        """What the channel knows of the call besides."""
+        self.language = started.language
+        """Language of the call, BCP-47 base tag; None: not known."""
+        self.started_at = started.ts
+        """Epoch seconds."""
+        self.ended_at: float | None = None
+        self.duration: float | None = None
+        """Seconds; None while the call goes on."""
+        self.end_reason: str | None = None
+        self.turn: EagerTurn | TurnEnd | None = None
+        """The latest turn signal; None: there was none, or the user has gone on."""
+        self.current_bot_text = ""
+        """What the bot has said of the message that it is speaking, word by word. Still there in the handlers
+        of ``bot.finished`` and ``bot.interrupted``."""
+        self.data: dict[str, Any] = {}
+        """For the agent's own notes on this call."""
+        self.last_seq = 0
+        self.seen_on = 0
+        self.lanes = Lanes()
+        self._spoken: list[tuple[str, HistoryMessage]] = []
+        self._final: CallEnded | None = None
+        self._utterances: dict[str, Utterance] = {}
+        self._sent_on: dict[str, int] = {}
+        self._again: set[str] = set()
+        self._speaking = ""
+        self._latest: EagerTurn | TurnEnd | None = None
+        self._feeds = Feeds()
+        self._over: Pending[CallEnded | None] = Pending()
+        self._states: dict[str, tuple[str, Pending[None]]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Call {self.id} of {self.agent.id!r} from {self.from_}{'' if self.live else ', over'}>"
+
+    # --- what is known ------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        return not self._over.done
+
+    @property
+    def transcript(self) -> list[HistoryMessage]:
+        """What user and bot said, in order; of the bot what was heard. At the end the server's own."""
+        if self._final is not None:
+            return list(self._final.transcript)
+        return [message for _, message in self._spoken]
+
+    @property
+    def messages(self) -> list[HistoryMessage]:
+        """The history as a language model is given it: the server's at the end, till then the transcript."""
+        return list(self._final.messages) if self._final is not None else self.transcript
+
+    @property
+    def muted(self) -> bool:
+        """The user is not listened to."""
+        return self._state("mute") == "call.mute"
+
+    @property
+    def held(self) -> bool:
+        """The call is on hold."""
+        return self._state("hold") == "call.hold"
+
+    def _state(self, kind: str) -> str:
+        return self._states.get(kind, ("", None))[0]
+
+    async def wait_ended(self) -> CallEnded | None:
+        """Until the call is over. None: this process was closed before."""
+        return await self._over
+
+    # --- speaking -----------------------------------------------------------------------------------------
+
+    def say(self, text: str, *, add_to_history: bool = False, interruptible: bool = True) -> Utterance:
+        """Say something, whatever the user has said. Await it to learn what was heard of it.
+
+        ``add_to_history``: the server's language model learns of it, where it has one. ``interruptible``:
+        False, and the user cannot silence it.
+        """
+        return self._speak(text, "", add_to_history, interruptible)
+
+    def reply(
+        self,
+        text: str,
+        *,
+        in_reply_to: str | None = None,
+        add_to_history: bool = False,
+        interruptible: bool = True,
+    ) -> Utterance:
+        """Answer the user; await it to learn what was heard of it. It is not spoken where the user has gone
+        on meanwhile: ``rejected``.
+
+        What it answers is, in a handler of a turn, that turn, else the latest; ``in_reply_to`` names another.
+        """
+        return self._speak(text, self._answered(in_reply_to), add_to_history, interruptible)
+
+    def _speak(self, text: str, in_reply_to: str, add_to_history: bool, interruptible: bool) -> Utterance:
+        utterance = Utterance(self, _new_id(), text, in_reply_to)
+        if not text.strip():
+            utterance.settle(Heard("finished"))
+            return utterance
+        fields: dict[str, Any] = {"message_id": utterance.id, "text": text, "in_reply_to": in_reply_to}
+        if add_to_history:
+            fields["add_to_history"] = True
+        if not interruptible:
+            fields["interruptible"] = False
+        utterance.fields = fields
+        self._expect(utterance)
+        self.send("bot.reply", **fields)
+        return utterance
+
+    def reply_stream(self, *, in_reply_to: str | None = None, interruptible: bool = True) -> ReplyStream:
+        """Answer the user with a text that comes in pieces: see ``ReplyStream``. ``in_reply_to`` as for
+        ``reply``; empty text: it is said whatever the user does."""
+        answered = self._answered(in_reply_to)
+        signal = HANDLED.get()
+        if not isinstance(signal, EagerTurn | TurnEnd) or signal.message_id != answered:
+            signal = self._latest if self._latest and self._latest.message_id == answered else None
+        stream = ReplyStream(self, _new_id(), answered, signal.turn_id if signal is not None else None)
+        fields: dict[str, Any] = {"action": "start", "message_id": stream.id, "in_reply_to": answered}
+        if not interruptible:
+            fields["interruptible"] = False
+        self._expect(stream)
+        self.send("bot.reply.stream", **fields)
+        return stream
+
+    def _answered(self, in_reply_to: str | None) -> str:
+        if in_reply_to is not None:
+            return in_reply_to
+        signal = HANDLED.get()
+        if isinstance(signal, EagerTurn | TurnEnd | UserMessage) and signal.call_id == self.id:
+            return signal.message_id
+        # Also where the user has gone on since: then it is the server that refuses.
+        return self._latest.message_id if self._latest is not None else ""
+
+    def _expect(self, utterance: Utterance) -> None:
+        if not self.live:
+            utterance.ended(Heard("call_ended"))
+            return
+        self._utterances[utterance.id] = utterance
+        self._sent_on[utterance.id] = self.agent.generation
+
+    def cancel(self, message_id: str | None = None) -> None:
+        """Stop a message, spoken or waiting; without an id the one being spoken."""
+        self.send("bot.cancel", **({"message_id": message_id} if message_id is not None else {}))
+
+    def clear(self) -> None:
+        """Stop the message being spoken and all that wait."""
+        self.send("bot.clear")
+
+    # --- the call -----------------------------------------------------------------------------------------
+
+    def hold(self) -> Pending[None]:
+        """Put the call on hold: neither side hears the other."""
+        return self._switch("hold", "call.hold")
+
+    def unhold(self) -> Pending[None]:
+        """Go on with the conversation."""
+        return self._switch("hold", "call.unhold")
+
+    def mute(self) -> Pending[None]:
+        """Stop listening to the user. What he says meanwhile comes with ``call.unmuted``."""
+        return self._switch("mute", "call.mute")
+
+    def unmute(self) -> Pending[None]:
+        """Listen to the user again."""
+        return self._switch("mute", "call.unmute")
+
+    def _switch(self, kind: str, command: str) -> Pending[None]:
+        current, pending = self._states.get(kind, ("", _done()))
+        if current != command and self.live:
+            pending = Pending()
+            self._states[kind] = (command, pending)
+            self._send_switch(command, pending)
+        return pending
+
+    def _send_switch(self, command: str, pending: Pending[None]) -> None:
+        """Where it is so already the server tells nothing: then it is enough that it has read this."""
+        self.send(command)
+        self.agent.when_dealt_with(lambda: pending.settle(None))
+
+    def hangup(self, reason: str | None = None) -> Pending[CallEnded | None]:
+        """End the call at once; what was still to be spoken is dropped. ``reason`` becomes
+        ``call.ended.detail``."""
+        self.send("call.hangup", **({"reason": reason} if reason else {}))
+        return self._over
+
+    def configure(self, **changed: Unpack[CallConfig]) -> Pending[None]:
+        """Change how this call is held from now on: engines, language, prompt, turn taking. Awaiting it
+        raises ``Refused`` where the server does not take it."""
+        frame = {"event": "session.configure", "session_id": self.id, **changed}
+        return self.agent.ask(frame, "session.configured") if self.live else _done()
+
+    def send(self, event: str, **fields: Any) -> None:
+        """Send a command about this call as it is. Raises ``TooLarge``."""
+        if self.live:
+            self.agent.send({"event": event, "call_id": self.id, **fields})
+
+    # --- listening ----------------------------------------------------------------------------------------
+
+    def stream(self, events: tuple[str, ...] | None = None) -> Feed:
+        """The events of this call as an async iterator; it ends with the call. ``events`` as for
+        ``Agent.stream``."""
+        return self._feeds.open(events, over=not self.live)
+
+    # --- what the server tells ----------------------------------------------------------------------------
+
+    def take(self, event: Event) -> None:
+        """Keep up with an event, before its handlers are called."""
+        reaction = _REACTIONS.get(event.event)
+        if reaction is not None:
+            reaction(self, event)
+
+    def handled(self, event: Event) -> None:
+        """All handlers of an event are done with it."""
+        if isinstance(event, BotFinished | BotInterrupted) and event.message_id == self._speaking:
+            self._speaking = self.current_bot_text = ""
+
+    def tell(self, event: Event) -> None:
+        """Hand an event to those who read the call's stream."""
+        self._feeds.put(event)
+        if isinstance(event, CallEnded):
+            self._feeds.close()
+
+    def disconnected(self) -> None:
+        """The server completes the streams of an agent that is gone: more of them would be dropped."""
+        for utterance in list(self._utterances.values()):
+            if isinstance(utterance, ReplyStream):
+                utterance.abort("disconnected")
+
+    def repeat(self, generation: int) -> None:
+        """All that was missed has been told. What was sent on an earlier connection and left no trace may
+        have been lost with it: it is sent again, and refused where it was not."""
+        for message_id, utterance in list(self._utterances.items()):
+            if self._sent_on[message_id] < generation and not utterance.seen and utterance.fields:
+                self._sent_on[message_id] = generation
+                self._again.add(message_id)
+                self.send("bot.reply", **utterance.fields)
+        for command, pending in self._states.values():
+            if not pending.done:
+                self._send_switch(command, pending)
+
+    def close(self) -> None:
+        """This process hears no more of it."""
+        self._give_up(Heard("disconnected"))
+        self._over.settle(None)
+        self._feeds.close()
+
+    def _give_up(self, heard: Heard) -> None:
+        for utterance in list(self._utterances.values()):
+            words = " ".join(utterance.words)
+            utterance.ended(Heard(heard.outcome, words, heard.played_ms, heard.reason))
+        self._utterances.clear()
+        for _, pending in self._states.values():
+            pending.settle(None)
+
+    # --- reactions ----------------------------------------------------------------------------------------
+
+    def _on_user_message(self, event: UserMessage) -> None:
+        said = HistoryMessage(role="user", content=event.text)
+        for place, (message_id, _) in enumerate(self._spoken):
+            if message_id == event.message_id:
+                self._spoken[place] = (message_id, said)
+                return
+        self._spoken.append((event.message_id, said))
+
+    def _on_turn(self, event: EagerTurn | TurnEnd) -> None:
+        self.turn = self._latest = event
+
+    def _on_turn_continued(self, event: TurnContinued) -> None:
+        if self.turn is not None and self.turn.turn_id == event.turn_id:
+            self.turn = None
+        for utterance in list(self._utterances.values()):
+            if isinstance(utterance, ReplyStream) and utterance.turn_id == event.turn_id:
+                utterance.abort("turn_continued")
+
+    def _on_speaking(self, event: BotSpeaking) -> None:
+        self._speaking, self.current_bot_text = event.message_id, ""
+        if utterance := self._utterances.get(event.message_id):
+            utterance.seen = True
+
+    def _on_word(self, event: BotWord) -> None:
+        if event.message_id == self._speaking:
+            self.current_bot_text = f"{self.current_bot_text} {event.word}".lstrip()
+        if utterance := self._utterances.get(event.message_id):
+            utterance.words.append(event.word)
+
+    def _on_finished(self, event: BotFinished) -> None:
+        if utterance := self._utterances.pop(event.message_id, None):
+            utterance.ended(Heard("finished", utterance.text, event.duration_ms))
+
+    def _on_interrupted(self, event: BotInterrupted) -> None:
+        if utterance := self._utterances.pop(event.message_id, None):
+            words = " ".join(utterance.words)
+            utterance.ended(Heard("interrupted", words, event.played_ms, event.reason))
+
+    def _on_rejected(self, event: ReplyRejected) -> None:
+        if event.message_id in self._again and event.reason == "duplicate_message_id":
+            return  # It had arrived after all.
+        if utterance := self._utterances.pop(event.message_id, None):
+            utterance.ended(Heard("rejected", "", 0, event.reason))
+
+    def _on_confirmed(self, event: MessageConfirmed) -> None:
+        said = HistoryMessage(role="assistant", content=event.text)
+        self._spoken.append((event.message_id, said))
+
+    def _on_switched(self, event: CallHeld | CallUnheld | CallMuted | CallUnmuted) -> None:
+        kind = "hold" if isinstance(event, CallHeld | CallUnheld) else "mute"
+        told = {"call.held": "call.hold", "call.unheld": "call.unhold", "call.muted": "call.mute"}
+        command = told.get(event.event, "call.unmute")
+        wanted, pending = self._states.get(kind, ("", _done()))
+        if wanted == command or pending.done:
+            pending.settle(None)
+            self._states[kind] = (command, pending)
+
+    def _on_ended(self, event: CallEnded) -> None:
+        self._final = event
+        self.end_reason = event.reason
+        self.ended_at = event.ended_at
+        self.duration = event.duration_seconds
+        self._over.settle(event)
+        self._give_up(Heard("call_ended"))
+
+
+_REACTIONS: dict[str, Callable[[Call, Any], None]] = {
+    "user.message": Call._on_user_message,
+    "eager.turn": Call._on_turn,
+    "turn.end": Call._on_turn,
+    "turn.continued": Call._on_turn_continued,
+    "bot.speaking": Call._on_speaking,
+    "bot.word": Call._on_word,
+    "bot.finished": Call._on_finished,
+    "bot.interrupted": Call._on_interrupted,
+    "reply.rejected": Call._on_rejected,
+    "message.confirmed": Call._on_confirmed,
+    "call.held": Call._on_switched,
+    "call.unheld": Call._on_switched,
+    "call.muted": Call._on_switched,
+    "call.unmuted": Call._on_switched,
+    "call.ended": Call._on_ended,
+}
+
+
+def _new_id() -> str:
+    return f"m_{secrets.token_hex(8)}"
+
+
+def _done() -> Pending[None]:
+    pending: Pending[None] = Pending()
+    pending.settle(None)
+    return pending

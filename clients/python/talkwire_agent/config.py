@@ -1,0 +1,216 @@
+"""Configuration keys, for type checkers and editors. Made by ``generate.py``; do not edit."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+
+class SttSettings(TypedDict, total=False):
+    """The recogniser that listens."""
+
+    provider: str | None
+    """Recogniser, for example `pocketsphinx`."""
+    model: str | None
+    """A model of that engine; else the configured one."""
+    language: str | None
+    """Language to be understood, BCP-47; else that of the session."""
+    phrases: list[str] | None
+    """What the agent expects to hear: a hint, other words stay possible. At most 500 entries."""
+    keyterms: list[str] | None
+    """Means the same as `phrases`; given both, they are joined."""
+
+
+class VoiceSettings(TypedDict, total=False):
+    """The voice that speaks."""
+
+    provider: str | None
+    """Speech engine, for example `espeak`."""
+    model: str | None
+    """A model of that engine; else the configured one."""
+    voice_id: str | None
+    """A voice of that engine, by the engine's own name."""
+    language: str | None
+    """Language to be spoken, BCP-47; else that of the session."""
+    speed: float | None
+    """Pace, as a factor: 1 is the voice's own."""
+
+
+class InterruptionSettings(TypedDict, total=False):
+    """When a user who speaks over the bot cuts it off."""
+
+    enabled: bool | None
+    """False: the user's voice never cuts the bot off."""
+    min_duration_ms: int | None
+    """Continuous voice, from its onset, that silences the bot, milliseconds."""
+    confidence: float | None
+    """How sure the detector has to be of that voice, 0 to 1."""
+    min_volume: float | None
+    """How loud that voice has to be, 0 (-60 dBFS) to 1; 0: its level does not matter. A quieter one
+    silences the bot by its words only.
+    """
+    energy_threshold_db: float | None
+    """The same in dBFS, as older clients say it; `min_volume` goes first."""
+    min_words: int | None
+    """Words that silence the bot although the voice did not last `min_duration_ms`."""
+    backchannel_filter: bool | None
+    """False: also a mere "mhm" or "right" over the bot interrupts it."""
+    pause_first: bool | None
+    """False: a voice that lasts cuts the bot off for good. Else it is paused (`bot.paused`), and goes on
+    (`bot.resumed`) where the voice turns out to have said nothing.
+    """
+    sure_ms: int | None
+    """Continuous voice over a paused bot that is an interruption whatever its words are, milliseconds."""
+    greeting: bool | None
+    """False: the greeting is not interrupted."""
+
+
+class TurnDetectionSettings(TypedDict, total=False):
+    """When a user's turn is over."""
+
+    mode: Literal["local", "silence", "native", "smart_turn", "auto"] | None
+    """`local`: silence, words, sound and the caller's own pauses together (also `smart_turn`); `silence`: a
+    fixed silence; `native`: the recogniser says so, where it can; `auto`: `native` where it can, else
+    `local`.
+    """
+    silence_ms: int | None
+    """Silence after the end of voice that ends the turn, milliseconds. Without a `mode` it means the mode
+    `silence`.
+    """
+    patience: float | None
+    """In the mode `local`: multiplies the silence that is waited for."""
+    smart_turn_threshold: float | None
+    """In the mode `local`: how sure one has to be that the turn is over. 0.5 is usual."""
+    smart_turn_recheck_ms: int | None
+    """How often an audio model, where the server has one, is asked again while the silence lasts,
+    milliseconds; 0: once for each silence.
+    """
+    max_silence_seconds: float | None
+    """Silence that ends the turn although the recogniser still owes its text, seconds."""
+
+
+class VadSettings(TypedDict, total=False):
+    """When there is voice."""
+
+    threshold: float | None
+    """Probability from which on a window of audio counts as voice."""
+    min_speech_ms: int | None
+    """A shorter stretch of voice is no word: its text is dropped and it interrupts nobody, milliseconds.
+    `speech.started` comes in any case.
+    """
+    min_silence_ms: int | None
+    """No turn ends after less silence, milliseconds."""
+    speech_end_delay_ms: int | None
+    """Silence that is waited out before `speech.ended`, milliseconds."""
+    resume_min_ms: int | None
+    """Continuous voice that takes a turn signal back, milliseconds."""
+    resume_min_volume: float | None
+    """How loud that voice has to be, 0 (-60 dBFS) to 1; 0: any."""
+
+
+class AnalysisSettings(TypedDict, total=False):
+    """What is measured and kept of the audio."""
+
+    send_audio_metrics: bool | None
+    """Send `audio.metrics`."""
+    audio_metrics_interval_ms: int | None
+    """Time between two `audio.metrics` of one source, milliseconds."""
+    recording: bool | None
+    """Record the call and send `call.recording`."""
+
+
+class LlmSettings(TypedDict, total=False):
+    """The language model that answers."""
+
+    enabled: bool | None
+    """False: the agent process answers by itself."""
+    provider: str | None
+    """Whose model, for example `openai`."""
+    model: str | None
+    """The model, also as `provider/model`."""
+    llm: str | None
+    """Means the same as `model`."""
+    prompt: str | None
+    """Means the same as `prompt` beside `llm`."""
+    temperature: float | None
+    """Randomness of the answers; else the model's own."""
+    max_tokens: int | None
+    """Longest answer, tokens; else the model's own."""
+
+
+class SessionConfig(TypedDict, total=False):
+    """How a conversation is held. The same keys stand beside `config` and within it; within it they win."""
+
+    stt: str | SttSettings | None
+    """Recogniser: `provider/model` or an object; default: the server's."""
+    voice: str | VoiceSettings | None
+    """Voice: `provider/voice` or an object; default: the server's."""
+    language: str | None
+    """Language of the conversation, BCP-47; default: the server's."""
+    interruption: bool | InterruptionSettings | None
+    """Whether, and when, the user's voice cuts the bot off."""
+    turn_detection: TurnDetectionSettings | None
+    """When a turn is over."""
+    vad: VadSettings | None
+    """When there is voice."""
+    analysis: AnalysisSettings | None
+    """What is measured and recorded."""
+
+
+class MediaSettings(TypedDict, total=False):
+    """Recording, in its older place."""
+
+    recording: bool | None
+    """Means the same as `analysis.recording`."""
+
+
+class Config(TypedDict, total=False):
+    """What agents and channels may configure."""
+
+    stt: str | SttSettings | None
+    """Recogniser: `provider/model` or an object; default: the server's."""
+    voice: str | VoiceSettings | None
+    """Voice: `provider/voice` or an object; default: the server's."""
+    language: str | None
+    """Language of the conversation, BCP-47; default: the server's."""
+    interruption: bool | InterruptionSettings | None
+    """Whether, and when, the user's voice cuts the bot off."""
+    turn_detection: TurnDetectionSettings | None
+    """When a turn is over."""
+    vad: VadSettings | None
+    """When there is voice."""
+    analysis: AnalysisSettings | None
+    """What is measured and recorded."""
+    greeting: str | dict[str, str] | None
+    """Spoken by the server at the beginning of a call: text, or one text for each language."""
+    llm: str | LlmSettings | None
+    """The server's language model answers the user: `provider/model`, a model alone, or an object. Without
+    it the agent process answers.
+    """
+    prompt: str | None
+    """What the language model is to be and to do."""
+    raw_prompt: bool | None
+    """True: the prompt is given verbatim. Else the server adds how one speaks on a call: short sentences,
+    no markdown.
+    """
+    config: SessionConfig | None
+    """The same keys once more, as some clients send them."""
+    media: MediaSettings | None
+    """Recording, in its older place."""
+
+
+class AgentConfig(Config, total=False):
+    """The keys of ``Talkwire.agent``."""
+
+    allowed_origins: list[str] | None
+    """Origins of the pages that may call the agent. Kept; phone calls have none."""
+
+
+class ChannelConfig(Config, total=False):
+    """The keys of ``Agent.phone``: they override those of the agent."""
+
+    ringing: bool | None
+    """Ask the agent before answering. Accepted; this server answers at once."""
+
+
+class CallConfig(Config, total=False):
+    """The keys of ``Call.configure``."""

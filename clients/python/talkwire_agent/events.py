@@ -1,0 +1,627 @@
+"""All that a server says, as classes. Made by ``generate.py``; do not edit."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from talkwire_agent.base import CallEvent, Event, Part, TurnEvent
+
+ErrorCode = Literal[
+    "UNAUTHORIZED",
+    "BAD_MESSAGE",
+    "UNKNOWN_EVENT",
+    "REGISTRATION_ERROR",
+    "AGENT_CONFLICT",
+    "AGENT_UNKNOWN",
+    "PHONE_IN_USE",
+    "CHANNEL_UNSUPPORTED",
+    "CHANNEL_UNKNOWN",
+    "MEDIA_REFUSED",
+    "PROVIDER_ERROR",
+    "STT_BUSY",
+    "TTS_BUSY",
+    "LLM_BUSY",
+    "PROVIDER_TIMEOUT",
+    "PROVIDER_UNAVAILABLE",
+    "INTERNAL_ERROR",
+]
+"""``error.code``."""
+WarningCode = Literal[
+    "UNKNOWN_KEYS",
+    "LANGUAGE_UNSUPPORTED",
+    "PROVIDER_SUBSTITUTED",
+    "PROVIDER_PROBLEM",
+]
+"""``server.warning.code``."""
+TurnReason = Literal[
+    "silence",
+    "transcript",
+    "model",
+    "provider",
+    "forced",
+]
+"""On what evidence a turn signal rests: what moved it most from where silence alone would have put it."""
+EndReason = Literal[
+    "hangup",
+    "timeout",
+    "idle_timeout",
+    "max_duration",
+    "no_answer",
+    "busy",
+    "failed",
+    "client_hangup",
+    "chat_completed",
+    "chat_error",
+]
+"""Why a call ended."""
+
+
+class HistoryMessage(Part):
+    """One utterance, as it was understood or heard."""
+
+    role: Literal["system", "user", "assistant"] | str
+    """Who said it."""
+    content: str
+    """What was said; of the bot only what the caller heard."""
+
+
+class Connected(Event):
+    """The API key was accepted: agents may be created."""
+
+    event: Literal["connected"] = "connected"
+    protocol: str
+    """The protocol that the server speaks."""
+    version: str | None = None
+    """Version of the server."""
+
+
+class AgentCreated(Event):
+    """The agent is registered. Channels may be added now."""
+
+    event: Literal["agent.created"] = "agent.created"
+    agent_id: str
+    """The agent, as spelled in `agent.create`."""
+
+
+class AgentConfigured(Event):
+    """The changed keys hold for calls from now on."""
+
+    event: Literal["agent.configured"] = "agent.configured"
+    agent_id: str
+    """The agent, as spelled in `agent.configure`."""
+
+
+class SessionConfigured(Event):
+    """The changed keys hold for this call from now on."""
+
+    event: Literal["session.configured"] = "session.configured"
+    session_id: str
+    """The call."""
+
+
+class AgentDisplaced(Event):
+    """The agent now belongs to another connection, or was deleted. Do not create it again by yourself."""
+
+    event: Literal["agent.displaced"] = "agent.displaced"
+    agent_id: str
+    """The agent."""
+    reason: str
+    """What happened, in words."""
+
+
+class ChannelAdded(Event):
+    """Calls of this channel reach the agent from now on."""
+
+    event: Literal["channel.added"] = "channel.added"
+    agent_id: str
+    """The agent."""
+    type: str
+    """Kind of channel."""
+    ref: str | None = None
+    """As it was typed; absent for a channel without one."""
+
+
+class ChannelConfigured(Event):
+    """The changed overrides hold for calls of this channel from now on."""
+
+    event: Literal["channel.configured"] = "channel.configured"
+    agent_id: str
+    """The agent."""
+    ref: str
+    """The channel, as in the command."""
+
+
+class ChannelRemoved(Event):
+    """No further call of this channel reaches the agent."""
+
+    event: Literal["channel.removed"] = "channel.removed"
+    agent_id: str
+    """The agent."""
+    ref: str
+    """The channel, as in the command."""
+
+
+class ServerPing(Event):
+    """The server asks whether the client is alive. Answer with `pong`."""
+
+    event: Literal["ping"] = "ping"
+
+
+class ServerPong(Event):
+    """Answers the client's `ping`."""
+
+    event: Literal["pong"] = "pong"
+    timestamp: float
+    """The server's time, epoch seconds."""
+
+
+class ErrorEvent(Event):
+    """Something that the client asked for failed, or an engine failed in one of its calls.
+
+    With a `seq` it is an event of that call, and the call goes on.
+    """
+
+    event: Literal["error"] = "error"
+    agent_id: str | None = None
+    """The agent, exactly as the client spelled it."""
+    call_id: str | None = None
+    """The call, where it concerns one."""
+    session_id: str | None = None
+    """The same as `call_id`."""
+    seq: int | None = None
+    """Place among the events of the call; absent where it is none of them."""
+    ts: float | None = None
+    """When the event was made, epoch seconds."""
+    turn_id: int | None = None
+    """The user's turn, where it concerns one."""
+    correlation_id: str | None = None
+    """Id of that turn."""
+    error: str
+    """What is wrong and what to do about it, for a human."""
+    code: ErrorCode | str
+    """The same for a program: see the table of codes."""
+    key: str | None = None
+    """Path of the field at fault, for example `vad.threshold`."""
+    phone: str | None = None
+    """For `PHONE_IN_USE`: the number, as it was typed."""
+    retry_after_s: float | None = None
+    """For `AGENT_CONFLICT`: when to try again, seconds."""
+    holder_alive: bool | None = None
+    """For `AGENT_CONFLICT`: whether the owner was heard from in the last 45 s."""
+    provider: str | None = None
+    """The engine that failed."""
+    stage: str | None = None
+    """What it does: `stt`, `tts`, `llm` or `vad`."""
+    retryable: bool | None = None
+    """Whether the same may work when tried again."""
+    fallback: str | None = None
+    """The engine that takes its place, perhaps the same once more; absent: what it was to do is not done."""
+
+
+class ServerWarning(Event):
+    """A command was carried out, or a call begun, but not in all that was asked. Sent once for each."""
+
+    event: Literal["server.warning"] = "server.warning"
+    agent_id: str | None = None
+    """The agent, exactly as the client spelled it."""
+    call_id: str | None = None
+    """The call, where it concerns one."""
+    session_id: str | None = None
+    """The same as `call_id`."""
+    seq: int | None = None
+    """Place among the events of the call; absent where it is none of them."""
+    ts: float | None = None
+    """When the event was made, epoch seconds."""
+    turn_id: int | None = None
+    """The user's turn, where it concerns one."""
+    correlation_id: str | None = None
+    """Id of that turn."""
+    warning: str
+    """What has no effect or was replaced, and what to do, for a human."""
+    code: WarningCode | str
+    """The same for a program: see the table of codes."""
+    keys: tuple[str, ...] | None = None
+    """Paths of the keys it is about, for example `config.speaker_filter`."""
+
+
+class CallStarted(CallEvent):
+    """A call was answered and its audio flows. First event of a call.
+
+    Sent once more to an agent that connects again while the call goes on.
+    """
+
+    event: Literal["call.started"] = "call.started"
+    from_: str = Field(alias="from")
+    """The caller's number; `webrtc` for a browser."""
+    to: str
+    """The number that was called; for a browser the agent's id."""
+    direction: Literal["inbound", "outbound"] | str
+    """Who called: `inbound` is the other side."""
+    transport: Literal["phone", "webrtc"] | str
+    """How the audio travels."""
+    metadata: dict[str, Any] | None = None
+    """What the channel knows of the call besides; values as they came."""
+    language: str | None = None
+    """Language of the call, BCP-47 base tag."""
+
+
+class SpeechStarted(TurnEvent):
+    """The user began to speak: there is voice, nothing is understood yet.
+
+    Over the bot `turn_id` is the turn that the speech will belong to if it cuts the bot off; the
+    `segment_ids` of `user.message` say to which turn it did belong.
+    """
+
+    event: Literal["speech.started"] = "speech.started"
+    confidence: float
+    """How sure it is that this is voice, 0 to 1."""
+    timestamp: float
+    """The onset, back-dated to the first voiced sample, epoch seconds."""
+    segment_id: int
+    """The stretch of speech; its end carries the same."""
+
+
+class SpeechEnded(TurnEvent):
+    """The user fell silent. Each `speech.started` has exactly one."""
+
+    event: Literal["speech.ended"] = "speech.ended"
+    duration_ms: int
+    """Onset to end of voice, without the silence that was waited out, milliseconds."""
+    timestamp: float
+    """The end of voice, epoch seconds."""
+    segment_id: int
+    """The stretch of speech."""
+
+
+class UserSpeaking(TurnEvent):
+    """An interim transcript of the turn. Each replaces the one before."""
+
+    event: Literal["user.speaking"] = "user.speaking"
+    text: str
+    """All of the turn so far, the interim part last."""
+    confidence: float
+    """How sure the recogniser is, 0 to 1."""
+    confirmed_text: str
+    """The part of it that will not change any more."""
+
+
+class UserMessage(TurnEvent):
+    """The recogniser is done with what was said so far. Repeated with the same `message_id` when the turn
+    grows or the text gets better.
+    """
+
+    event: Literal["user.message"] = "user.message"
+    text: str
+    """All of the turn so far."""
+    message_id: str
+    """What a reply names in `in_reply_to`."""
+    confidence: float
+    """How sure the recogniser is, 0 to 1."""
+    language: str | None = None
+    """Language that was recognised, BCP-47."""
+    segment_ids: tuple[int, ...]
+    """The stretches of speech it was understood from."""
+
+
+class EagerTurn(TurnEvent):
+    """The user has probably finished: work on an answer may begin, and is void on `turn.continued`."""
+
+    event: Literal["eager.turn"] = "eager.turn"
+    message_id: str
+    """What a reply names in `in_reply_to`."""
+    text: str
+    """All of the turn."""
+    probability: float
+    """How likely the turn is over, 0 to 1."""
+    latency_ms: int
+    """End of voice to this event, milliseconds."""
+    reason: TurnReason | str
+    """The evidence: `silence` by itself; `transcript`: the words; `model`: how it sounded; `provider`: the
+    recogniser said so; `forced`: it was waited for in vain, or the call was muted.
+    """
+
+
+class TurnPause(TurnEvent):
+    """The user has paused, and has probably not finished. Once for each silence, where no turn signal went
+    out before; `turn.resumed`, `eager.turn` or `turn.end` follows.
+    """
+
+    event: Literal["turn.pause"] = "turn.pause"
+    probability: float
+    """How likely the turn is over all the same, 0 to 1."""
+    latency_ms: int
+    """End of voice to this event, milliseconds."""
+
+
+class TurnResumed(TurnEvent):
+    """The user went on after a `turn.pause`. No turn signal had gone out: nothing is void."""
+
+    event: Literal["turn.resumed"] = "turn.resumed"
+    timestamp: float
+    """When that was sure, epoch seconds."""
+
+
+class TurnEnd(TurnEvent):
+    """The user has finished. This is the moment to reply."""
+
+    event: Literal["turn.end"] = "turn.end"
+    message_id: str
+    """What a reply names in `in_reply_to`."""
+    text: str
+    """All of the turn."""
+    probability: float
+    """How likely the turn is over, 0 to 1."""
+    latency_ms: int
+    """End of voice to this event, milliseconds."""
+    reason: TurnReason | str
+    """The evidence: `silence` by itself; `transcript`: the words; `model`: how it sounded; `provider`: the
+    recogniser said so; `forced`: it was waited for in vain, or the call was muted.
+    """
+
+
+class TurnContinued(TurnEvent):
+    """The user went on after a turn signal: what was prepared as an answer is discarded."""
+
+    event: Literal["turn.continued"] = "turn.continued"
+    timestamp: float
+    """When the user went on, epoch seconds."""
+
+
+class BotSpeaking(CallEvent):
+    """The first sound of a message is heard. Comes before all other events of the message."""
+
+    event: Literal["bot.speaking"] = "bot.speaking"
+    message_id: str
+    """The message: the client's own id, or the server's for a greeting."""
+    text: str
+    """All of it; empty for a streamed message."""
+
+
+class BotWord(CallEvent):
+    """A word begins to be heard."""
+
+    event: Literal["bot.word"] = "bot.word"
+    message_id: str
+    """The message."""
+    word: str
+    """The word, with its punctuation."""
+    word_index: int
+    """Place in the message, from 0."""
+    start_time: float | None = None
+    """Its beginning, seconds from the first sound of the message."""
+    end_time: float | None = None
+    """Its end, seconds from the first sound of the message."""
+
+
+class BotPaused(CallEvent):
+    """The bot fell silent within a message, and may go on with it: the user spoke over it, and that may be
+    an interruption or only an "mhm"; or the call was put on hold. `bot.resumed` or `bot.interrupted`
+    follows.
+    """
+
+    event: Literal["bot.paused"] = "bot.paused"
+    message_id: str
+    """The message."""
+    played_ms: int
+    """Audio of it that was heard so far, milliseconds."""
+    words_spoken: int
+    """Words of it that began to be heard."""
+    reason: Literal["user_spoke", "held"] | str
+    """`user_spoke`: over the bot; `held`: the call is on hold."""
+
+
+class BotResumed(CallEvent):
+    """The bot goes on with a paused message. A word that was cut in the middle is said from its beginning;
+    its `bot.word` is not repeated.
+    """
+
+    event: Literal["bot.resumed"] = "bot.resumed"
+    message_id: str
+    """The message."""
+    word_index: int
+    """The word that is heard next, from 0."""
+
+
+class BotFinished(CallEvent):
+    """The message was heard to its end."""
+
+    event: Literal["bot.finished"] = "bot.finished"
+    message_id: str
+    """The message."""
+    duration_ms: int
+    """Audio that was heard, milliseconds."""
+
+
+class BotInterrupted(CallEvent):
+    """The message was cut off, or never began to be heard. It has no `bot.finished`."""
+
+    event: Literal["bot.interrupted"] = "bot.interrupted"
+    message_id: str
+    """The message."""
+    played_ms: int
+    """Audio that was heard, milliseconds; 0: it never began."""
+    words_spoken: int
+    """Words that began to be heard."""
+    last_word: str | None = None
+    """The last of them."""
+    reason: Literal["early", "user_spoke", "cancelled"] | str
+    """`early`: the user spoke before 2000 ms were heard; `user_spoke`: later; `cancelled`: by the agent, or
+    the call ended.
+    """
+
+
+class MessageConfirmed(CallEvent):
+    """What was heard of a message entered the history. Once for a message, after its end."""
+
+    event: Literal["message.confirmed"] = "message.confirmed"
+    message_id: str
+    """The message."""
+    text: str
+    """What the caller heard of it."""
+
+
+class MessageAborted(CallEvent):
+    """Nothing of a message entered the history: it was not heard, or cut off early."""
+
+    event: Literal["message.aborted"] = "message.aborted"
+    message_id: str
+    """The message."""
+    reason: Literal["early", "new_turn", "cancelled", "call_ended"] | str
+    """`early`: cut off before 2000 ms were heard; `new_turn`: the user went on before it was heard;
+    `cancelled`: by the agent; `call_ended`: the call was over first.
+    """
+
+
+class ReplyRejected(CallEvent):
+    """A reply was not accepted and is not spoken. No other event of the message follows."""
+
+    event: Literal["reply.rejected"] = "reply.rejected"
+    message_id: str
+    """The message."""
+    in_reply_to: str
+    """What the reply named."""
+    expected_reply_to: str
+    """What it would have had to name; empty where nothing fits."""
+    reason: str
+    """`message_obsolete`: the user has gone on; `call_ended`: the call is ending; others in words."""
+
+
+class CallMuted(CallEvent):
+    """The user is not listened to any more: no turn begins, nothing is interrupted, and what he says is
+    kept for `call.unmuted`. What he had said before is the end of his turn.
+    """
+
+    event: Literal["call.muted"] = "call.muted"
+    by: Literal["agent"] | str
+    """Who muted."""
+
+
+class CallUnmuted(CallEvent):
+    """The user is listened to again."""
+
+    event: Literal["call.unmuted"] = "call.unmuted"
+    muted_transcript: str
+    """What was understood of him meanwhile; empty: nothing."""
+
+
+class CallHeld(CallEvent):
+    """The call is on hold: neither side hears the other. A message that was being spoken is paused."""
+
+    event: Literal["call.held"] = "call.held"
+
+
+class CallUnheld(CallEvent):
+    """The conversation goes on, and with it a message that was paused."""
+
+    event: Literal["call.unheld"] = "call.unheld"
+
+
+class AudioMetrics(CallEvent):
+    """The level of one side's audio, at the interval that was asked for; only with `send_audio_metrics`."""
+
+    event: Literal["audio.metrics"] = "audio.metrics"
+    source: Literal["user", "bot"] | str
+    """Whose audio."""
+    energy_db: float
+    """Energy, decibels below full scale, -60 to 0."""
+    rms: float
+    """Root mean square, as a share of full scale, 0 to 1."""
+    peak: float
+    """Largest sample, as a share of full scale, 0 to 1."""
+    is_speech: bool
+    """Whether it is taken for speech."""
+    vad_prob: float | None = None
+    """Probability of voice, 0 to 1; the user's only."""
+    timestamp: float
+    """The end of the audio measured, epoch seconds."""
+
+
+class CallEnded(CallEvent):
+    """The call is over. Nothing but its `call.recording` follows."""
+
+    event: Literal["call.ended"] = "call.ended"
+    reason: EndReason | str
+    """Why, for a program."""
+    detail: str | None = None
+    """Why, in words."""
+    duration_seconds: float
+    """From `started_at` to `ended_at`, seconds."""
+    started_at: float
+    """When it was answered, epoch seconds."""
+    ended_at: float
+    """When it ended, epoch seconds."""
+    messages: tuple[HistoryMessage, ...]
+    """The history of the call, as a language model would be given it."""
+    transcript: tuple[HistoryMessage, ...]
+    """What user and bot said, in order."""
+    direction: Literal["inbound", "outbound"] | str
+    """As in `call.started`."""
+    from_: str = Field(alias="from")
+    """As in `call.started`."""
+    to: str
+    """As in `call.started`."""
+
+
+class CallRecording(CallEvent):
+    """The recording of an ended call, where recording was on: stereo, the user left, the bot right.
+
+    Follows `call.ended`. For a client that did not announce `talkwire/1` in `connect` it comes just before,
+    since such clients drop what comes after.
+    """
+
+    event: Literal["call.recording"] = "call.recording"
+    audio: str | None = None
+    """The file, base64; absent where it is too large for a message."""
+    url: str | None = None
+    """Where the file can be fetched."""
+    duration_ms: int
+    """Length, milliseconds."""
+    format: Literal["wav"] | str
+    """Kind of file."""
+    sample_rate: int
+    """Samples a second; 8000 for a phone call."""
+
+
+EVENTS: dict[str, type[Event]] = {
+    "connected": Connected,
+    "agent.created": AgentCreated,
+    "agent.configured": AgentConfigured,
+    "session.configured": SessionConfigured,
+    "agent.displaced": AgentDisplaced,
+    "channel.added": ChannelAdded,
+    "channel.configured": ChannelConfigured,
+    "channel.removed": ChannelRemoved,
+    "ping": ServerPing,
+    "pong": ServerPong,
+    "error": ErrorEvent,
+    "server.warning": ServerWarning,
+    "call.started": CallStarted,
+    "speech.started": SpeechStarted,
+    "speech.ended": SpeechEnded,
+    "user.speaking": UserSpeaking,
+    "user.message": UserMessage,
+    "eager.turn": EagerTurn,
+    "turn.pause": TurnPause,
+    "turn.resumed": TurnResumed,
+    "turn.end": TurnEnd,
+    "turn.continued": TurnContinued,
+    "bot.speaking": BotSpeaking,
+    "bot.word": BotWord,
+    "bot.paused": BotPaused,
+    "bot.resumed": BotResumed,
+    "bot.finished": BotFinished,
+    "bot.interrupted": BotInterrupted,
+    "message.confirmed": MessageConfirmed,
+    "message.aborted": MessageAborted,
+    "reply.rejected": ReplyRejected,
+    "call.muted": CallMuted,
+    "call.unmuted": CallUnmuted,
+    "call.held": CallHeld,
+    "call.unheld": CallUnheld,
+    "audio.metrics": AudioMetrics,
+    "call.ended": CallEnded,
+    "call.recording": CallRecording,
+}
+"""By the name on the wire, in the order of the protocol's page."""

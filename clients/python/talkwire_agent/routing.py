@@ -1,0 +1,139 @@
+"""Which call, and whose, an event concerns; and what is told twice or not at all when a connection is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from talkwire_agent.base import Event
+from talkwire_agent.call import Call
+from talkwire_agent.connection import Connection
+from talkwire_agent.errors import ConnectionLost
+from talkwire_agent.events import CallEnded, CallStarted
+from talkwire_agent.local import CallResumed
+
+if TYPE_CHECKING:
+    from talkwire_agent.agent import Agent
+    from talkwire_agent.client import Talkwire
+
+log = logging.getLogger("talkwire_agent")
+
+LOST = "connection_lost"
+"""``call.ended.reason`` of a call that the server did not tell of again."""
+
+
+class Router:
+    """Hands each event of a call to it, then to its handlers, each of them once."""
+
+    def __init__(self, client: Talkwire) -> None:
+        self._client = client
+
+    def route(self, event: Event) -> None:
+        agent_id = getattr(event, "agent_id", None)
+        call_id = getattr(event, "call_id", None) or getattr(event, "session_id", None)
+        agent = self._client.find(agent_id) if isinstance(agent_id, str) else None
+        if not isinstance(call_id, str):
+            self._fire(event, None, agent)
+            return
+        call = self._call(call_id, agent)
+        if isinstance(event, CallStarted) and agent is not None:
+            self._started(event, call, agent)
+        elif call is None:
+            # Of a call that ended before this process began, or of one that never did.
+            if getattr(event, "seq", None) is None:
+                self._fire(event, None, agent)
+        elif self._is_new(event, call):
+            self._happened(event, call)
+
+    def _call(self, call_id: str, agent: Agent | None) -> Call | None:
+        places = (agent,) if agent is not None else tuple(self._client.agents.values())
+        return next((call for place in places if (call := place.call(call_id)) is not None), None)
+
+    def _started(self, event: CallStarted, known: Call | None, agent: Agent) -> None:
+        if known is None or known.end_reason == LOST:
+            # One that was given up too early is a new call to whoever was told of its end.
+            last_seq = event.seq if known is None else known.last_seq
+            known = agent.calls[event.call_id] = Call(agent, event)
+            known.seen_on, known.last_seq = self._client.generation, last_seq
+            self._happened(event, known)
+        elif known.live:
+            # Announced once more after a reconnect: the call goes on.
+            again = known.seen_on != self._client.generation
+            known.seen_on = self._client.generation
+            if again:
+                fields = event.model_dump(include=set(CallResumed.model_fields) - {"event"})
+                self._happened(CallResumed(**fields), known)
+
+    def _is_new(self, event: Event, call: Call) -> bool:
+        """What was on its way when a connection broke may come again on the next one."""
+        seq = getattr(event, "seq", None)
+        if seq is None:
+            return True
+        if seq <= call.last_seq:
+            return False
+        if seq > call.last_seq + 1:
+            log.warning("call %s: events %d to %d were lost", call.id, call.last_seq + 1, seq - 1)
+        call.last_seq = seq
+        return True
+
+    def _happened(self, event: Event, call: Call) -> None:
+        call.take(event)
+        if isinstance(event, CallEnded):
+            call.agent.over(call)
+        self._fire(event, call, call.agent)
+
+    def _fire(self, event: Event, call: Call | None, agent: Agent | None) -> None:
+        if call is not None:
+            call.tell(event)
+        if agent is not None:
+            agent.feeds.put(event)
+        places = tuple(place for place in (call, agent) if place is not None)
+        self._client.fire(event, call, places)
+
+    # --- after a reconnect --------------------------------------------------------------------------------
+
+    async def catch_up(self, agent: Agent, connection: Connection, generation: int, wait_s: float) -> None:
+        """Once the server has told of all calls that it still has: repeat what may have been lost. A call
+        that it does not tell of, for it was restarted, is over; it may take a moment to tell, where the
+        earlier connection is only just found dead."""
+        if not agent.calls:
+            return
+        try:
+            await connection.barrier()
+        except ConnectionLost:
+            return
+        for call in list(agent.calls.values()):
+            if call.seen_on == generation:
+                call.repeat(generation)
+        if all(call.seen_on == generation for call in agent.calls.values()):
+            return
+        await asyncio.sleep(wait_s)
+        for call in list(agent.calls.values()):
+            if call.seen_on == generation:
+                call.repeat(generation)
+            else:
+                self._happened(_ended(call), call)
+
+
+def _ended(call: Call) -> CallEnded:
+    now = time.time()  # noqa: TID251  the wire's times are epoch seconds
+    said = tuple(call.transcript)
+    return CallEnded(
+        agent_id=call.agent.id,
+        call_id=call.id,
+        session_id=call.id,
+        seq=call.last_seq + 1,
+        ts=now,
+        reason=LOST,
+        detail="the server no longer has this call",
+        duration_seconds=max(0.0, now - call.started_at),
+        started_at=call.started_at,
+        ended_at=now,
+        messages=said,
+        transcript=said,
+        direction=call.direction,
+        from_=call.from_,
+        to=call.to,
+    )

@@ -1,0 +1,248 @@
+"""A scripted caller, and the server's side of his call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Frame = dict[str, Any]
+
+PATIENCE_S = 5.0
+"""How long a test waits for the agent, seconds."""
+
+
+@dataclass(eq=False)
+class Message:
+    """What the agent wants to be said."""
+
+    id: str
+    text: str
+    in_reply_to: str = ""
+    complete: bool = True
+    """False: a stream that goes on."""
+
+
+class ScriptedCall:
+    """A call whose caller does what the test says.
+
+    What the agent says is heard at once, word by word, where ``plays`` is true; else the test does it by
+    ``hears`` and ``interrupts``. As on a server, an answer to a turn that is not the latest is rejected.
+    """
+
+    def __init__(self, facts: Frame, tell: Callable[[ScriptedCall, Frame], None], plays: bool) -> None:
+        self.id: str = facts["call_id"]
+        self.agent_id: str = facts["agent_id"]
+        self.plays = plays
+        self.facts = facts
+        self.journal: list[Frame] = []
+        """All events of the call so far."""
+        self.undelivered: list[Frame] = []
+        self.ended = False
+        self.hangup_detail: str | None = None
+        self._tell = tell
+        self._switched: set[str] = set()
+        self._turn = 0
+        self._reply_to = ""
+        self._messages: dict[str, Message] = {}
+        self._said: asyncio.Queue[Message] = asyncio.Queue()
+        self._heard: asyncio.Queue[str] = asyncio.Queue()
+        self._spoken: list[Frame] = []
+
+    def emit(self, event: str, **fields: Any) -> Frame:
+        """Tell the agent an event of this call, with the next number."""
+        seq = len(self.journal) + 1
+        frame = {
+            "event": event,
+            "agent_id": self.agent_id,
+            "call_id": self.id,
+            "session_id": self.id,
+            "seq": seq,
+            "ts": 1_700_000_000 + seq / 100,
+            **fields,
+        }
+        self.journal.append(frame)
+        self._tell(self, frame)
+        return frame
+
+    # --- what the caller does -----------------------------------------------------------------------------
+
+    def says(self, text: str, *, ends: bool = True) -> str:
+        """A turn of the user, from the start of his voice to the end of the turn; returns its message id.
+        ``ends``: False, and it stops short of ``turn.end``: only ``eager.turn`` is told."""
+        message_id = self.starts(text)
+        signal = {"message_id": message_id, "text": text, "probability": 0.9, "latency_ms": 300}
+        self._in_turn("eager.turn", **signal, reason="silence")
+        if ends:
+            self._in_turn("turn.end", **signal, reason="silence")
+        return message_id
+
+    def starts(self, text: str) -> str:
+        """He has said something, and whether he is done is not known yet; returns the message id."""
+        self._turn += 1
+        message_id = self._reply_to = f"u_{self._turn}"
+        self._in_turn("speech.started", confidence=0.9, timestamp=0.0, segment_id=self._turn)
+        self._in_turn("user.speaking", text=text, confidence=0.5, confirmed_text="")
+        self._in_turn("speech.ended", duration_ms=500, timestamp=0.0, segment_id=self._turn)
+        self._in_turn(
+            "user.message", text=text, message_id=message_id, confidence=0.9, segment_ids=[self._turn]
+        )
+        return message_id
+
+    def goes_on(self) -> None:
+        """He had not finished: what was prepared as an answer is void."""
+        self._in_turn("turn.continued", timestamp=0.0)
+        self._reply_to = ""
+
+    def hangs_up(self) -> None:
+        """He ends the call."""
+        self.end("hangup")
+
+    def end(self, reason: str, detail: str | None = None) -> None:
+        """The call ends; what was still to be heard is not."""
+        if self.ended:
+            return
+        self._messages.clear()
+        times = {"duration_seconds": 1.0, "started_at": 1_700_000_000.0, "ended_at": 1_700_000_001.0}
+        sides = {key: self.facts[key] for key in ("from", "to", "direction")}
+        more = {"detail": detail} if detail else {}
+        spoken = list(self._spoken)
+        self.emit("call.ended", reason=reason, messages=spoken, transcript=spoken, **times, **sides, **more)
+        self.ended = True
+
+    def _in_turn(self, event: str, **fields: Any) -> None:
+        if event == "user.message":
+            self._spoken.append({"role": "user", "content": fields["text"]})
+        self.emit(event, turn_id=self._turn, correlation_id=f"{self.id}-{self._turn}", **fields)
+
+    # --- what the caller hears ----------------------------------------------------------------------------
+
+    async def heard(self) -> str:
+        """The next message that was heard, as far as it was. Raises ``TimeoutError``."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._heard.get()
+
+    async def message(self) -> Message:
+        """The next message that the agent wants to be said, where ``plays`` is false. Raises
+        ``TimeoutError``."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._said.get()
+
+    def hears(self, message: Message) -> None:
+        """The message is spoken to its end."""
+        words = self._speaks(message, message.text.split())
+        self.emit("bot.finished", message_id=message.id, duration_ms=300 * words)
+        self._confirm(message, message.text)
+
+    def interrupts(self, message: Message, *, after_words: int = 1, reason: str = "user_spoke") -> None:
+        """The message is cut off; nothing of it where ``after_words`` is 0."""
+        words = message.text.split()[:after_words]
+        count = self._speaks(message, words) if words else 0
+        last = {"last_word": words[-1]} if words else {}
+        self.emit(
+            "bot.interrupted",
+            message_id=message.id,
+            played_ms=300 * count,
+            words_spoken=count,
+            reason=reason,
+            **last,
+        )
+        if words:
+            self._confirm(message, " ".join(words))
+        else:
+            self._messages.pop(message.id, None)
+            self.emit("message.aborted", message_id=message.id, reason="cancelled")
+
+    def greets(self, text: str) -> None:
+        """The server speaks the agent's greeting."""
+        self._add(Message(f"greeting_{self.id}", text))
+
+    def _speaks(self, message: Message, words: list[str]) -> int:
+        self.emit("bot.speaking", message_id=message.id, text=message.text if message.complete else "")
+        for index, word in enumerate(words):
+            self.emit("bot.word", message_id=message.id, word=word, word_index=index)
+        return len(words)
+
+    def _confirm(self, message: Message, text: str) -> None:
+        self._messages.pop(message.id, None)
+        self._spoken.append({"role": "assistant", "content": text})
+        self.emit("message.confirmed", message_id=message.id, text=text)
+        self._heard.put_nowait(text)
+
+    # --- what the agent commands --------------------------------------------------------------------------
+
+    def obey(self, frame: Frame) -> None:
+        """Carry out a command; of a call that is over it has no effect."""
+        if self.ended:
+            return
+        match frame["event"], frame.get("action"):
+            case "bot.reply", _:
+                self._reply(Message(frame["message_id"], frame["text"], frame.get("in_reply_to", "")))
+            case "bot.reply.stream", "start":
+                self._reply(Message(frame["message_id"], "", frame.get("in_reply_to", ""), complete=False))
+            case "bot.reply.stream", action:
+                self._stream(frame, str(action))
+            case (("bot.cancel" | "bot.clear"), _):
+                self._cancel(frame.get("message_id"), everything=frame["event"] == "bot.clear")
+            case (("call.mute" | "call.unmute" | "call.hold" | "call.unhold"), _):
+                self._switch(frame["event"])
+            case "call.hangup", _:
+                self.hangup_detail = frame.get("reason")
+                self.end("client_hangup", self.hangup_detail)
+
+    def _switch(self, command: str) -> None:
+        """As on a server, nothing is told where it is so already."""
+        kind = command.removeprefix("call.").removeprefix("un")
+        on = not command.startswith("call.un")
+        if on != (kind in self._switched):
+            (self._switched.add if on else self._switched.discard)(kind)
+            told = {"mute": "muted", "hold": "held"}[kind]
+            text = {} if kind == "hold" else {"by": "agent"} if on else {"muted_transcript": ""}
+            self.emit(f"call.{'' if on else 'un'}{told}", **text)
+
+    def _reply(self, message: Message) -> None:
+        if message.in_reply_to and message.in_reply_to != self._reply_to:
+            self._reject(message, "message_obsolete")
+        elif message.id in self._messages:
+            self._reject(message, "duplicate_message_id")
+        else:
+            self._add(message)
+
+    def _add(self, message: Message) -> None:
+        self._messages[message.id] = message
+        if self.plays and message.complete:
+            self.hears(message)
+        elif not self.plays:
+            self._said.put_nowait(message)
+
+    def _reject(self, message: Message, reason: str) -> None:
+        self.emit(
+            "reply.rejected",
+            message_id=message.id,
+            in_reply_to=message.in_reply_to,
+            expected_reply_to=self._reply_to,
+            reason=reason,
+        )
+
+    def _stream(self, frame: Frame, action: str) -> None:
+        message = self._messages.get(frame["message_id"])
+        if message is None or message.complete:
+            return
+        if action == "chunk":
+            message.text += frame["token"]
+            return
+        message.complete = True
+        if not message.text.strip():
+            del self._messages[message.id]
+        elif self.plays:
+            self.hears(message)
+
+    def _cancel(self, message_id: str | None, *, everything: bool) -> None:
+        waiting = list(self._messages.values())
+        if message_id is not None:
+            waiting = [message for message in waiting if message.id == message_id]
+        elif not everything:
+            waiting = waiting[:1]
+        for message in waiting:
+            self.interrupts(message, after_words=0, reason="cancelled")

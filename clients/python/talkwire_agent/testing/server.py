@@ -1,0 +1,205 @@
+"""A server in this process that knows no sound: it registers agents, and its calls are scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from types import TracebackType
+from typing import Any
+
+from talkwire_agent.base import Event
+from talkwire_agent.client import Talkwire
+from talkwire_agent.errors import ConnectionLost
+from talkwire_agent.local import HandlerFailed
+from talkwire_agent.names import slug
+from talkwire_agent.testing.call import PATIENCE_S, Frame, ScriptedCall
+from talkwire_agent.testing.link import End, linked
+from talkwire_agent.transport import Transport
+
+ANSWERS = {
+    "agent.configure": ("agent.configured", ("agent_id",)),
+    "channel.add": ("channel.added", ("agent_id", "type", "ref")),
+    "channel.configure": ("channel.configured", ("agent_id", "ref")),
+    "channel.remove": ("channel.removed", ("agent_id", "ref")),
+    "session.configure": ("session.configured", ("session_id",)),
+}
+QUIET = 50
+"""Turns of the event loop without a message after which nothing more is to be expected."""
+
+
+class ScriptedServer:
+    """Serves one client as long as the context lasts; ``ready``: it begins when all agents are registered.
+
+    The client needs no address and no key. ``commands`` are all messages that it sent, but for pings. What
+    handlers raised stands in ``failures``; if anything is left there at the end, the first is raised.
+    """
+
+    def __init__(self, client: Talkwire, *, ready: bool = True) -> None:
+        self.client = client
+        self.commands: list[Frame] = []
+        self.calls: dict[str, ScriptedCall] = {}
+        self.failures: list[Exception] = []
+        self.connections = 0
+        """Connections that were made."""
+        self.accepts = True
+        """False: there is no server at the address."""
+        self._ready = ready
+        self._refusals: deque[Frame] = deque()
+        self._agents: dict[str, Frame] = {}
+        self._end: End | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._news = asyncio.Event()
+        self._activity = 0
+
+    # --- the test's side ----------------------------------------------------------------------------------
+
+    def call(
+        self,
+        agent_id: str | None = None,
+        *,
+        from_: str = "+15550001111",
+        to: str = "+15550002222",
+        plays: bool = True,
+        **facts: Any,
+    ) -> ScriptedCall:
+        """Somebody calls an agent; the only one, where none is named. ``facts`` are further fields of
+        ``call.started``."""
+        key = slug(agent_id) if agent_id is not None else next(iter(self._agents))
+        config = self._agents[key]
+        call_id = f"CA{len(self.calls) + 1}"
+        sides = {"from": from_, "to": to, "direction": "inbound", "transport": "phone"}
+        started = {"agent_id": config["agent_id"], "call_id": call_id, **sides, **facts}
+        call = self.calls[call_id] = ScriptedCall(started, self._tell, plays)
+        call.emit("call.started", **sides, **facts)
+        greeting = config.get("greeting")
+        if isinstance(greeting, dict):
+            greeting = next(iter(greeting.values()), None)
+        if greeting:
+            call.greets(greeting)
+        return call
+
+    def refuse(self, code: str, text: str = "refused by the test", **fields: Any) -> None:
+        """Answer the next registration, or change of one, by an ``error``; may be said several times."""
+        self._refusals.append({"event": "error", "error": text, "code": code, **fields})
+
+    def send(self, event: str, **fields: Any) -> None:
+        """Send a message as it is."""
+        if self._end is not None:
+            self._end.peer._inbox.put_nowait(json.dumps({"event": event, **fields}))
+            self._activity += 1
+
+    def drop(self, reason: str = "the network broke", code: int | None = None) -> None:
+        """Break the connection. What happens on calls is kept until the agent is back."""
+        if self._end is not None:
+            end, self._end = self._end, None
+            self._agents.clear()
+            end.cut(ConnectionLost(reason, code))
+
+    async def command(self, event: str, count: int = 1) -> Frame:
+        """The ``count``-th command of this name. Raises ``TimeoutError``."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(found := [frame for frame in self.commands if frame["event"] == event]) < count:
+                self._news.clear()
+                await self._news.wait()
+        return found[count - 1]
+
+    async def quiet(self) -> None:
+        """Until the agent has done all that it does without being told more."""
+        left, seen = QUIET, self._activity
+        while left:
+            await asyncio.sleep(0)
+            left = left - 1 if seen == self._activity else QUIET
+            seen = self._activity
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> ScriptedServer:
+        self._dialled, self._key = self.client.dial, self.client._api_key
+        self.client.dial, self.client._api_key = self._dial, self._key or "scripted"
+        self.client.on("error", self._failed)
+        self._tasks = asyncio.TaskGroup()
+        await self._tasks.__aenter__()
+        await self.client.__aenter__()
+        if self._ready:
+            await self.client.ready()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tasks = self._tasks
+        assert tasks is not None
+        try:
+            await self.client.__aexit__(kind, error, trace)
+        finally:
+            self.client.dial, self.client._api_key = self._dialled, self._key
+            self.client.off("error", self._failed)
+            self.drop()
+            await tasks.__aexit__(None, None, None)
+        if self.failures and error is None:
+            raise self.failures[0]
+
+    def _failed(self, event: Event) -> None:
+        if isinstance(event, HandlerFailed):
+            self.failures.append(event.exception)
+
+    async def _dial(self, address: str) -> Transport:
+        if not self.accepts:
+            raise ConnectionLost(f"no connection to {address}: nobody listens")
+        assert self._tasks is not None
+        ours, theirs = linked()
+        self.connections += 1
+        self._tasks.create_task(self._serve(ours))
+        return theirs
+
+    async def _serve(self, end: End) -> None:
+        try:
+            while True:
+                self._activity += 1
+                self._obey(end, json.loads(await end.receive()))
+        except ConnectionLost:
+            if self._end is end:
+                self._end = None
+                self._agents.clear()
+
+    # --- the client's side --------------------------------------------------------------------------------
+
+    def _obey(self, end: End, frame: Frame) -> None:
+        event = frame["event"]
+        if event == "ping":
+            self.send("pong", timestamp=0.0)
+            return
+        self.commands.append(frame)
+        self._news.set()
+        if event == "connect":
+            self._end = end
+            self.send("connected", protocol="talkwire/1", version="scripted")
+        elif self._refusals and (event == "agent.create" or event in ANSWERS):
+            self.send(**{"agent_id": frame.get("agent_id"), **self._refusals.popleft()})
+        elif event == "agent.create":
+            self._create(frame)
+        elif event in ANSWERS:
+            answer, fields = ANSWERS[event]
+            self.send(answer, **{field: frame[field] for field in fields})
+        elif (call := self.calls.get(frame.get("call_id", ""))) is not None:
+            call.obey(frame)
+
+    def _create(self, frame: Frame) -> None:
+        key = slug(frame["agent_id"])
+        self._agents[key] = frame
+        self.send("agent.created", agent_id=frame["agent_id"])
+        for call in self.calls.values():
+            if slug(call.agent_id) != key or (call.ended and not call.undelivered):
+                continue
+            missed, call.undelivered = call.undelivered, []
+            if not missed or missed[0]["seq"] != 1:
+                self.send(**call.journal[0])
+            for event in missed:
+                self.send(**event)
+
+    def _tell(self, call: ScriptedCall, frame: Frame) -> None:
+        if self._end is not None and slug(call.agent_id) in self._agents:
+            self.send(**frame)
+        else:
+            call.undelivered.append(frame)
