@@ -16,11 +16,13 @@ from media.frames import Pcm
 from media.ports import VoiceDetector
 from media.resample import resample
 from media.vad.pool import CallLater
-from pipeline.endpointing import EndOfTurn, Endpointing, judge_of
+from pipeline.endpointing import EndOfTurn, Endpointing, Evidence, judge_of
+from pipeline.endpointing.prosody import measure
 from pipeline.endpointing.tune import Pause, Survey, Voice, Word, survey, voices
 from pipeline.errors import ProviderError
+from pipeline.listening import ASK_MS, SOUND_MS
 from pipeline.ports import SpeechToText, SttEvent, SttFailed, SttFinal, SttOptions
-from server.compose import recogniser, rows, voice_detector
+from server.compose import recogniser, rows, turn_model, voice_detector
 from server.settings import Settings, SettingsError
 
 SILENCES_MS = (300, 500, 700, 1000)
@@ -91,6 +93,11 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
     if not args.no_words and (engine := await asyncio.to_thread(_engine, settings)) is not None:
         words = await _understood(engine, caller, rate_hz, heard, language)
 
+    scores = await _scores(settings, caller, rate_hz, heard)
+
+    def sound(at: int) -> Evidence:
+        return Evidence(prosody=measure(caller[:at], rate_hz).prosody, model=scores.get(at))
+
     def look() -> Survey:
         return survey(
             caller,
@@ -102,6 +109,7 @@ async def run(args: argparse.Namespace, settings: Settings) -> int:
             bot=voices(bot, rate_hz, detector) if bot is not None else (),
             apart_ms=args.apart_ms,
             language=language,
+            sound=sound,
         )
 
     found = await asyncio.to_thread(look)
@@ -189,6 +197,29 @@ async def _final(engine: SpeechToText, answers: asyncio.Queue[SttEvent]) -> SttF
     if isinstance(event, SttFailed):
         raise SettingsError(f"{event.error}; --no-words judges without a recogniser")
     return event
+
+
+async def _scores(settings: Settings, pcm: Pcm, rate_hz: int, heard: Sequence[Voice]) -> dict[int, float]:
+    """What the operator's audio model, where there is one, says of the end of each stretch of voice."""
+    model = turn_model(settings)
+    if model is None:
+        return {}
+    scores: dict[int, float] = {}
+    await model.start()
+    try:
+        for voice in heard:
+            at = int(voice.end_ms * rate_hz / 1000)
+            until = at + ASK_MS * rate_hz // 1000
+            answer: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
+            model.ask(
+                None, pcm[max(0, until - SOUND_MS * rate_hz // 1000) : until], rate_hz, answer.set_result
+            )
+            score = await answer
+            if score is not None:
+                scores[at] = score
+    finally:
+        await model.aclose()
+    return scores
 
 
 def _utterances(heard: Sequence[Voice]) -> list[Voice]:
