@@ -6,12 +6,14 @@ Times named ``at`` are seconds of the session's monotonic clock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from media.levels import Level
 from pipeline.endpointing.evidence import TurnReason
+from pipeline.ports import ChatMessage, ToolCall
 
 
 class EndReason(StrEnum):
@@ -26,6 +28,11 @@ class EndReason(StrEnum):
 InterruptReason = Literal["early", "user_spoke", "cancelled"]
 AbortReason = Literal["early", "new_turn", "cancelled", "call_ended"]
 PauseReason = Literal["user_spoke", "held"]
+NoResponseReason = Literal["empty", "no_followup", "paused"]
+"""Why the model says nothing: it gave nothing, its tools wanted no answer, or it is not asked."""
+ToolKind = Literal["client", "system"]
+"""Who runs it: the agent's process, or the server itself."""
+ToolErrorCode = Literal["timeout", "bad_arguments", "unknown_tool", "agent_gone", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +212,111 @@ class ReplyRejected:
     reason: str
 
 
+# --- the language model -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LlmAsked:
+    """The model is asked for a message, of which there may be several in a turn, and any of which may stay
+    unsaid."""
+
+    turn: TurnRef
+    message_id: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class LlmReasoned:
+    """More of what the model thinks, and does not say."""
+
+    turn: TurnRef
+    message_id: str
+    index: int
+    """From 0."""
+    text: str
+    end: bool
+    """It has thought enough; the text is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlmAnswered:
+    """The model has given all of a message, at its own pace."""
+
+    turn: TurnRef
+    message_id: str
+    text: str
+    finish_reason: str
+    input_tokens: int | None
+    output_tokens: int | None
+    provider: str
+    model: str | None = None
+    """By the provider's own word."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlmFailed:
+    """No model could answer."""
+
+    turn: TurnRef
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoResponse:
+    """Nothing more is said in this turn, on purpose."""
+
+    turn: TurnRef
+    message_id: str
+    """Empty: of no message."""
+    reason: NoResponseReason
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallsRequested:
+    """The agent is to run tools, and to give a result of each to ``msg_id``."""
+
+    turn: TurnRef
+    msg_id: str
+    calls: tuple[ToolCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """Followed by exactly one ``ToolCompleted`` or ``ToolFailed``."""
+
+    turn: TurnRef
+    msg_id: str
+    tool_call_id: str
+    name: str
+    kind: ToolKind
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCompleted:
+    turn: TurnRef
+    msg_id: str
+    tool_call_id: str
+    name: str
+    kind: ToolKind
+    result: Any
+    """JSON."""
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFailed:
+    turn: TurnRef
+    msg_id: str
+    tool_call_id: str
+    name: str
+    kind: ToolKind
+    code: ToolErrorCode
+    error: str
+    duration_ms: int
+
+
 # --- the call ---------------------------------------------------------------------------------------------
 
 
@@ -247,6 +359,8 @@ class CallEnded:
     at: float
     duration_s: float
     transcript: tuple[Utterance, ...]
+    messages: tuple[ChatMessage, ...] = ()
+    """The history of the call's own model, with its tools; empty: it had none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +415,15 @@ Event = (
     | MessageConfirmed
     | MessageAborted
     | ReplyRejected
+    | LlmAsked
+    | LlmReasoned
+    | LlmAnswered
+    | LlmFailed
+    | NoResponse
+    | ToolCallsRequested
+    | ToolStarted
+    | ToolCompleted
+    | ToolFailed
     | CallStarted
     | CallMuted
     | CallUnmuted

@@ -266,6 +266,14 @@ class LlmText:
 
 
 @dataclass(frozen=True, slots=True)
+class LlmReasoning:
+    """The model is at work on what is not to be said: it ponders, or writes what a tool is to get."""
+
+    text: str
+    """More of its thoughts; empty where it does not tell them."""
+
+
+@dataclass(frozen=True, slots=True)
 class LlmToolCalls:
     """What the model wants done before it goes on: all calls of this answer at once, before ``LlmEnd``."""
 
@@ -280,9 +288,11 @@ class LlmEnd:
     """The provider's word, for example ``stop`` or ``length``."""
     input_tokens: int | None = None
     output_tokens: int | None = None
+    model: str | None = None
+    """Which one answered, by the provider's own word."""
 
 
-LlmEvent = LlmText | LlmToolCalls | LlmEnd
+LlmEvent = LlmText | LlmReasoning | LlmToolCalls | LlmEnd
 
 
 class LanguageModel(Engine, Protocol):

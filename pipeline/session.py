@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from media.frames import AudioFrame
@@ -34,9 +34,19 @@ from pipeline.events import (
     EngineFault,
     Event,
     InterruptReason,
+    LlmAnswered,
+    LlmAsked,
+    LlmFailed,
+    LlmReasoned,
     MessageAborted,
     MessageConfirmed,
+    NoResponse,
+    NoResponseReason,
     ReplyRejected,
+    ToolCallsRequested,
+    ToolCompleted,
+    ToolFailed,
+    ToolStarted,
     TurnEnd,
     TurnRef,
     UserMessage,
@@ -44,10 +54,11 @@ from pipeline.events import (
 from pipeline.listening import Listening
 from pipeline.message import Message
 from pipeline.monitor import CallRecorder, Monitor
-from pipeline.ports import Ears, Mind, SttOptions, Voice
+from pipeline.ports import Ears, LlmEnd, Mind, SttOptions, Voice
 from pipeline.speaking import Speaking
 from pipeline.speech import BotEvent, SpeechQueue
-from pipeline.thinking import Thinking
+from pipeline.thinking import Manner, Thinking
+from pipeline.tools import TIMEOUT_S, Settled, Taken, Tool, ToolBatch, ToolResult, ToolRunner
 from pipeline.transcript import Transcript
 
 HOUSEKEEPING_S = 1.0
@@ -97,6 +108,10 @@ class SessionConfig:
     """The prompt is given verbatim: nothing is added about how one speaks."""
     temperature: float | None = None
     max_tokens: int | None = None
+    tools: tuple[Tool, ...] = ()
+    """What the model may ask for, each with a name of its own."""
+    tool_timeout_s: float = TIMEOUT_S
+    """Of a tool that has none of its own."""
     holding_text: str = ""
     """Said where an answer is late; empty: nothing."""
     holding_after_s: float = 2.0
@@ -155,13 +170,25 @@ class Session:
         """Messages that are to enter the dialogue as far as they are heard."""
         self._hold_at: float | None = None
         """When the caller is told that the answer takes a while."""
+        self._line_held = False
+        """The caller has been told in this turn that the answer takes a while."""
+        self._tools = ToolRunner(config.tool_timeout_s)
+        self._mind: Thinking | None = None
+        """Once made it stays, for the tools that it has asked for."""
         self._thinking = self._made_up_mind()
 
     def _made_up_mind(self) -> Thinking | None:
-        mind, config = self._engines.llm, self._config
+        mind = self._engines.llm
         if mind is None:
             return None
-        return Thinking(mind, self._dialogue, self, self._ids, config.temperature, config.max_tokens)
+        if self._mind is None:
+            self._mind = Thinking(mind, self._dialogue, self, self._ids, self._manner, self._tools)
+        self._mind.change(mind)
+        return self._mind
+
+    def _manner(self) -> Manner:
+        config = self._config
+        return Manner(config.temperature, config.max_tokens, config.tools)
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -194,7 +221,8 @@ class Session:
         """How the call ended, and what was said in it."""
         reason, detail = self._end or (EndReason.FAILED, "internal error")
         duration_s = self._ended_at - self._started_at
-        return CallEnded(reason, detail, self._ended_at, duration_s, self._transcript.lines())
+        lines, messages = self._transcript.lines(), self._dialogue.get() if self._mind is not None else ()
+        return CallEnded(reason, detail, self._ended_at, duration_s, lines, messages)
 
     def _open(self) -> None:
         config = self._config
@@ -230,6 +258,8 @@ class Session:
                 self._stop_talking(now)
             finally:
                 self._stop_thinking()
+                if self._mind is not None:
+                    self._mind.close(now)
                 self._ears.flush()
         except Exception as error:  # noqa: BLE001 - raised by run
             self._crash = self._crash or error
@@ -290,8 +320,9 @@ class Session:
         self._judge_sound()
         self._speaking.change(engines.tts, config)
         self._dialogue.instruct(config.prompt, verbatim=config.raw_prompt)
+        self._tools.timeout_s = config.tool_timeout_s
         if self._thinking is not None and engines.llm is not None:
-            self._thinking.change(engines.llm, config.temperature, config.max_tokens)
+            self._thinking.change(engines.llm)
         else:
             message_id = self._thinking.message_id if self._thinking is not None else ""
             self._stop_thinking()
@@ -545,11 +576,72 @@ class Session:
             self._hold_at = self._loop.time() + self._config.holding_after_s
         return True
 
-    def no_answer(self, turn: TurnRef, in_reply_to: str) -> None:
+    def no_answer(self, turn: TurnRef, in_reply_to: str, error: ProviderError) -> None:
         self._hold_at = None
+        if self._end is None:
+            self._emit(LlmFailed(turn, error.code, str(error)))
         text = self._config.trouble_text
         if self._end is None and text and in_reply_to == self._machine.reply_to:
             self._say(Message(f"msg_{self._ids()[:12]}", text, in_reply_to, turn=turn))
+
+    def no_response(self, turn: TurnRef, message_id: str, reason: NoResponseReason) -> None:
+        self._hold_at = None
+        self._emit(NoResponse(turn, message_id, reason))
+
+    def asked(self, turn: TurnRef, message_id: str, provider: str) -> None:
+        self._emit(LlmAsked(turn, message_id, provider))
+
+    def generated(self, turn: TurnRef, message_id: str, text: str, end: LlmEnd, provider: str) -> None:
+        reason, tokens = end.finish_reason, (end.input_tokens, end.output_tokens)
+        self._emit(LlmAnswered(turn, message_id, text, reason, *tokens, provider, end.model))
+
+    def reasoned(self, turn: TurnRef, message_id: str, index: int, text: str, *, end: bool) -> None:
+        self._emit(LlmReasoned(turn, message_id, index, text, end))
+
+    # --- the tools of the call's own mind -------------------------------------------------------------------
+
+    def ask_tools(self, batch: ToolBatch) -> None:
+        if batch.sent:
+            self._emit(ToolCallsRequested(batch.turn, batch.msg_id, batch.sent))
+        for start in batch.starts:
+            call, kind, arguments = start.call, start.kind, start.arguments
+            self._emit(ToolStarted(batch.turn, batch.msg_id, call.id, call.name, kind, arguments))
+        self._await_late_answer(self._loop.time())
+        # In a turn of its own: who asks may be in the middle of what is done there.
+        self._loop.call_soon(self.guarded, self._advance)
+
+    def tool_settled(self, news: Settled) -> None:
+        turn, msg_id, end = news.batch.turn, news.batch.msg_id, news.end
+        told = (turn, msg_id, end.call.id, end.call.name, end.kind)
+        if end.code is None:
+            self._emit(ToolCompleted(*told, end.result, end.duration_ms))
+        else:
+            self._emit(ToolFailed(*told, end.code, end.error, end.duration_ms))
+
+    def tool_result(self, msg_id: str, results: Sequence[ToolResult]) -> dict[str, Taken]:
+        """The agent gives what its tools gave, of a batch or of some of it: what became of each, by the id of
+        its call."""
+        if self._mind is None or self._end is not None:
+            return {result.tool_call_id: "unknown" for result in results}
+        return self._mind.tool_result(msg_id, results, self._loop.time())
+
+    def unanswered_tools(self) -> list[ToolBatch]:
+        """What the agent still owes results of: one that comes back may have lost that."""
+        return self._tools.unanswered()
+
+    def agent_gone(self) -> None:
+        """The agent's process is given up: tools that it was to run fail, now and from now on."""
+        if self._mind is not None and self._end is None:
+            self._mind.agent_gone(self._loop.time())
+
+    def agent_back(self) -> None:
+        self._tools.agent_back()
+
+    def _await_late_answer(self, now: float) -> None:
+        """Nothing is being said, and tools run: soon the caller is told that it takes a while, once a turn."""
+        waits = self._thinking is not None and self._thinking.silent and self._tools.busy
+        if waits and self._speech.empty and self._hold_at is None and not self._line_held:
+            self._hold_at = now + self._config.holding_after_s
 
     def _judge_sound(self) -> None:
         endpointing = self._config.endpointing
@@ -580,8 +672,9 @@ class Session:
 
     def _hold_the_line(self) -> None:
         """Tell the caller that the answer takes a while, unless it is being said or made already."""
-        text = self._config.holding_text
+        text = self._tools.filler or self._config.holding_text
         if self._thinking is not None and text and not self._speaking.busy and self._speech.nothing_ready:
+            self._line_held = True
             self._say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
 
     def _interrupt(self, now: float) -> None:
@@ -627,6 +720,9 @@ class Session:
             deadline = self._machine.deadline
             if deadline is not None and now >= deadline:
                 self._apply(self._machine.tick(now), now)
+            deadline = self._tools.deadline
+            if self._mind is not None and deadline is not None and now >= deadline:
+                self._mind.tick(now)
             if self._hold_at is not None and now >= self._hold_at:
                 self._hold_at = None
                 if not self._speech.empty or (self._thinking is not None and self._thinking.silent):
@@ -655,7 +751,13 @@ class Session:
             self._timer = None
         if self._end is not None:
             return
-        times = (self._machine.deadline, self._playout.deadline(), self._speech.next_at(), self._hold_at)
+        times = (
+            self._machine.deadline,
+            self._playout.deadline(),
+            self._speech.next_at(),
+            self._hold_at,
+            self._tools.deadline,
+        )
         due = min((t for t in times if t is not None), default=None)
         if due is not None:
             self._timer = self._loop.call_at(max(due, now + 0.001), self._on_timer)
@@ -685,6 +787,9 @@ class Session:
                     self._emit(output)
                     if isinstance(output, EagerTurn | TurnEnd):
                         self._answer(output.turn, output.message_id)
+                    if isinstance(output, TurnEnd) and self._thinking is not None:
+                        self._line_held = False
+                        self._thinking.confirmed(output.message_id)
                     if isinstance(output, TurnEnd) and self._thinking is not None and self._thinking.silent:
                         self._hold_at = now + self._config.holding_after_s
 
@@ -706,6 +811,7 @@ class Session:
             return False
         if message.started:
             self._apply(self._machine.receive(turns.BotDone(answered=not message.holding), now), now)
+        self._await_late_answer(now)
         return True
 
     def _emit(self, event: Event) -> None:
@@ -718,9 +824,10 @@ class Session:
             self._transcript.bot(event.text)
             self._machine.question = event.text
             if event.message_id in self._known:
-                self._dialogue.bot(event.text)
+                self._dialogue.bot(event.text, event.message_id)
         if isinstance(event, MessageConfirmed | MessageAborted):
             self._known.discard(event.message_id)
+            self._dialogue.unheard(event.message_id)
         self._emit_event(event)
 
     def synthesised(self) -> None:

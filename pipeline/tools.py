@@ -15,12 +15,8 @@ from typing import Any, Literal
 
 import orjson
 
-from pipeline.events import TurnRef
+from pipeline.events import ToolErrorCode, ToolKind, TurnRef
 from pipeline.ports import ToolCall, ToolSpec
-
-ToolKind = Literal["client", "system"]
-"""Who runs it: the agent's process, or the server itself."""
-ToolErrorCode = Literal["timeout", "bad_arguments", "unknown_tool", "agent_gone", "error"]
 
 TIMEOUT_S = 30.0
 MAX_RESULT_CHARS = 50_000

@@ -15,6 +15,7 @@ from pipeline.ports import (
     ChatMessage,
     LanguageModel,
     LlmEnd,
+    LlmReasoning,
     LlmRequest,
     LlmText,
     LlmToolCalls,
@@ -73,6 +74,8 @@ async def ask(engine: LanguageModel, request: LlmRequest) -> Said:
             if isinstance(event, LlmText):
                 assert not said.calls, "text came behind the calls"
                 said.texts.append(event.text)
+            elif isinstance(event, LlmReasoning):
+                assert not said.calls, "it ponders behind the calls"
             elif isinstance(event, LlmToolCalls):
                 assert event.calls
                 assert not said.calls, "all calls come at once"

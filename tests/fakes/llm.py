@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from pipeline.errors import ProviderError
-from pipeline.ports import LlmEnd, LlmEvent, LlmRequest, LlmText, LlmToolCalls, ToolCall
+from pipeline.ports import LlmEnd, LlmEvent, LlmReasoning, LlmRequest, LlmText, LlmToolCalls, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Says:
     """Raise once so many words were given; 0: before any."""
     error: ProviderError | None = None
     """What is raised then; None: a retryable ``ProviderError``."""
+    thoughts: tuple[str, ...] = ()
+    """What it ponders before its text, ``first_s`` before each."""
     calls: tuple[ToolCall, ...] = ()
     """The tools that it asks for behind the text, ``word_s`` after it."""
     finish_reason: str | None = None
@@ -60,6 +62,9 @@ class FakeLlm:
         plan = self.script.popleft() if self.script else self.otherwise
         words = plan.text.split(" ") if plan.text else []
         try:
+            for thought in plan.thoughts:
+                await asyncio.sleep(plan.first_s)
+                yield LlmReasoning(thought)
             await asyncio.sleep(plan.first_s)
             for index, word in enumerate(words):
                 if index:

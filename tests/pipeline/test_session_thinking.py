@@ -16,8 +16,13 @@ from pipeline.events import (
     EagerTurn,
     EndReason,
     EngineFault,
+    LlmAnswered,
+    LlmAsked,
+    LlmFailed,
+    LlmReasoned,
     MessageAborted,
     MessageConfirmed,
+    NoResponse,
     SpeechEnded,
     TurnContinued,
     TurnEnd,
@@ -276,8 +281,42 @@ def test_an_answer_that_broke_off_while_it_was_heard_ends_with_a_whole_sentence(
     assert [fault.fallback for fault in scene.of(EngineFault)] == [None]
 
 
-def test_an_empty_answer_is_a_fault() -> None:
-    model = FakeLlm(Says(""), Says(""))
+@pytest.mark.parametrize("text", ["", "\n", "...", "  "])
+def test_an_answer_without_a_word_is_a_deliberate_silence(text: str) -> None:
+    model = FakeLlm(otherwise=Says(text))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(8.0)
+
+    scene = call(script, "hello", config=CONFIG, mind=chain(model))
+    assert heard(scene) == []
+    assert scene.of(EngineFault) == []
+    (silence,) = scene.of(NoResponse)
+    assert (silence.reason, silence.turn) == ("empty", scene.of(TurnEnd)[0].turn)
+    assert silence.message_id == scene.of(LlmAnswered)[0].message_id
+    assert scene.at(NoResponse) >= scene.at(TurnEnd)
+
+
+def test_silence_that_a_turn_takes_back_is_not_told() -> None:
+    model = FakeLlm(Says("", first_s=0.05), "Both done.")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(0.6)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(3.0)
+
+    config = SessionConfig(endpointing=Endpointing(mode="silence", silence_ms=1000))
+    scene = call(script, "do this", "and do that", config=config, mind=chain(model))
+    assert len(scene.of(TurnContinued)) == 1
+    assert scene.of(NoResponse) == []
+    assert heard(scene) == ["Both done."]
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter", "tool_calls"])
+def test_an_empty_answer_that_ended_for_another_reason_is_a_fault(reason: str) -> None:
+    model = FakeLlm(otherwise=Says("", finish_reason=reason))
 
     async def script(scene: Scene) -> None:
         await scene.leg.speak(1.0)
@@ -285,6 +324,41 @@ def test_an_empty_answer_is_a_fault() -> None:
 
     scene = call(script, "hello", config=CONFIG, mind=chain(model))
     assert heard(scene) == ["Please say that again."]
+    assert scene.of(NoResponse) == []
+    assert reason in scene.of(EngineFault)[0].text
+    assert reason in scene.of(LlmFailed)[0].text
+
+
+def test_what_the_model_ponders_is_told_and_not_said() -> None:
+    model = FakeLlm(Says("It is noon.", thoughts=("Hm,", "", " let me see."), first_s=1.0))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(8.0)
+
+    scene = call(script, "what time is it", config=CONFIG, mind=chain(model))
+    (message_id,) = {event.message_id for event in scene.of(LlmAnswered)}
+    assert [(e.message_id, e.index, e.text, e.end) for e in scene.of(LlmReasoned)] == [
+        (message_id, 0, "Hm,", False), (message_id, 1, " let me see.", False), (message_id, 2, "", True),
+    ]  # fmt: skip
+    # Four seconds to its first word; but for its thoughts another one would have been asked meanwhile.
+    assert len(model.requests) == 1
+    assert heard(scene) == ["One moment.", "It is noon."]
+
+
+def test_each_request_and_each_answer_is_told_with_what_it_cost() -> None:
+    model = FakeLlm("It is noon.")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(3.0)
+
+    scene = call(script, "what time is it", config=CONFIG, mind=chain(model))
+    (asked,), (answered,) = scene.of(LlmAsked), scene.of(LlmAnswered)
+    message_id = scene.of(BotSpeaking)[0].message_id
+    assert (asked.message_id, asked.provider) == (message_id, "fake")
+    assert (answered.message_id, answered.text, answered.finish_reason) == (message_id, "It is noon.", "stop")
+    assert (answered.input_tokens, answered.output_tokens, answered.provider) == (10, 3, "fake")
 
 
 # --- deaf ears --------------------------------------------------------------------------------------------
@@ -506,7 +580,12 @@ def test_no_agent_writes_into_the_servers_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "says", [Says("one two three four", fail_after=2, first_s=0.05), Says("\n"), Says("..."), Says("  ")]
+    "says",
+    [
+        Says("one two three four", fail_after=2, first_s=0.05),
+        Says("\n", finish_reason="length"),
+        Says("...", finish_reason="content_filter"),
+    ],
 )
 def test_where_there_is_not_a_word_to_say_the_caller_is_told(says: Says) -> None:
     model = FakeLlm(otherwise=says)

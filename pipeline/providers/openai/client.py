@@ -99,10 +99,11 @@ class Reply:
 
 class Client:
     """The connections of one engine to its endpoint. ``stage`` is ``stt``, ``tts`` or ``llm``, ``route`` the
-    path that it asks for."""
+    path that it asks for, ``name`` the engine's in faults."""
 
-    def __init__(self, endpoint: Endpoint, stage: str, route: str) -> None:
+    def __init__(self, endpoint: Endpoint, stage: str, route: str, name: str = NAME) -> None:
         self.endpoint = endpoint
+        self.name = name
         self.stage = stage
         self.route = route
         self._api: AsyncOpenAI | None = None
@@ -279,10 +280,10 @@ class Client:
     # --- faults -------------------------------------------------------------------------------------------
 
     def error(self, cause: str, *, retryable: bool | None = None) -> ProviderError:
-        return ProviderError(NAME, self.stage, cause, retryable=retryable)
+        return ProviderError(self.name, self.stage, cause, retryable=retryable)
 
     def unavailable(self, cause: str) -> ProviderUnavailable:
-        return ProviderUnavailable(NAME, self.stage, cause)
+        return ProviderUnavailable(self.name, self.stage, cause)
 
     def refused(self, refusal: wire.Refusal) -> ProviderError:
         """What an answer of HTTP 4xx or 5xx means."""
@@ -293,7 +294,7 @@ class Client:
         if refusal.code == "insufficient_quota":
             return self.unavailable(f"the account has no credit left (HTTP {status}){said}")
         if status in _BUSY:
-            return ProviderBusy(NAME, self.stage, f"too much is asked of it (HTTP {status}){said}")
+            return ProviderBusy(self.name, self.stage, f"too much is asked of it (HTTP {status}){said}")
         if status == 404 and "model" in f"{refusal.code} {refusal.reason}".lower():
             # The route is there. What one request asked for in vain says nothing about others.
             return self.error(reason, retryable=False)

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from pipeline.errors import ProviderError
-from pipeline.ports import LlmEnd, LlmEvent, LlmRequest, LlmText, LlmToolCalls, Probe, ToolCall
+from pipeline.ports import LlmEnd, LlmEvent, LlmReasoning, LlmRequest, LlmText, LlmToolCalls, Probe, ToolCall
 from pipeline.providers.openai import wire
 from pipeline.providers.openai.calls import CallJoiner
 from pipeline.providers.openai.client import NAME, Client, Endpoint, Reply
@@ -31,10 +31,10 @@ class OpenAiLlm:
     remembered for the model. One that takes no tools answers without.
     """
 
-    name = NAME
-
-    def __init__(self, endpoint: Endpoint, model: str = DEFAULT_MODEL) -> None:
-        self._client = Client(endpoint, "llm", "/chat/completions")
+    def __init__(self, endpoint: Endpoint, model: str = DEFAULT_MODEL, name: str = NAME) -> None:
+        self._client = Client(endpoint, "llm", "/chat/completions", name)
+        self.name = name
+        """As in settings: of several services of this shape each has its own."""
         self.model = model
         """Where a request names none."""
         self._dialects: dict[str, Dialect] = {}
@@ -52,7 +52,7 @@ class OpenAiLlm:
         return await self._client.probe()
 
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
-        """See the port. Text of a model that ponders comes when it has done so."""
+        """See the port."""
         model = request.model or self.model
         dialect = self._dialects.get(model) or Dialect.of(model, hosted=self._client.endpoint.hosted)
         end: LlmEnd | None = None
@@ -62,9 +62,9 @@ class OpenAiLlm:
                 if isinstance(answer, Reply):
                     self._remember(model, dialect)
                     follower = _Follower(self._client, answer)
-                    while (texts := await follower.next()) is not None:
-                        for text in texts:
-                            yield LlmText(text)
+                    while (events := await follower.next()) is not None:
+                        for event in events:
+                            yield event
                     end = follower.end
                     if calls := follower.calls:
                         yield LlmToolCalls(calls)
@@ -97,29 +97,30 @@ class _Follower:
         self._reason: str | None = None
         self._usage: tuple[int | None, int | None] = (None, None)
         self._joiner = CallJoiner()
+        self._model: str | None = None
         self._done = False
         self._fault: ProviderError | None = None
-        """Found behind texts that are given first."""
+        """Found behind what that are given first."""
 
-    async def next(self) -> list[str] | None:
-        """The texts that came with the next piece of the answer; None at its end. Raises ``ProviderError``."""
+    async def next(self) -> list[LlmText | LlmReasoning] | None:
+        """What came with the next piece of the answer; None at its end. Raises ``ProviderError``."""
         if self._fault is not None:
             raise self._fault
         if self._done:
             return None
         if self._reply.content_type.startswith("application/json"):  # it does not stream
             self._done = True
-            return self._texts([await self._reply.whole()])
+            return self._events([await self._reply.whole()])
         data = await (self._read_on() if self._reason else self._reply.read())
         self._done = not data
         try:
             events = self._decoder.feed(data) if data else self._decoder.flush()
         except ValueError as error:
             raise self._unreadable() from error
-        texts = self._texts(events)
+        found = self._events(events)
         if self._done and data:
             await self._reply.drain()
-        return texts
+        return found
 
     async def _read_on(self) -> bytes:
         """Behind the end of the text, which is not lost by what happens to the rest: the counts and the last
@@ -130,9 +131,8 @@ class _Follower:
         except (TimeoutError, ProviderError):
             return b""
 
-    def _texts(self, events: list[bytes]) -> list[str]:
-        """Of each event that holds some."""
-        texts: list[str] = []
+    def _events(self, events: list[bytes]) -> list[LlmText | LlmReasoning]:
+        found: list[LlmText | LlmReasoning] = []
         for event in events:
             if event == wire.DONE:
                 self._done = True
@@ -149,11 +149,14 @@ class _Follower:
             if isinstance(piece, wire.Refusal):
                 self._fault = self._client.gave_up(piece)
                 break
+            if piece.reasoning or (piece.calls and not piece.text):
+                found.append(LlmReasoning(piece.reasoning))
             if piece.text:
-                texts.append(piece.text)
+                found.append(LlmText(piece.text))
+            self._model = piece.model or self._model
             self._reason = piece.finish_reason or self._reason
             self._usage = piece.usage or self._usage
-        return texts
+        return found
 
     def _unreadable(self) -> ProviderError:
         return self._client.error("its answer cannot be read")
@@ -168,4 +171,4 @@ class _Follower:
         """Raises ``ProviderError`` where the answer is not whole."""
         if self._reason is None:
             raise self._client.error("its answer was cut off")
-        return LlmEnd(self._reason, *self._usage)
+        return LlmEnd(self._reason, *self._usage, self._model)

@@ -236,6 +236,9 @@ class ChatPiece:
     usage: tuple[int | None, int | None] | None
     """Tokens in and out."""
     calls: tuple[CallPiece, ...] = ()
+    reasoning: str = ""
+    """More of the model's thoughts, from servers that tell them."""
+    model: str | None = None
 
 
 def chat_piece(data: bytes) -> ChatPiece | Refusal:
@@ -246,7 +249,7 @@ def chat_piece(data: bytes) -> ChatPiece | Refusal:
     event = orjson.loads(data)
     if event.get("error"):
         return refusal(0, event)
-    text, reason = "", None
+    text, reason, thought = "", None, ""
     calls: tuple[CallPiece, ...] = ()
     if choices := event.get("choices"):
         choice = choices[0]
@@ -255,11 +258,14 @@ def chat_piece(data: bytes) -> ChatPiece | Refusal:
             text = said.get("content") or said.get("refusal") or ""
             if not isinstance(text, str):
                 raise ValueError("text that is none")
+            told = said.get("reasoning_content") or said.get("reasoning")
+            thought = told if isinstance(told, str) else ""
             calls = tuple(_call_piece(call) for call in said.get("tool_calls") or ())
         reason = choice.get("finish_reason")
     usage = event.get("usage")
     counts = (usage.get("prompt_tokens"), usage.get("completion_tokens")) if usage else None
-    return ChatPiece(text, reason, counts, calls)
+    model = event.get("model")
+    return ChatPiece(text, reason, counts, calls, thought, model if isinstance(model, str) else None)
 
 
 def _call_piece(call: Mapping[str, object]) -> CallPiece:

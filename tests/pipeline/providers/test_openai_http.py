@@ -627,7 +627,7 @@ async def test_an_end_without_the_last_word_is_an_end() -> None:
         server.llm.next(Plan(done=False))
         events = await answer(engine)
         assert events[-1] == LlmEnd(
-            "stop", *[getattr(events[-1], f) for f in ("input_tokens", "output_tokens")]
+            "stop", *[getattr(events[-1], f) for f in ("input_tokens", "output_tokens", "model")]
         )
 
 

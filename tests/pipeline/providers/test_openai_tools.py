@@ -18,6 +18,7 @@ from pipeline.ports import (
     LanguageModel,
     LlmEnd,
     LlmEvent,
+    LlmReasoning,
     LlmRequest,
     LlmText,
     LlmToolCalls,
@@ -249,13 +250,19 @@ async def test_text_then_calls(piece_bytes: int | None) -> None:
         server.llm.next(Plan(text="Let me look.", tool_calls=TWO, piece_bytes=piece_bytes, reasoning="Hm."))
         events = await answer(engine, ASKED)
         assert text_of(events) == "Let me look."
-        *texts, asked, end = events
-        assert all(isinstance(event, LlmText) for event in texts)
+        *pieces, asked, end = events
+        pondered = [event.text for event in pieces if isinstance(event, LlmReasoning)]
+        # What is pondered has a text; each piece of the arguments is a sign of life.
+        assert pondered[0] == "Hm."
+        assert len(pondered) > 5
+        assert not any(pondered[1:])
+        assert all(isinstance(event, LlmText | LlmReasoning) for event in pieces)
         assert isinstance(asked, LlmToolCalls)
         assert [(call.name, call.arguments) for call in asked.calls] == list(TWO)
         assert isinstance(end, LlmEnd)
         assert end.finish_reason == "tool_calls"
         assert end.output_tokens
+        assert end.model == MODEL
         assert server.llm.requests[0].json["tools"][0]["function"]["name"] == "weather"
 
 
@@ -265,7 +272,8 @@ async def test_an_answer_that_is_not_streamed() -> None:
     said = {"choices": [{"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}]}
     async with serving() as server, llm(server) as engine:
         server.llm.next(Plan(body=orjson.dumps(said), content_type="application/json"))
-        asked, end = await answer(engine, ASKED)
+        pondered, asked, end = await answer(engine, ASKED)
+        assert pondered == LlmReasoning("")
         assert asked == LlmToolCalls((ToolCall("c1", "weather", "{}"),))
         assert end == LlmEnd("tool_calls")
 
@@ -293,7 +301,8 @@ async def test_calls_of_an_answer_that_is_not_whole_are_never_given(plan: Plan) 
 
 async def _hear(engine: LanguageModel, events: list[LlmEvent]) -> None:
     async for event in engine.generate(ASKED):
-        events.append(event)  # noqa: PERF401 - what came before a fault is kept
+        if event != LlmReasoning(""):
+            events.append(event)  # noqa: PERF401 - what came before a fault is kept
 
 
 @pytest.mark.e2e
@@ -310,6 +319,19 @@ async def test_a_model_without_tools_answers_without_them(caplog: pytest.LogCapt
         # Another model of the same endpoint has its tools.
         wanted = LlmRequest((ChatMessage("user", 'call weather {"city": "Rome"}'),), MODEL, tools=(WEATHER,))
         assert any(isinstance(event, LlmToolCalls) for event in await answer(engine, wanted))
+
+
+@pytest.mark.e2e
+async def test_of_several_services_each_has_its_name() -> None:
+    async with serving() as server, llm(server, name="groq") as engine:
+        assert engine.name == "groq"
+        server.llm.next(
+            Plan(status=500), Plan(status=503), Plan(status=401), Plan(tool_calls=TWO, cut_after=4)
+        )
+        for _ in range(4):
+            with pytest.raises(ProviderError, match="groq") as caught:
+                await answer(engine, ASKED)
+            assert caught.value.provider == "groq"
 
 
 @pytest.mark.e2e

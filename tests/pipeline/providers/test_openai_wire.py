@@ -61,7 +61,9 @@ def test_the_body_of_a_chat() -> None:
         ({"choices": [{"delta": {"content": "Hi"}}]}, ChatPiece("Hi", None, None)),
         ({"choices": [{"delta": {"content": None}, "finish_reason": "stop"}]}, ChatPiece("", "stop", None)),
         ({"choices": [{"delta": None, "finish_reason": "length"}]}, ChatPiece("", "length", None)),
-        ({"choices": [{"delta": {"reasoning_content": "Hm"}}]}, ChatPiece("", None, None)),
+        ({"choices": [{"delta": {"reasoning_content": "Hm"}}]}, ChatPiece("", None, None, (), "Hm")),
+        ({"choices": [{"delta": {"reasoning": "Hm"}}]}, ChatPiece("", None, None, (), "Hm")),
+        ({"model": "m", "choices": []}, ChatPiece("", None, None, (), "", "m")),
         ({"choices": [{"delta": {"refusal": "No."}}]}, ChatPiece("No.", None, None)),
         (
             {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]},
