@@ -28,8 +28,8 @@ class EndReason(StrEnum):
 InterruptReason = Literal["early", "user_spoke", "cancelled"]
 AbortReason = Literal["early", "new_turn", "cancelled", "call_ended"]
 PauseReason = Literal["user_spoke", "held"]
-NoResponseReason = Literal["empty", "no_followup", "paused"]
-"""Why the model says nothing: it gave nothing, its tools wanted no answer, or it is not asked."""
+NoResponseReason = Literal["empty", "no_followup"]
+"""Why the model says nothing: it gave nothing, or its tools wanted no answer."""
 ToolKind = Literal["client", "system"]
 """Who runs it: the agent's process, or the server itself."""
 ToolErrorCode = Literal["timeout", "bad_arguments", "unknown_tool", "agent_gone", "error"]

@@ -21,6 +21,8 @@ from pipeline.ports import ToolCall, ToolSpec
 TIMEOUT_S = 30.0
 MAX_RESULT_CHARS = 50_000
 """The model is told no more of a result."""
+MAX_DEPTH = 100
+"""Of objects and lists within arguments: what is deeper cannot be told as an event."""
 MAX_BATCHES = 100
 """Of those that are over so many are remembered, for what comes late."""
 MAX_SHOWN = 200
@@ -300,7 +302,12 @@ def _arguments(text: str) -> Mapping[str, Any] | None:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and not _is_deeper(found, MAX_DEPTH) else None
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(levels == 0 or _is_deeper(item, levels - 1) for item in inner)
 
 
 def _ended(start: ToolStart, given: ToolResult, duration_ms: int) -> ToolEnd:

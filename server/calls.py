@@ -20,7 +20,7 @@ import structlog
 
 from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder, writer_thread
-from pipeline.events import CallEnded, EndReason, Event, Recorded
+from pipeline.events import CallEnded, EndReason, Event, Recorded, ToolCallsRequested
 from pipeline.session import Session
 from server.agents import Agent, Owner
 from server.clock import Clock
@@ -35,6 +35,8 @@ BACKLOG = 4000
 """Events that are kept for an agent that went away; of more the oldest are lost, which the log tells."""
 INLINE_RECORDING = 2 << 20
 """A larger file is not put into an event, a minute or so: it stays in the data directory."""
+ASK_AGAIN_S = 2.0
+"""How long an agent that is back may take to give the results that it owed, until it is asked for them again."""
 KEPT_CALLS = 100
 KEPT_S = 300.0
 """How long, and how many, ended calls are kept for agents that were not told of their end."""
@@ -87,10 +89,12 @@ class Call:
         """The first layer of its configuration is its own."""
         self.no_media: asyncio.TimerHandle | None = None
         self.grace: asyncio.TimerHandle | None = None
+        self.asking_again: asyncio.TimerHandle | None = None
         self.journal = Journal(facts, clock, self._tell)
         self._taps: set[Tap] = set()
         self._first: Entry | None = None
         self._backlog: deque[Entry] = deque(maxlen=BACKLOG)
+        self._asked_again: set[str] = set()
 
     @property
     def call_id(self) -> str:
@@ -145,6 +149,26 @@ class Call:
         if not self._backlog or self._backlog[0].seq != self._first.seq:
             owner.offer(self._first.data)
         self._flush()
+
+    def owed(self) -> set[str]:
+        """The batches of tools that the agent was told of and has not answered in full."""
+        if self.session is None:
+            return set()
+        waiting = {
+            orjson.loads(entry.data)["msg_id"]
+            for entry in self._backlog
+            if b'"event":"llm.tool_call"' in entry.data
+        }
+        return {batch.msg_id for batch in self.session.unanswered_tools()} - waiting
+
+    def ask_again(self, owed: set[str]) -> None:
+        """Tell the agent once more of those of these batches that are still not answered; of each only once."""
+        if self.session is None or self.owner is None or self.state is not CallState.LIVE:
+            return
+        for batch in self.session.unanswered_tools():
+            if batch.msg_id in owed - self._asked_again:
+                self._asked_again.add(batch.msg_id)
+                self.journal.append(ToolCallsRequested(batch.turn, batch.msg_id, batch.sent))
 
 
 class CallRegistry:
@@ -295,7 +319,7 @@ class CallRegistry:
 
     def _forget(self, call: Call) -> None:
         call.state = CallState.ENDED
-        for handle in (call.no_media, call.grace):
+        for handle in (call.no_media, call.grace, call.asking_again):
             if handle is not None:
                 handle.cancel()
         self._calls.pop(call.call_id, None)
@@ -320,7 +344,7 @@ class CallRegistry:
                 call.session.finish_streams()
             agent = successor(call.slug)
             if agent is not None:
-                call.attach(agent.owner)
+                self._attach(call, agent.owner)
                 continue
             grace_s = self._limits.agent_grace_s
             call.grace = self._loop.call_later(grace_s, self._agent_stayed_away, call, grace_s)
@@ -344,11 +368,24 @@ class CallRegistry:
                 call.attach(agent.owner)
         for call in self._calls.values():
             if call.slug == agent.slug and call.owner is None:
-                call.attach(agent.owner)
+                self._attach(call, agent.owner)
+
+    def _attach(self, call: Call, owner: Owner) -> None:
+        owed = call.owed()
+        call.attach(owner)
+        session = call.session
+        if session is not None:
+            session.guarded(session.agent_back)
+        if owed:
+            if call.asking_again is not None:
+                call.asking_again.cancel()
+            call.asking_again = self._loop.call_later(ASK_AGAIN_S, call.ask_again, owed)
 
     def _agent_stayed_away(self, call: Call, grace_s: float) -> None:
-        if call.session is not None:
-            call.session.end(EndReason.FAILED, f"the agent did not come back within {grace_s:g} s")
+        session = call.session
+        if session is not None:
+            session.guarded(session.agent_gone)
+            session.end(EndReason.FAILED, f"the agent did not come back within {grace_s:g} s")
         else:
             self._forget(call)
 

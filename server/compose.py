@@ -258,6 +258,7 @@ def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
         holding_text="" if settings.holding_text == OFF else settings.holding_text,
         holding_after_s=settings.holding_after_s,
         trouble_text="" if settings.trouble_text == OFF else settings.trouble_text,
+        tool_timeout_s=settings.tool_timeout_s,
     )
 
 

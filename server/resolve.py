@@ -14,10 +14,19 @@ from media.noise import QUIETEST_DB
 from media.segmenter import VadParams
 from pipeline import lines
 from pipeline.endpointing import Endpointing, Mode
+from pipeline.ports import ToolSpec
 from pipeline.session import SessionConfig
+from pipeline.tools import TIMEOUT_S, Tool
 from pipeline.turns import TurnParams
 from server.engines import Picks
-from server.protocol import InterruptionSettings, LlmSettings, SttSettings, VoiceSettings, WarningCode
+from server.protocol import (
+    InterruptionSettings,
+    LlmSettings,
+    SttSettings,
+    ToolDefinition,
+    VoiceSettings,
+    WarningCode,
+)
 from server.selection import Offer, Told, language_in, pick, warnings
 
 
@@ -36,6 +45,7 @@ class Defaults:
     """None: the usual words in the language of the call; empty: nothing."""
     holding_after_s: float = 2.0
     trouble_text: str | None = None
+    tool_timeout_s: float = TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,8 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         raw_prompt=bool(_first(layers, "raw_prompt")),
         temperature=_of(llm, LlmSettings, "temperature"),
         max_tokens=_of(llm, LlmSettings, "max_tokens"),
+        tools=tuple(_tool(tool) for tool in _first(layers, "tools") or ()),
+        tool_timeout_s=defaults.tool_timeout_s,
         holding_text=_line(defaults.holding_text, lines.HOLDING, language),
         holding_after_s=defaults.holding_after_s,
         trouble_text=_line(defaults.trouble_text, lines.TROUBLE, language),
@@ -120,6 +132,14 @@ def _prompt(layers: Sequence[dict[str, Any]]) -> str:
             if prompt is not None:
                 return str(prompt)
     return ""
+
+
+def _tool(tool: ToolDefinition) -> Tool:
+    """One that the agent's process runs."""
+    function = tool.function
+    spec = ToolSpec(function.name, function.description or "", function.parameters or {})
+    timeout_s = None if function.timeout_ms is None else function.timeout_ms / 1000
+    return Tool(spec, timeout_s, function.filler or "")
 
 
 def thinks(llm: str | LlmSettings | None) -> bool:

@@ -317,6 +317,14 @@ class Settings(BaseSettings):
         "call; `off`: nothing.",
         allowed="text of at most 500 characters",
     )
+    tool_timeout_s: Seconds = setting(
+        ENGINES,
+        "TALKWIRE_TOOL_TIMEOUT_S",
+        30.0,
+        "How long the result of a tool is waited for that says nothing else (`timeout_ms`); then the language "
+        "model goes on without.",
+        unit="s",
+    )
     voice: Annotated[str, Field(max_length=200)] | None = setting(
         ENGINES,
         "TALKWIRE_VOICE",

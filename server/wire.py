@@ -12,6 +12,7 @@ from pipeline import events
 from server import protocol as wire
 from server.clock import Clock
 from server.protocol import AnyCallEvent, ErrorCode, HistoryMessage
+from server.wire_llm import history, mind_to_wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,18 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 expected_reply_to=event.expected_reply_to,
                 reason=event.reason,
             )
+        case (
+            events.LlmAsked()
+            | events.LlmReasoned()
+            | events.LlmAnswered()
+            | events.LlmFailed()
+            | events.NoResponse()
+            | events.ToolCallsRequested()
+            | events.ToolStarted()
+            | events.ToolCompleted()
+            | events.ToolFailed()
+        ):
+            return mind_to_wire(event, ids)
         case events.CallStarted():
             return wire.CallStarted(
                 **ids,
@@ -158,7 +171,7 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 duration_seconds=round(event.duration_s, 3),
                 started_at=clock.epoch(event.at - event.duration_s),
                 ended_at=clock.epoch(event.at),
-                messages=lines,
+                messages=history(event.messages) or lines,
                 transcript=lines,
                 direction=call.direction,
                 from_=call.from_,

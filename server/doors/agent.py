@@ -13,8 +13,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pipeline.events import EndReason
 from pipeline.session import Session
+from pipeline.tools import ToolResult
 from server import protocol as wire
 from server.agents import Agent, AgentConflict, NumberInUse, merged
+from server.calls import Call
 from server.doors.handshake import close, handshake, receive
 from server.outbox import Outbox
 from server.protocol import CloseCode, ErrorCode, ErrorEvent, ProtocolError
@@ -157,12 +159,13 @@ class AgentConnection:
     def _on_call(self, command: wire.AnyCallCommand) -> None:
         """For a call that is over, or is not this connection's, a command has no effect: clients send them
         after a reconnect, and while the end is on its way to them."""
-        session = self._session(command.call_id)
-        if session is not None:
+        call = self._services.calls.get(command.call_id)
+        if call is not None and call.owner is self and call.session is not None:
+            session = call.session
             # A bug that one call's command meets is that call's, not this connection's.
-            session.guarded(lambda: self._command(session, command))
+            session.guarded(lambda: self._command(call, session, command))
 
-    def _command(self, session: Session, command: wire.AnyCallCommand) -> None:
+    def _command(self, call: Call, session: Session, command: wire.AnyCallCommand) -> None:
         match command:
             case wire.BotReply():
                 session.reply(
@@ -187,6 +190,8 @@ class AgentConnection:
                     session.cancel(command.message_id)
             case wire.BotClear():
                 session.cancel(None)
+            case wire.LlmToolResult():
+                self._take_results(call, session, command)
             case wire.CallMute():
                 session.mute()
             case wire.CallUnmute():
@@ -198,9 +203,26 @@ class AgentConnection:
             case wire.CallHangup():
                 session.end(EndReason.CLIENT_HANGUP, command.reason or "the agent hung up")
 
-    def _session(self, call_id: str) -> Session | None:
-        call = self._services.calls.get(call_id)
-        return call.session if call is not None and call.owner is self else None
+    def _take_results(self, call: Call, session: Session, command: wire.LlmToolResult) -> None:
+        found = session.tool_result(
+            command.msg_id,
+            [
+                ToolResult(given.tool_call_id, given.result, given.ephemeral, given.no_followup)
+                for given in command.results
+            ],
+        )
+        unknown = [tool_call_id for tool_call_id, taken in found.items() if taken == "unknown"]
+        if unknown:
+            text = f"no tool was asked for by msg_id {command.msg_id!r} and {', '.join(map(repr, unknown[:5]))}: "
+            text += "repeat the ids of llm.tool_call"
+            self._send(
+                wire.ServerWarning(
+                    agent_id=call.facts.agent_id,
+                    call_id=call.call_id,
+                    code=wire.WarningCode.TOOL_RESULT_UNKNOWN,
+                    warning=text,
+                )
+            )
 
     # --- registration -------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from server.protocol.base import (
     Command,
     Event,
     Message,
+    Part,
     TurnEvent,
 )
 from server.protocol.bot import (
@@ -77,6 +78,7 @@ from server.protocol.commands import (
     ClientPong,
     Configuring,
     Connect,
+    LlmToolResult,
     SessionConfigure,
 )
 from server.protocol.configuration import (
@@ -85,7 +87,6 @@ from server.protocol.configuration import (
     InterruptionSettings,
     LlmSettings,
     MediaSettings,
-    Part,
     SessionConfig,
     SttSettings,
     TurnDetectionSettings,
@@ -102,6 +103,14 @@ from server.protocol.events import (
     EVENTS,
     AnyCallEvent,
 )
+from server.protocol.llm import (
+    LlmError,
+    LlmNoResponse,
+    LlmReasoning,
+    LlmResponse,
+    LlmThinking,
+    Usage,
+)
 from server.protocol.replies import (
     AgentConfigured,
     AgentCreated,
@@ -115,6 +124,17 @@ from server.protocol.replies import (
     ServerPong,
     ServerWarning,
     SessionConfigured,
+)
+from server.protocol.tools import (
+    LlmToolCall,
+    ToolCall,
+    ToolCompleted,
+    ToolDefinition,
+    ToolErrorCode,
+    ToolFailed,
+    ToolFunction,
+    ToolResult,
+    ToolStarted,
 )
 from server.protocol.turns import (
     EagerTurn,
@@ -194,7 +214,14 @@ __all__ = [
     "HistoryMessage",
     "InterruptReason",
     "InterruptionSettings",
+    "LlmError",
+    "LlmNoResponse",
+    "LlmReasoning",
+    "LlmResponse",
     "LlmSettings",
+    "LlmThinking",
+    "LlmToolCall",
+    "LlmToolResult",
     "MediaSettings",
     "Message",
     "MessageAborted",
@@ -212,6 +239,14 @@ __all__ = [
     "SpeechEnded",
     "SpeechStarted",
     "SttSettings",
+    "ToolCall",
+    "ToolCompleted",
+    "ToolDefinition",
+    "ToolErrorCode",
+    "ToolFailed",
+    "ToolFunction",
+    "ToolResult",
+    "ToolStarted",
     "Transport",
     "TurnContinued",
     "TurnDetectionSettings",
@@ -220,6 +255,7 @@ __all__ = [
     "TurnPause",
     "TurnReason",
     "TurnResumed",
+    "Usage",
     "UserMessage",
     "UserSpeaking",
     "VadSettings",

@@ -77,6 +77,10 @@ class Lenient(BaseModel):
                 yield name, value
 
 
+class Part(Lenient):
+    """An object within a command."""
+
+
 class Command(Lenient, Message):
     """Client to server."""
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.protocol.base import CallEvent, Share
+from server.protocol.tools import ToolCall
 
 Direction = Literal["inbound", "outbound"]
 Transport = Literal["phone", "webrtc"]
@@ -29,12 +30,19 @@ class EndReason(StrEnum):
 
 
 class HistoryMessage(BaseModel):
-    """One utterance, as it was understood or heard."""
+    """One utterance, as it was understood or heard; or a tool that was asked for, or its result."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    role: Literal["system", "user", "assistant"] = Field(description="Who said it.")
-    content: str = Field(description="What was said; of the bot only what the caller heard.")
+    role: Literal["system", "user", "assistant", "tool"] = Field(description="Who said it.")
+    content: str = Field(
+        description="What was said; of the bot only what the caller heard. Of a tool: its result, as the model "
+        "is told it."
+    )
+    tool_calls: tuple[ToolCall, ...] | None = Field(
+        default=None, description="What the `assistant` asks for; each has a `tool` message behind it."
+    )
+    tool_call_id: str | None = Field(default=None, description="Of a `tool` message: whose result it is.")
 
 
 class CallStarted(CallEvent):
@@ -91,7 +99,8 @@ class CallEnded(CallEvent):
     started_at: float = Field(description="When it was answered, epoch seconds.")
     ended_at: float = Field(description="When it ended, epoch seconds.")
     messages: tuple[HistoryMessage, ...] = Field(
-        description="The history of the call, as a language model would be given it."
+        description="The history of the call as the language model is given it, with its tools; where there is "
+        "none, the transcript."
     )
     transcript: tuple[HistoryMessage, ...] = Field(description="What user and bot said, in order.")
     direction: Direction = Field(description="As in `call.started`.")

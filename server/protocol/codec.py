@@ -9,9 +9,8 @@ from typing import Any, cast
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from server.protocol.base import Command, Event, Message
+from server.protocol.base import Command, Event, Message, Part
 from server.protocol.commands import COMMANDS, AgentCommand, AnyCommand
-from server.protocol.configuration import Part
 from server.protocol.errors import ErrorCode, ProtocolError
 from server.protocol.events import EVENTS
 from server.protocol.replies import ErrorEvent
@@ -71,6 +70,10 @@ def _unknown(model: BaseModel, prefix: str) -> Iterator[str]:
         value = getattr(model, name)
         if isinstance(value, Part):
             yield from _unknown(value, f"{prefix}{name}.")
+        elif isinstance(value, tuple):
+            for index, item in enumerate(value):
+                if isinstance(item, Part):
+                    yield from _unknown(item, f"{prefix}{name}.{index}.")
 
 
 # --- which message ----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from server.protocol.base import Allowed, Command, Id
 from server.protocol.configuration import Configuration
+from server.protocol.tools import Results, declared
 
 ChannelType = Literal["phone", "webrtc", "chat", "whatsapp", "mic"]
 Spoken = Annotated[str, Field(max_length=100_000), Allowed("text of at most 100000 characters")]
@@ -131,8 +132,8 @@ class CallCommand(Command):
 class SessionConfigure(Configuration, Command):
     """Changes the keys that it holds for one call, from now on; answered by `session.configured`.
 
-    The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `interruption` and `turn_detection` take effect
-    at once: a sentence that is being spoken and speech that is being heard are finished as they were begun.
+    The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `tools`, `interruption` and `turn_detection` take
+    effect at once: a sentence that is being spoken and speech that is being heard are finished as they were begun.
     The other keys belong to the beginning of a call, and have no effect any more.
     """
 
@@ -144,6 +145,12 @@ class SessionConfigure(Configuration, Command):
     @classmethod
     def _no_greeting(cls, value: Any) -> None:
         """It belongs to the beginning of a call. Clients send theirs along, in shapes of their own."""
+
+    @field_validator("tools", mode="before")
+    @classmethod
+    def _declared_tools(cls, value: Any) -> Any:
+        """Clients send the objects of their own library here, too."""
+        return declared(value)
 
 
 class BotReply(CallCommand):
@@ -214,6 +221,17 @@ class BotClear(CallCommand):
     event: Literal["bot.clear"] = "bot.clear"
 
 
+class LlmToolResult(CallCommand):
+    """Gives what tools gave: all of a batch of `llm.tool_call`, or some of it. The model answers when each has a
+    result. Of two results for one call the first counts; one that comes after its timeout is made known to the
+    model, and is not answered any more.
+    """
+
+    event: Literal["llm.tool_result"] = "llm.tool_result"
+    msg_id: Id = Field(description="The batch.")
+    results: Results = Field(description="One for each call that has ended; at most 128.")
+
+
 class CallMute(CallCommand):
     """Stops listening to the user; answered by `call.muted`. Without effect where that is so already."""
 
@@ -263,6 +281,7 @@ COMMANDS: tuple[type[Command], ...] = (
     BotReplyStreamEnd,
     BotCancel,
     BotClear,
+    LlmToolResult,
     CallMute,
     CallUnmute,
     CallHold,
@@ -281,6 +300,7 @@ AnyCallCommand = (
     | BotReplyStreamEnd
     | BotCancel
     | BotClear
+    | LlmToolResult
     | CallMute
     | CallUnmute
     | CallHold

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from server.protocol.base import Allowed, Lenient, Range, Share
+from server.protocol.base import Allowed, Part, Range, Share
+from server.protocol.tools import Tools
 
 Text = Annotated[str, Field(min_length=1, max_length=200), Allowed("text of 1 to 200 characters")]
 LongText = Annotated[str, Field(max_length=5000), Allowed("text of at most 5000 characters")]
@@ -48,10 +49,6 @@ def _chooser(short: type, tag: str) -> Callable[[Any], str | None]:
         return "<object>" if isinstance(value, dict | BaseModel) else None
 
     return choose
-
-
-class Part(Lenient):
-    """An object within the configuration."""
 
 
 class VoiceSettings(Part):
@@ -279,6 +276,11 @@ class Configuration(SessionConfig):
         default=None,
         description="True: the prompt is given verbatim. Else the server adds how one speaks on a call: short "
         "sentences, no markdown.",
+    )
+    tools: Tools | None = Field(
+        default=None,
+        description="What the language model may ask the agent process to do, with `llm.tool_call`. At most 128; "
+        "a narrower place replaces all of them.",
     )
     config: SessionConfig | None = Field(
         default=None, description="The same keys once more, as some clients send them."

@@ -117,6 +117,10 @@ class WarningCode(Code):
         "PROVIDER_PROBLEM",
         "The engine that this would use could not be reached, or refused its key, when it was last asked.",
     )
+    TOOL_RESULT_UNKNOWN = (
+        "TOOL_RESULT_UNKNOWN",
+        "No tool of this call was asked for by these ids: the result has no effect.",
+    )
 
 
 class CloseCode(IntEnum):

@@ -24,6 +24,7 @@ from server.protocol.calls import (
     CallUnheld,
     CallUnmuted,
 )
+from server.protocol.llm import LlmError, LlmNoResponse, LlmReasoning, LlmResponse, LlmThinking
 from server.protocol.replies import (
     AgentConfigured,
     AgentCreated,
@@ -38,6 +39,7 @@ from server.protocol.replies import (
     ServerWarning,
     SessionConfigured,
 )
+from server.protocol.tools import LlmToolCall, ToolCompleted, ToolFailed, ToolStarted
 from server.protocol.turns import (
     EagerTurn,
     SpeechEnded,
@@ -73,6 +75,15 @@ EVENTS: tuple[type[Event], ...] = (
     TurnResumed,
     TurnEnd,
     TurnContinued,
+    LlmThinking,
+    LlmReasoning,
+    LlmResponse,
+    LlmError,
+    LlmNoResponse,
+    LlmToolCall,
+    ToolStarted,
+    ToolCompleted,
+    ToolFailed,
     BotSpeaking,
     BotWord,
     BotPaused,

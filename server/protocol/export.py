@@ -32,6 +32,8 @@ from server.protocol.configuration import (
 )
 from server.protocol.errors import CloseCode, ErrorCode, WarningCode
 from server.protocol.events import EVENTS
+from server.protocol.llm import Usage
+from server.protocol.tools import ToolCall, ToolDefinition, ToolFunction, ToolResult
 
 HERE = Path(__file__).parent
 SCHEMA = HERE / "schema.json"
@@ -47,6 +49,11 @@ OBJECTS: tuple[type[BaseModel], ...] = (
     AnalysisSettings,
     MediaSettings,
     SessionConfig,
+    ToolDefinition,
+    ToolFunction,
+    ToolResult,
+    ToolCall,
+    Usage,
     HistoryMessage,
 )
 """Objects within messages, in the order of the page."""
@@ -132,7 +139,8 @@ def page(current: str) -> str:
 
 
 def _object(model: type[BaseModel]) -> JsonObject:
-    mode: JsonSchemaMode = "serialization" if issubclass(model, Event | HistoryMessage) else "validation"
+    told = issubclass(model, Event | HistoryMessage | ToolCall | Usage)
+    mode: JsonSchemaMode = "serialization" if told else "validation"
     return model.model_json_schema(schema_generator=WireSchema, mode=mode)
 
 
@@ -205,6 +213,8 @@ def _kinds(value: JsonObject, definitions: JsonObject) -> Iterator[str]:
             yield from _kinds(choice, definitions)
     elif "const" in value or "enum" in value:
         yield _words(value.get("enum") or [value["const"]])
+    elif "type" not in value:
+        yield "any"
     elif value.get("type") == "array":
         yield f"list of {_type(value['items'], definitions)}"
     elif value.get("type") == "object":

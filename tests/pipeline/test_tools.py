@@ -76,6 +76,13 @@ def test_what_cannot_run_says_what_could() -> None:
     assert not runner.wants_no_answer("m")
 
 
+@pytest.mark.parametrize(("levels", "fits"), [(90, True), (150, False), (900, False)])
+def test_arguments_may_not_be_nested_without_end(levels: int, fits: bool) -> None:
+    deep = f'{{"a":{"[" * levels}{"]" * levels}}}'
+    _, ended = ToolRunner().begin("m", TURN, asked("slow", arguments=deep), TOOLS, 0)
+    assert [one.end.code for one in ended] == ([] if fits else ["bad_arguments"])
+
+
 def test_a_call_without_arguments_has_none() -> None:
     batch, _ = ToolRunner().begin("m", TURN, asked("slow", arguments="  "), TOOLS, 0)
     assert batch.sent[0].arguments == "  "

@@ -10,9 +10,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from pipeline.events import CallStarted
+from pipeline.events import CallStarted, ToolCallsRequested, TurnRef
+from pipeline.ports import ToolCall
+from pipeline.tools import ToolBatch
 from server.agents import Agent, AgentRegistry
-from server.calls import BACKLOG, AtCapacity, Call, CallIsOver, CallLimits, CallRegistry
+from server.calls import BACKLOG, AtCapacity, Call, CallIsOver, CallLimits, CallRegistry, CallState
 from server.clock import Clock
 from server.engines import EnginePool
 from server.protocol import AgentCreate
@@ -149,5 +151,43 @@ def test_what_is_given_back_to_a_full_backlog_does_not_push_out_what_came_later(
         call.attach(last)
         assert last.seqs[-1] == later[-1].seq
         assert sorted(last.seqs) == last.seqs
+
+    run_virtual(main())
+
+
+class Running:
+    """A session whose tools never end."""
+
+    def __init__(self, *msg_ids: str) -> None:
+        calls = (ToolCall("c", "clock", "{}"),)
+        self.batches = [ToolBatch(msg_id, TurnRef(1, "c0ffee"), (), calls) for msg_id in msg_ids]
+
+    def unanswered_tools(self) -> list[ToolBatch]:
+        return self.batches
+
+
+def test_an_agent_that_is_back_is_asked_once_more_for_what_it_was_told_and_for_nothing_else() -> None:
+    async def main() -> None:
+        first, second = Owner(), Owner()
+        call = call_for(agent_of(first))
+        call.state, session = CallState.LIVE, Running("told", "answered", "untold")
+        call.session = session  # type: ignore[assignment]
+        call.journal.append(CallStarted("en"))
+        for msg_id in ("told", "answered"):
+            call.journal.append(ToolCallsRequested(TurnRef(1, "c0ffee"), msg_id, ()))
+        call.owner = None
+        call.journal.append(ToolCallsRequested(TurnRef(1, "c0ffee"), "untold", ()))
+        owed = call.owed()
+        assert owed == {"told", "answered"}
+        call.attach(second)
+        assert second.seqs == [1, 4]
+        del session.batches[1]
+        call.ask_again(owed)
+        call.ask_again(owed)
+        assert second.seqs == [1, 4, 5]
+        assert call.owed() == {"told", "untold"}
+        call.owner = None
+        call.ask_again({"untold"})
+        assert call.undelivered == 0
 
     run_virtual(main())

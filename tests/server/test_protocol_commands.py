@@ -21,6 +21,7 @@ from server.protocol import (
     Connect,
     ErrorCode,
     ProtocolError,
+    SessionConfigure,
     SttSettings,
     error_event,
     parse_command,
@@ -63,6 +64,19 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "vad": {"threshold": 0.5, "speech_end_delay_ms": 300, "resume_min_ms": 200},
             "analysis": {"send_audio_metrics": True, "audio_metrics_interval_ms": 100, "recording": True},
             "media": {"recording": False},
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "look_up-1",
+                        "description": "Finds an order.",
+                        "parameters": {"type": "object", "properties": {"id": {"default": None}}},
+                        "timeout_ms": 5000,
+                        "filler": "Let me look.",
+                    },
+                },
+                {"function": {"name": "x" * 64, "parameters": {}}},
+            ],
             "config": {
                 "stt": "pocketsphinx",
                 "voice": "espeak/en",
@@ -91,6 +105,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             },
             "prompt": "Be brief.",
             "raw_prompt": True,
+            "tools": [],
         },
     ],
     "ChannelAdd": [
@@ -143,6 +158,18 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         {"event": "bot.cancel", "call_id": "CA1", "message_id": "m1"},
     ],
     "BotClear": [{"event": "bot.clear", "call_id": "CA1"}],
+    "LlmToolResult": [
+        {
+            "event": "llm.tool_result",
+            "call_id": "CA1",
+            "msg_id": "tool_1",
+            "results": [
+                {"tool_call_id": "call_1", "result": {"time": None}, "ephemeral": True, "no_followup": True},
+                {"tool_call_id": "call_2", "result": "text"},
+                {"tool_call_id": "c" * 1000},
+            ],
+        }
+    ],
     "CallMute": [{"event": "call.mute", "call_id": "CA1"}],
     "CallUnmute": [{"event": "call.unmute", "call_id": "CA1"}],
     "CallHold": [{"event": "call.hold", "call_id": "CA1"}],
@@ -355,6 +382,23 @@ def test_a_wrong_field_is_named_with_what_is_allowed(fields: dict[str, Any], key
         ({"greeting": {"e n": "x"}}, "greeting.e n", "must be a BCP-47 language tag"),
         ({"language": "en_US"}, "language", "must be a BCP-47 language tag"),
         ({"language": "en\n"}, "language", "must be a BCP-47 language tag"),
+        ({"tools": {}}, "tools", "must be a list (got an object)"),
+        ({"tools": [{"type": "function"}]}, "tools.0.function", "is required"),
+        ({"tools": [{"type": "web", "function": {"name": "a"}}]}, "tools.0.type", "must be 'function'"),
+        ({"tools": [{"function": {"name": "a b"}}]}, "tools.0.function.name", "1 to 64 letters, digits"),
+        ({"tools": [{"function": {"name": "a\n"}}]}, "tools.0.function.name", "1 to 64 letters, digits"),
+        (
+            {"tools": [{"function": {"name": "a", "parameters": 5}}]},
+            "tools.0.function.parameters",
+            "an object",
+        ),
+        (
+            {"tools": [{"function": {"name": "a", "timeout_ms": 99}}]},
+            "tools.0.function.timeout_ms",
+            "from 100 to 600000 (got 99)",
+        ),
+        ({"tools": [{"function": {"name": "a"}}] * 2}, "tools", "names of their own (got 'a' twice)"),
+        ({"tools": [{"function": {"name": f"a{n}"}} for n in range(129)]}, "tools", "at most 128 entries"),
         ({"config": []}, "config", "must be an object (got a list of 0)"),
         (
             {"config": {"vad": {"threshold": 1.01}}},
@@ -450,6 +494,66 @@ def test_keyterms_mean_the_same_as_phrases() -> None:
     assert SttSettings().hints == ()
     many = tuple(f"a{i}" for i in range(400))
     assert len(SttSettings(phrases=many, keyterms=tuple(f"b{i}" for i in range(400))).hints) == 500
+
+
+# --- tools ------------------------------------------------------------------------------------------------
+
+
+def test_a_session_takes_the_tools_of_a_clients_own_library() -> None:
+    shape = {"type": "object", "properties": {"city": {"type": "string"}}}
+    own = {
+        "name": "weather", "description": "Tells it.", "schema": {"_def": {}}, "_jsonSchema": shape,
+        "ephemeral": True, "noFollowup": False,
+    }  # fmt: skip
+    wire = {"type": "function", "function": {"name": "clock"}}
+    command = {"event": "session.configure", "session_id": "CA1", "tools": [own, wire]}
+    parsed = parse_command(json.dumps(command))
+    assert isinstance(parsed, SessionConfigure)
+    assert unknown_keys(parsed) == []
+    assert parsed.tools is not None
+    first, second = (tool.function for tool in parsed.tools)
+    assert (first.name, first.description, first.parameters) == ("weather", "Tells it.", shape)
+    assert (second.name, second.parameters) == ("clock", None)
+    several: tuple[Any, ...] = (5, [5], [{}], [{"name": 5}])
+    for wrong in several:
+        assert refused({**command, "tools": wrong}).code is ErrorCode.BAD_MESSAGE
+
+
+def test_what_is_nested_too_deeply_to_be_passed_on_is_refused() -> None:
+    def nested(levels: int) -> Any:
+        return json.loads("[" * levels + "1" + "]" * levels)
+
+    result = {"event": "llm.tool_result", "call_id": "c", "msg_id": "m"}
+    agent = {"event": "agent.create", "agent_id": "a"}
+    for levels, fits in ((90, True), (150, False), (400, False)):
+        commands = (
+            {**result, "results": [{"tool_call_id": "a", "result": nested(levels)}]},
+            {**agent, "tools": [{"function": {"name": "a", "parameters": {"x": nested(levels)}}}]},
+        )
+        for command in commands:
+            if fits:
+                parse_command(json.dumps(command))
+            else:
+                assert "deeper than 100 levels" in refused(command).message
+
+
+def test_unknown_keys_of_a_tool_are_told_by_its_place() -> None:
+    function = {"name": "clock", "strict": True}
+    agent = parse_command(
+        json.dumps({"event": "agent.create", "agent_id": "a", "tools": [{"x": 1, "function": function}]})
+    )
+    assert unknown_keys(agent) == ["tools.0.x", "tools.0.function.strict"]
+
+
+def test_results_that_are_none_are_refused() -> None:
+    command = {"event": "llm.tool_result", "call_id": "c", "msg_id": "m"}
+    one = {"tool_call_id": "a"}
+    several: tuple[Any, ...] = (None, [], {}, [{}], [{"tool_call_id": 5}], [one] * 129)
+    for results in several:
+        error = refused({**command, "results": results})
+        assert error.code is ErrorCode.BAD_MESSAGE
+        assert (error.key or "").startswith("results")
+        assert error.call_id == "c"
 
 
 # --- unknown keys -----------------------------------------------------------------------------------------

@@ -32,8 +32,7 @@ from server.protocol import (
     error_event,
     to_json,
 )
-from server.protocol.base import Command, Lenient
-from server.protocol.configuration import Part
+from server.protocol.base import Command, Lenient, Part
 from server.protocol.errors import CloseCode, WarningCode
 
 CALL: dict[str, Any] = {
@@ -53,6 +52,9 @@ ENDS = {
     "to": "+15550002222",
 }
 SAID = [{"role": "user", "content": "what time is it"}, {"role": "assistant", "content": "It is ten past"}]
+
+WANTED = {"id": "call_1", "name": "clock", "arguments": '{"zone":"UTC"}'}
+TOOL = {"msg_id": "tool_1", "tool_call_id": "call_1", "name": "clock", "kind": "client"}
 
 TEST_DATA: dict[str, list[dict[str, Any]]] = {
     "Connected": [
@@ -142,6 +144,19 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "messages": [{"role": "system", "content": "Be brief."}, *SAID],
             "transcript": SAID,
         },
+        {
+            "event": "call.ended",
+            **CALL,
+            "reason": "hangup",
+            **ENDS,
+            "messages": [
+                SAID[0],
+                {"role": "assistant", "content": "", "tool_calls": [WANTED]},
+                {"role": "tool", "content": '{"time":null}', "tool_call_id": "call_1"},
+                SAID[1],
+            ],
+            "transcript": SAID,
+        },
         *(
             {"event": "call.ended", **CALL, "reason": reason.value, **ENDS, "messages": [], "transcript": []}
             for reason in EndReason
@@ -218,6 +233,57 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     "TurnPause": [{"event": "turn.pause", **TURN, "probability": 0.31, "latency_ms": 402}],
     "TurnResumed": [{"event": "turn.resumed", **TURN, "timestamp": 1700000002.5}],
     "TurnContinued": [{"event": "turn.continued", **TURN, "timestamp": 1700000002.5}],
+    "LlmThinking": [{"event": "llm.thinking", **TURN, "message_id": "msg_1", "provider": "openai"}],
+    "LlmReasoning": [
+        {
+            "event": "llm.reasoning",
+            **TURN,
+            "message_id": "msg_1",
+            "index": 0,
+            "text": "He asks",
+            "end": False,
+        },
+        {"event": "llm.reasoning", **TURN, "message_id": "msg_1", "index": 1, "text": "", "end": True},
+    ],
+    "LlmResponse": [
+        {
+            "event": "llm.response",
+            **TURN,
+            "message_id": "msg_1",
+            "text": "It is ten past nine.",
+            "finish_reason": "stop",
+            "usage": {"input_tokens": 120, "output_tokens": 8},
+            "provider": "openai",
+            "model": "gpt-4o-2024-11-20",
+        },
+        {
+            "event": "llm.response",
+            **TURN,
+            "message_id": "msg_1",
+            "text": "",
+            "finish_reason": "tool_calls",
+            "usage": {},
+            "provider": "openai",
+        },
+    ],
+    "LlmError": [{"event": "llm.error", **TURN, "error": "openai (llm): HTTP 500", "code": "PROVIDER_ERROR"}],
+    "LlmNoResponse": [
+        {"event": "llm.no_response", **TURN, "message_id": "msg_1", "reason": "empty"},
+        {"event": "llm.no_response", **TURN, "reason": "no_followup"},
+    ],
+    "LlmToolCall": [{"event": "llm.tool_call", **TURN, "msg_id": "tool_1", "tool_calls": [WANTED]}],
+    "ToolStarted": [{"event": "tool.started", **TURN, **TOOL, "arguments": {"zone": "UTC", "at": None}}],
+    "ToolCompleted": [
+        {"event": "tool.completed", **TURN, **TOOL, "duration_ms": 42},
+        *(
+            {"event": "tool.completed", **TURN, **TOOL, "result": result, "duration_ms": 42}
+            for result in ({"time": "21:10", "zone": None}, ["a", None], "text", 0, False)
+        ),
+    ],
+    "ToolFailed": [
+        {"event": "tool.failed", **TURN, **TOOL, "error": "why", "code": code, "duration_ms": 30_000}
+        for code in ("timeout", "bad_arguments", "unknown_tool", "agent_gone", "error")
+    ],
     "BotSpeaking": [
         {"event": "bot.speaking", **TURN, "message_id": "m1", "text": "It is ten past nine."},
         {"event": "bot.speaking", **CALL, "message_id": "msg_1", "text": ""},
@@ -354,14 +420,17 @@ def test_every_class_says_when_it_is_sent_and_every_field_what_it_means(model: t
             assert (field.description or "").endswith("."), f"{model.__name__}.{name}"
 
 
+PREFIXES = ("Call", "Speech", "User", "Eager", "Turn", "Bot", "Message", "Audio", "Llm", "Tool")
+
+
 def test_every_event_of_a_call_carries_the_same_fields() -> None:
     for event in EVENTS:
         name = event.__name__
-        if name.startswith(("Call", "Speech", "User", "Eager", "Turn", "Bot", "Message", "Audio")):
+        if name.startswith(PREFIXES):
             assert issubclass(event, CallEvent)
             for row in TEST_DATA[name]:
                 assert row.keys() >= {"agent_id", "call_id", "session_id", "seq", "ts"}
-        if name.startswith(("Speech", "User", "Eager", "Turn")):
+        if name.startswith(("Speech", "User", "Eager", "Turn", "Llm", "Tool")):
             assert issubclass(event, TurnEvent)
     assert issubclass(ErrorEvent, AnswerEvent)
 

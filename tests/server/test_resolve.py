@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pipeline.endpointing import Endpointing
+from pipeline.ports import ToolSpec
+from pipeline.tools import Tool
 from pipeline.turns import TurnParams
 from server.agents import merged
 from server.engines import Pick
@@ -58,6 +61,20 @@ def test_how_a_turn_ends_is_the_agents_to_say() -> None:
     assert session.turns.min_speech_ms == 250
     keys = {"mode": "local", "silence_ms": 800}
     assert made(layer(turn_detection=keys)).session.endpointing.mode == "local"
+
+
+def test_tools_are_the_nearest_levels_all_of_them() -> None:
+    def tool(name: str, **more: Any) -> dict[str, Any]:
+        return {"type": "function", "function": {"name": name, **more}}
+
+    shape = {"type": "object", "properties": {}}
+    agent = layer(tools=[tool("a", description="A.", parameters=shape, timeout_ms=1500, filler="Wait.")])
+    assert made({}, agent).session.tools == (Tool(ToolSpec("a", "A.", shape), 1.5, "Wait."),)
+    assert made(layer(tools=[tool("b")]), agent).session.tools == (Tool(ToolSpec("b")),)
+    assert made(layer(tools=[]), agent).session.tools == ()
+    assert made().session.tools == ()
+    assert made().session.tool_timeout_s == 30.0
+    assert made(defaults=replace(DEFAULTS, tool_timeout_s=5.0)).session.tool_timeout_s == 5.0
 
 
 def test_what_interrupts_is_the_agents_to_say() -> None:

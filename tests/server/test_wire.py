@@ -11,6 +11,7 @@ from media.levels import Level
 from pipeline import events
 from pipeline.endpointing import TurnReason
 from pipeline.events import EndReason, TurnRef, Utterance
+from pipeline.ports import ChatMessage, ToolCall
 from server.clock import Clock
 from server.journal import Entry, Journal
 from server.protocol import to_json
@@ -18,6 +19,7 @@ from server.wire import CallFacts, Stamp, to_wire
 
 TURN = TurnRef(3, "c0ffee")
 FACTS = CallFacts("CA1", "My Agent", "+15550001111", "+15550002222")
+CLOCK = ToolCall("c1", "clock", '{"zone":null}')
 SAMPLES: list[events.Event] = [
     events.CallStarted("en-US"),
     events.SpeechStarted(TURN, 1, 0.9, 10.0),
@@ -40,6 +42,15 @@ SAMPLES: list[events.Event] = [
     events.ReplyRejected(TURN, "b2", "m0", "m1", "message_obsolete"),
     events.AudioMetrics("user", Level(-30.0, 0.03, 0.2), True, 0.7, 13.0),
     events.EngineFault(None, "STT_BUSY", "all busy", "pocketsphinx", "stt", True),
+    events.LlmAsked(TURN, "b1", "openai"),
+    events.LlmReasoned(TURN, "b1", 0, "hm", False),
+    events.LlmAnswered(TURN, "b1", "It is ten.", "stop", 120, None, "openai", "gpt-4o"),
+    events.LlmFailed(TURN, "LLM_BUSY", "refused"),
+    events.NoResponse(TURN, "", "no_followup"),
+    events.ToolCallsRequested(TURN, "t1", (CLOCK,)),
+    events.ToolStarted(TURN, "t1", "c1", "clock", "client", {"zone": None}),
+    events.ToolCompleted(TURN, "t1", "c1", "clock", "client", {"time": None}, 30),
+    events.ToolFailed(TURN, "t1", "c2", "clock", "client", "timeout", "no result came", 3000),
     events.CallMuted(),
     events.CallUnmuted("are you there"),
     events.CallHeld(),
@@ -76,6 +87,41 @@ def test_each_is_told_with_the_calls_ids_and_its_stamp() -> None:
     assert ended["messages"] == ended["transcript"] == [{"role": "user", "content": "hello"}]
     assert ended["ended_at"] - ended["started_at"] == 10.0  # type: ignore[operator]
     assert by_name["error"]["code"] == "STT_BUSY"
+    assert by_name["llm.response"]["usage"] == {"input_tokens": 120}
+    assert "message_id" not in by_name["llm.no_response"]
+    assert by_name["llm.tool_call"]["tool_calls"] == [
+        {"id": "c1", "name": "clock", "arguments": '{"zone":null}'}
+    ]
+    assert by_name["tool.started"]["arguments"] == {"zone": None}
+    assert by_name["tool.completed"]["result"] == {"time": None}
+    assert by_name["tool.failed"]["code"] == "timeout"
+
+
+def test_the_end_tells_the_models_history_with_its_tools() -> None:
+    messages = (
+        ChatMessage("user", "hello"),
+        ChatMessage("assistant", "", (CLOCK,)),
+        ChatMessage("tool", "ten", tool_call_id="c1"),
+    )
+    said = (Utterance("user", "hello"),)
+    ended = events.CallEnded(EndReason.HANGUP, "", 20.0, 10.0, said, messages)
+
+    async def main() -> dict[str, object]:
+        clock = Clock(asyncio.get_running_loop())
+        frame: dict[str, object] = orjson.loads(to_json(to_wire(ended, FACTS, Stamp(1, 5.0), clock)))
+        return frame
+
+    frame = asyncio.run(main())
+    assert frame["transcript"] == [{"role": "user", "content": "hello"}]
+    assert frame["messages"] == [
+        {"role": "user", "content": "hello"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "c1", "name": "clock", "arguments": '{"zone":null}'}],
+        },
+        {"role": "tool", "content": "ten", "tool_call_id": "c1"},
+    ]
 
 
 def test_a_fault_names_the_engine_the_cause_and_who_takes_over() -> None:

@@ -1,0 +1,73 @@
+"""What the server's language model does. The caller may hear it later, in part, or never."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from server.protocol.base import TurnEvent
+from server.protocol.errors import ErrorCode
+
+
+class LlmThinking(TurnEvent):
+    """The language model is asked for a message. There may be several in one turn: before it is over, for it
+    may go on, and after each batch of tools.
+    """
+
+    event: Literal["llm.thinking"] = "llm.thinking"
+    message_id: str = Field(description="The message that it is to give; it may stay unspoken.")
+    provider: str = Field(description="The engine that is asked first.")
+
+
+class LlmReasoning(TurnEvent):
+    """More of what the model thinks and does not say, where its engine tells it."""
+
+    event: Literal["llm.reasoning"] = "llm.reasoning"
+    message_id: str = Field(description="The message that it thinks about.")
+    index: int = Field(ge=0, description="Place among the pieces for this message, from 0.")
+    text: str = Field(description="The next piece; empty at the end.")
+    end: bool = Field(description="True: it has thought enough.")
+
+
+class Usage(BaseModel):
+    """What an answer cost, as far as the engine tells."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_tokens: int | None = Field(default=None, description="Tokens of what the model was told.")
+    output_tokens: int | None = Field(default=None, description="Tokens of what it gave.")
+
+
+class LlmResponse(TurnEvent):
+    """The model has given all of a message. That is its own pace: what the caller hears of it is told by
+    `bot.speaking` and the events behind it.
+    """
+
+    event: Literal["llm.response"] = "llm.response"
+    message_id: str = Field(description="The message.")
+    text: str = Field(description="All of it; empty where it only asks for tools.")
+    finish_reason: str = Field(description="The engine's word, for example `stop` or `tool_calls`.")
+    usage: Usage = Field(description="What it cost.")
+    provider: str = Field(description="The engine that gave it.")
+    model: str | None = Field(default=None, description="The model, by the engine's own word.")
+
+
+class LlmError(TurnEvent):
+    """No language model could answer: neither the engine nor those that take its place. Each of their faults
+    is an `error` of its own.
+    """
+
+    event: Literal["llm.error"] = "llm.error"
+    error: str = Field(description="What is wrong, for a human.")
+    code: ErrorCode = Field(description="The same for a program: see the table of codes.")
+
+
+class LlmNoResponse(TurnEvent):
+    """The server says nothing more in this turn, and nothing is wrong."""
+
+    event: Literal["llm.no_response"] = "llm.no_response"
+    message_id: str | None = Field(default=None, description="The message that is empty, where there is one.")
+    reason: Literal["empty", "no_followup"] = Field(
+        description="`empty`: the model gave no text; `no_followup`: its tools wanted no answer."
+    )

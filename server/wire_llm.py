@@ -1,0 +1,91 @@
+"""The part of ``server.wire`` for the language model and its tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, assert_never
+
+from pipeline import events, ports
+from server import protocol as wire
+from server.protocol import AnyCallEvent, ErrorCode, HistoryMessage
+
+MindEvent = (
+    events.LlmAsked
+    | events.LlmReasoned
+    | events.LlmAnswered
+    | events.LlmFailed
+    | events.NoResponse
+    | events.ToolCallsRequested
+    | events.ToolStarted
+    | events.ToolCompleted
+    | events.ToolFailed
+)
+
+
+def mind_to_wire(event: MindEvent, ids: dict[str, Any]) -> AnyCallEvent:
+    """The message that tells ``event``; ``ids`` are the fields of its call and turn."""
+    match event:
+        case events.LlmAsked():
+            return wire.LlmThinking(**ids, message_id=event.message_id, provider=event.provider)
+        case events.LlmReasoned():
+            return wire.LlmReasoning(
+                **ids, message_id=event.message_id, index=event.index, text=event.text, end=event.end
+            )
+        case events.LlmAnswered():
+            return wire.LlmResponse(
+                **ids,
+                message_id=event.message_id,
+                text=event.text,
+                finish_reason=event.finish_reason,
+                usage=wire.Usage(input_tokens=event.input_tokens, output_tokens=event.output_tokens),
+                provider=event.provider,
+                model=event.model,
+            )
+        case events.LlmFailed():
+            return wire.LlmError(**ids, error=event.text, code=ErrorCode(event.code))
+        case events.NoResponse():
+            return wire.LlmNoResponse(**ids, message_id=event.message_id or None, reason=event.reason)
+        case events.ToolCallsRequested():
+            return wire.LlmToolCall(**ids, msg_id=event.msg_id, tool_calls=_calls(event.calls))
+        case events.ToolStarted():
+            return wire.ToolStarted(**ids, **_tool(event), arguments=dict(event.arguments))
+        case events.ToolCompleted():
+            return wire.ToolCompleted(
+                **ids, **_tool(event), result=event.result, duration_ms=event.duration_ms
+            )
+        case events.ToolFailed():
+            return wire.ToolFailed(
+                **ids,
+                **_tool(event),
+                error=event.error,
+                code=wire.ToolErrorCode(event.code),
+                duration_ms=event.duration_ms,
+            )
+        case _:
+            assert_never(event)
+
+
+def history(messages: Iterable[ports.ChatMessage]) -> tuple[HistoryMessage, ...]:
+    """What a language model was told, with its tools."""
+    return tuple(
+        HistoryMessage(
+            role=message.role,
+            content=message.content,
+            tool_calls=_calls(message.tool_calls) or None,
+            tool_call_id=message.tool_call_id,
+        )
+        for message in messages
+    )
+
+
+def _calls(calls: Iterable[ports.ToolCall]) -> tuple[wire.ToolCall, ...]:
+    return tuple(wire.ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in calls)
+
+
+def _tool(event: events.ToolStarted | events.ToolCompleted | events.ToolFailed) -> dict[str, Any]:
+    return {
+        "msg_id": event.msg_id,
+        "tool_call_id": event.tool_call_id,
+        "name": event.name,
+        "kind": event.kind,
+    }
