@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 
 class SttSettings(TypedDict, total=False):
@@ -137,6 +137,30 @@ class LlmSettings(TypedDict, total=False):
     """Longest answer, tokens; else the model's own."""
 
 
+class ToolFunction(TypedDict, total=False):
+    """What a tool does, and what it takes."""
+
+    name: str
+    """What the model calls it by."""
+    description: str | None
+    """When to use it and what it gives, for the model."""
+    parameters: dict[str, Any] | None
+    """JSON Schema of an object: what it takes. Absent or empty: nothing."""
+    timeout_ms: int | None
+    """How long its result is waited for, milliseconds; default: the server's `TALKWIRE_TOOL_TIMEOUT_S`."""
+    filler: str | None
+    """What the caller hears where it takes long; default: the server's holding line."""
+
+
+class ToolDefinition(TypedDict, total=False):
+    """A tool that the agent process runs when the server's language model asks for it."""
+
+    type: Literal["function"]
+    """Kind of tool."""
+    function: ToolFunction
+    """The tool."""
+
+
 class SessionConfig(TypedDict, total=False):
     """How a conversation is held. The same keys stand beside `config` and within it; within it they win."""
 
@@ -191,6 +215,10 @@ class Config(TypedDict, total=False):
     raw_prompt: bool | None
     """True: the prompt is given verbatim. Else the server adds how one speaks on a call: short sentences,
     no markdown.
+    """
+    tools: list[ToolDefinition] | None
+    """What the language model may ask the agent process to do, with `llm.tool_call`. At most 128; a
+    narrower place replaces all of them.
     """
     config: SessionConfig | None
     """The same keys once more, as some clients send them."""

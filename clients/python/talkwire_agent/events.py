@@ -33,6 +33,7 @@ WarningCode = Literal[
     "LANGUAGE_UNSUPPORTED",
     "PROVIDER_SUBSTITUTED",
     "PROVIDER_PROBLEM",
+    "TOOL_RESULT_UNKNOWN",
 ]
 """``server.warning.code``."""
 TurnReason = Literal[
@@ -43,6 +44,14 @@ TurnReason = Literal[
     "forced",
 ]
 """On what evidence a turn signal rests: what moved it most from where silence alone would have put it."""
+ToolErrorCode = Literal[
+    "timeout",
+    "bad_arguments",
+    "unknown_tool",
+    "agent_gone",
+    "error",
+]
+"""Why a tool gave no result."""
 EndReason = Literal[
     "hangup",
     "timeout",
@@ -58,13 +67,38 @@ EndReason = Literal[
 """Why a call ended."""
 
 
-class HistoryMessage(Part):
-    """One utterance, as it was understood or heard."""
+class Usage(Part):
+    """What an answer cost, as far as the engine tells."""
 
-    role: Literal["system", "user", "assistant"] | str
+    input_tokens: int | None = None
+    """Tokens of what the model was told."""
+    output_tokens: int | None = None
+    """Tokens of what it gave."""
+
+
+class ToolCall(Part):
+    """One call of a tool."""
+
+    id: str
+    """The call; its result names it."""
+    name: str
+    """The tool."""
+    arguments: str
+    """What it is given: an object, as JSON text."""
+
+
+class HistoryMessage(Part):
+    """One utterance, as it was understood or heard; or a tool that was asked for, or its result."""
+
+    role: Literal["system", "user", "assistant", "tool"] | str
     """Who said it."""
     content: str
-    """What was said; of the bot only what the caller heard."""
+    """What was said; of the bot only what the caller heard. Of a tool: its result, as the model is told it.
+    """
+    tool_calls: tuple[ToolCall, ...] | None = None
+    """What the `assistant` asks for; each has a `tool` message behind it."""
+    tool_call_id: str | None = None
+    """Of a `tool` message: whose result it is."""
 
 
 class Connected(Event):
@@ -369,6 +403,147 @@ class TurnContinued(TurnEvent):
     """When the user went on, epoch seconds."""
 
 
+class LlmThinking(TurnEvent):
+    """The language model is asked for a message. There may be several in one turn: before it is over, for
+    it may go on, and after each batch of tools.
+    """
+
+    event: Literal["llm.thinking"] = "llm.thinking"
+    message_id: str
+    """The message that it is to give; it may stay unspoken."""
+    provider: str
+    """The engine that is asked first."""
+
+
+class LlmReasoning(TurnEvent):
+    """More of what the model thinks and does not say, where its engine tells it."""
+
+    event: Literal["llm.reasoning"] = "llm.reasoning"
+    message_id: str
+    """The message that it thinks about."""
+    index: int
+    """Place among the pieces for this message, from 0."""
+    text: str
+    """The next piece; empty at the end."""
+    end: bool
+    """True: it has thought enough."""
+
+
+class LlmResponse(TurnEvent):
+    """The model has given all of a message. That is its own pace: what the caller hears of it is told by
+    `bot.speaking` and the events behind it.
+    """
+
+    event: Literal["llm.response"] = "llm.response"
+    message_id: str
+    """The message."""
+    text: str
+    """All of it; empty where it only asks for tools."""
+    finish_reason: str
+    """The engine's word, for example `stop` or `tool_calls`."""
+    usage: Usage
+    """What it cost."""
+    provider: str
+    """The engine that gave it."""
+    model: str | None = None
+    """The model, by the engine's own word."""
+
+
+class LlmError(TurnEvent):
+    """No language model could answer: neither the engine nor those that take its place. Each of their
+    faults is an `error` of its own.
+    """
+
+    event: Literal["llm.error"] = "llm.error"
+    error: str
+    """What is wrong, for a human."""
+    code: ErrorCode | str
+    """The same for a program: see the table of codes."""
+
+
+class LlmNoResponse(TurnEvent):
+    """The server says nothing more in this turn, and nothing is wrong."""
+
+    event: Literal["llm.no_response"] = "llm.no_response"
+    message_id: str | None = None
+    """The message that is empty, where there is one."""
+    reason: Literal["empty", "no_followup"] | str
+    """`empty`: the model gave no text; `no_followup`: its tools wanted no answer."""
+
+
+class LlmToolCall(TurnEvent):
+    """The language model wants tools to be run: answer with one `llm.tool_result` for all of them, or with
+    several. Comes only when the turn is over, so that what it asks for is not taken back.
+
+    A batch that has no answer when the agent connects again is sent once more, with the same `msg_id`.
+    """
+
+    event: Literal["llm.tool_call"] = "llm.tool_call"
+    msg_id: str
+    """The batch, unique among calls; `llm.tool_result` repeats it."""
+    tool_calls: tuple[ToolCall, ...]
+    """What is wanted."""
+
+
+class ToolStarted(TurnEvent):
+    """A tool runs, or would if it could. Followed by exactly one `tool.completed` or `tool.failed`."""
+
+    event: Literal["tool.started"] = "tool.started"
+    msg_id: str
+    """The batch."""
+    tool_call_id: str
+    """The call of the tool."""
+    name: str
+    """The tool, as the model named it."""
+    kind: Literal["client", "system"] | str
+    """Who runs it: `client` is the agent process, `system` the server."""
+    arguments: dict[str, Any]
+    """What it is given; empty where that could not be read."""
+
+
+class ToolCompleted(TurnEvent):
+    """A tool gave its result."""
+
+    event: Literal["tool.completed"] = "tool.completed"
+    msg_id: str
+    """The batch."""
+    tool_call_id: str
+    """The call of the tool."""
+    name: str
+    """The tool."""
+    kind: Literal["client", "system"] | str
+    """Who ran it."""
+    result: Any | None = None
+    """What it gave, any JSON; absent: null."""
+    duration_ms: int
+    """From its start, milliseconds."""
+
+
+class ToolFailed(TurnEvent):
+    """A tool gave no result. The model is told why, and answers with that.
+
+    A result that comes after a timeout is still made known to the model, and is not told here.
+    """
+
+    event: Literal["tool.failed"] = "tool.failed"
+    msg_id: str
+    """The batch."""
+    tool_call_id: str
+    """The call of the tool."""
+    name: str
+    """The tool, as the model named it."""
+    kind: Literal["client", "system"] | str
+    """Who was to run it."""
+    error: str
+    """Why, in words; the model is told the same."""
+    code: ToolErrorCode | str
+    """`timeout`; `bad_arguments`: not an object of JSON; `unknown_tool`: no tool has that name;
+    `agent_gone`: the agent did not come back; `error`: the tool's own word, or the end of the call.
+    """
+    duration_ms: int
+    """From its start, milliseconds."""
+
+
 class BotSpeaking(CallEvent):
     """The first sound of a message is heard. Comes before all other events of the message."""
 
@@ -553,7 +728,9 @@ class CallEnded(CallEvent):
     ended_at: float
     """When it ended, epoch seconds."""
     messages: tuple[HistoryMessage, ...]
-    """The history of the call, as a language model would be given it."""
+    """The history of the call as the language model is given it, with its tools; where there is none, the
+    transcript.
+    """
     transcript: tuple[HistoryMessage, ...]
     """What user and bot said, in order."""
     direction: Literal["inbound", "outbound"] | str
@@ -607,6 +784,15 @@ EVENTS: dict[str, type[Event]] = {
     "turn.resumed": TurnResumed,
     "turn.end": TurnEnd,
     "turn.continued": TurnContinued,
+    "llm.thinking": LlmThinking,
+    "llm.reasoning": LlmReasoning,
+    "llm.response": LlmResponse,
+    "llm.error": LlmError,
+    "llm.no_response": LlmNoResponse,
+    "llm.tool_call": LlmToolCall,
+    "tool.started": ToolStarted,
+    "tool.completed": ToolCompleted,
+    "tool.failed": ToolFailed,
     "bot.speaking": BotSpeaking,
     "bot.word": BotWord,
     "bot.paused": BotPaused,
