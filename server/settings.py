@@ -32,7 +32,7 @@ PREFIX = "TALKWIRE_"
 NOT_YET = frozenset({"DATABASE_URL", "REDIS_URL"})
 """Names that others have given a meaning, and that the stores to come will be configured by. Whoever sets one
 now is told that it has no effect."""
-ELSEWHERE = frozenset({"TALKWIRE_URL", "TALKWIRE_API_KEY", "TALKWIRE_SPEECH_DIR", "TALKWIRE_DEMO_LLM"})
+ELSEWHERE = frozenset({"TALKWIRE_URL", "TALKWIRE_SPEECH_DIR", "TALKWIRE_DEMO_LLM"})
 """Variables of agents, examples and tests, which are no settings of the server."""
 Source = Literal["default", ".env", "environment"]
 Stage = Literal["stt", "tts", "llm"]
