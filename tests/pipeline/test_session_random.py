@@ -33,7 +33,7 @@ from pipeline.events import (
 from tests.fakes.conversation import converse
 from tests.fakes.promises import Conversation, promises
 
-SEEDS = range(1500)
+SEEDS = range(1000)
 TRIED = 60
 """Conversations in which a kind of event is looked for."""
 
