@@ -102,9 +102,7 @@ class Listening:
         self._segment = 0
         self._onset = 0
         self._quiet_from = 0
-        """The end of the last voice."""
-        self._fed_until = 0
-        """What came before was given to the segment of that voice."""
+        """The end of the last voice: what came before belongs to its segment."""
         self._loudness = Loudness(self._rate)
         self._model: AudioTurnModel | None = None
         self._recheck_ms = 0
@@ -293,7 +291,7 @@ class Listening:
                     self._turn_id, self._turn_from = self._hearer.turn_id(), onset
             case VoiceEnded(_, end, _):
                 segment = self._segment
-                self._quiet_from, self._fed_until = end, self.end
+                self._quiet_from = end
                 if self._stt is not None and self._heeded:
                     self._stt.end()
                 if self._melody:
@@ -312,8 +310,8 @@ class Listening:
         return sound_before(np.concatenate(parts), self._rate) if parts else 0
 
     def _feed_pre_roll(self, stt: SttStream, onset: int) -> None:
-        # What the segment before had of it is not heard twice.
-        first = max(self._fed_until, onset - PRE_ROLL_MS * self._rate // 1000)
+        # The voice before is not heard twice; the quiet behind it may hold the first consonant of this one.
+        first = max(self._quiet_from, onset - PRE_ROLL_MS * self._rate // 1000)
         for frame in self._pre_roll:
             if frame.end > first:
                 stt.feed(frame.pcm[max(0, first - frame.start) :])

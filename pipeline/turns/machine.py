@@ -568,14 +568,14 @@ class TurnMachine:
         silence_ms = self._silence_ms(now)
         verdict = self._verdict()
         if self._provider is not None:
-            self._signal_eager(turn, silence_ms, out)
+            self._signal_eager(turn, silence_ms, TurnReason.PROVIDER, out)
             if self._provider.kind == "end":
                 self._end(turn, silence_ms, TurnReason.PROVIDER, out)
         elif silence_ms >= verdict.end_ms:
-            self._signal_eager(turn, silence_ms, out)
+            self._signal_eager(turn, silence_ms, verdict.reason, out)
             self._end(turn, silence_ms, verdict.reason, out)
         elif silence_ms >= verdict.eager_ms:
-            self._signal_eager(turn, silence_ms, out)
+            self._signal_eager(turn, silence_ms, verdict.reason, out)
         elif verdict.unfinished and not turn.paused and not turn.signalled:
             turn.paused = True
             probability = self._probability(silence_ms)
@@ -652,15 +652,12 @@ class TurnMachine:
 
     def _end_now(self, now: float, out: list[Output]) -> None:
         turn, silence_ms = self._current(), self._silence_ms(now)
-        if not turn.signalled:
-            turn.signalled = True
-            out.append(EagerTurn(*self._signal(turn, silence_ms, TurnReason.FORCED)))
+        self._signal_eager(turn, silence_ms, TurnReason.FORCED, out)
         self._end(turn, silence_ms, TurnReason.FORCED, out)
 
-    def _signal_eager(self, turn: Turn, silence_ms: float, out: list[Output]) -> None:
+    def _signal_eager(self, turn: Turn, silence_ms: float, reason: TurnReason, out: list[Output]) -> None:
         if not turn.signalled:
             turn.signalled = True
-            reason = TurnReason.PROVIDER if self._provider is not None else self._verdict().reason
             out.append(EagerTurn(*self._signal(turn, silence_ms, reason)))
 
     def _end(self, turn: Turn, silence_ms: float, reason: TurnReason, out: list[Output]) -> None:
