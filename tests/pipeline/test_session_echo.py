@@ -9,6 +9,7 @@ import pytest
 
 from media.echo import Echo, EchoGuard
 from media.frames import AudioFrame
+from media.ports import VadWindow
 from pipeline import turns
 from pipeline.endpointing import Endpointing
 from pipeline.endpointing.evidence import Prosody
@@ -107,3 +108,18 @@ def test_a_streamed_message_may_be_one_that_must_be_heard() -> None:
     scene = call(script, "stop it now")
     assert not scene.of(BotPaused)
     assert scene.of(BotFinished)
+
+
+@pytest.mark.parametrize(("rms", "pauses"), [(0.003, 0), (0.1, 1)])
+def test_a_faint_voice_does_not_silence_the_bot(
+    rms: float, pauses: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.fakes.vad.VadWindow", lambda p, start, end: VadWindow(p, start, end, rms))
+
+    async def script(scene: Scene) -> None:
+        scene.session.reply("m1", COUNT, "")
+        await scene.leg.silence(1.0)
+        await scene.leg.speak(0.5)
+        await scene.leg.silence(5.0)
+
+    assert len(call(script, "").of(BotPaused)) == pauses
