@@ -18,7 +18,7 @@ from media.playout import Playout, Send
 from media.ports import AudioLeg, VoiceDetector
 from media.segmenter import VadParams
 from pipeline import turns
-from pipeline.dialogue import Dialogue
+from pipeline.answering import Answering
 from pipeline.endpointing import EndOfTurn, Endpointing, Native, judge_of
 from pipeline.endpointing.smart_turn import AudioTurnModel
 from pipeline.errors import ProviderError
@@ -34,19 +34,9 @@ from pipeline.events import (
     EngineFault,
     Event,
     InterruptReason,
-    LlmAnswered,
-    LlmAsked,
-    LlmFailed,
-    LlmReasoned,
     MessageAborted,
     MessageConfirmed,
-    NoResponse,
-    NoResponseReason,
     ReplyRejected,
-    ToolCallsRequested,
-    ToolCompleted,
-    ToolFailed,
-    ToolStarted,
     TurnEnd,
     TurnRef,
     UserMessage,
@@ -54,11 +44,10 @@ from pipeline.events import (
 from pipeline.listening import Listening
 from pipeline.message import Message
 from pipeline.monitor import CallRecorder, Monitor
-from pipeline.ports import Ears, LlmEnd, Mind, SttOptions, Voice
+from pipeline.ports import Ears, Mind, SttOptions, Voice
 from pipeline.speaking import Speaking
 from pipeline.speech import BotEvent, SpeechQueue
-from pipeline.thinking import Manner, Thinking
-from pipeline.tools import TIMEOUT_S, Settled, Taken, Tool, ToolBatch, ToolResult, ToolRunner
+from pipeline.tools import TIMEOUT_S, Taken, Tool, ToolBatch, ToolResult
 from pipeline.transcript import Transcript
 
 HOUSEKEEPING_S = 1.0
@@ -165,30 +154,10 @@ class Session:
         self._dry: Message | None = None
         self._dry_since = 0.0
 
-        self._dialogue = Dialogue(config.prompt, verbatim=config.raw_prompt)
-        self._known: set[str] = set()
-        """Messages that are to enter the dialogue as far as they are heard."""
-        self._hold_at: float | None = None
-        """When the caller is told that the answer takes a while."""
-        self._line_held = False
-        """The caller has been told in this turn that the answer takes a while."""
-        self._tools = ToolRunner(config.tool_timeout_s)
-        self._mind: Thinking | None = None
-        """Once made it stays, for the tools that it has asked for."""
-        self._thinking = self._made_up_mind()
-
-    def _made_up_mind(self) -> Thinking | None:
-        mind = self._engines.llm
-        if mind is None:
-            return None
-        if self._mind is None:
-            self._mind = Thinking(mind, self._dialogue, self, self._ids, self._manner, self._tools)
-        self._mind.change(mind)
-        return self._mind
-
-    def _manner(self) -> Manner:
-        config = self._config
-        return Manner(config.temperature, config.max_tokens, config.tools)
+        self.answering = Answering(
+            self, self._machine, self._speech, self._speaking, engines.llm, config, ids
+        )
+        """What the call's own language model knows, says and has done."""
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -203,7 +172,7 @@ class Session:
                 self._open()
                 await self._over.wait()
                 self._speaking.cancel()
-                self._stop_thinking()
+                self.answering.stop()
                 for task in self._warming:
                     task.cancel()
             if self._crash is not None:
@@ -221,12 +190,12 @@ class Session:
         """How the call ended, and what was said in it."""
         reason, detail = self._end or (EndReason.FAILED, "internal error")
         duration_s = self._ended_at - self._started_at
-        lines, messages = self._transcript.lines(), self._dialogue.get() if self._mind is not None else ()
+        lines, messages = self._transcript.lines(), self.answering.messages()
         return CallEnded(reason, detail, self._ended_at, duration_s, lines, messages)
 
     def _open(self) -> None:
         config = self._config
-        self._emit(CallStarted(config.language))
+        self.emit(CallStarted(config.language))
         self._ears.open()
         if self._tasks is not None:
             for engine in (self._engines.stt, self._engines.llm, self._engines.tts):
@@ -236,7 +205,7 @@ class Session:
         if config.greeting:
             greeting = Message(f"msg_{self._ids()[:12]}", config.greeting, known=True)
             greeting.interruptible = config.greeting_interruptible
-            self._say(greeting)
+            self.say(greeting)
         self._advance()
 
     def guarded(self, act: Callable[[], None]) -> None:
@@ -257,9 +226,7 @@ class Session:
             try:
                 self._stop_talking(now)
             finally:
-                self._stop_thinking()
-                if self._mind is not None:
-                    self._mind.close(now)
+                self.answering.close(now)
                 self._ears.flush()
         except Exception as error:  # noqa: BLE001 - raised by run
             self._crash = self._crash or error
@@ -302,7 +269,7 @@ class Session:
         if message is not self._dry:
             self._dry, self._dry_since = message, now
         elif message is not None and now - self._dry_since >= STREAM_IDLE_S:
-            self._tell(self._speech.finish(message), now)
+            self.finish(message)
             self._advance()
 
     # --- changes ------------------------------------------------------------------------------------------
@@ -319,15 +286,7 @@ class Session:
         self._machine.params, self._machine.judge = config.turns, self._judge()
         self._judge_sound()
         self._speaking.change(engines.tts, config)
-        self._dialogue.instruct(config.prompt, verbatim=config.raw_prompt)
-        self._tools.timeout_s = config.tool_timeout_s
-        if self._thinking is not None and engines.llm is not None:
-            self._thinking.change(engines.llm)
-        else:
-            message_id = self._thinking.message_id if self._thinking is not None else ""
-            self._stop_thinking()
-            self.answer_end(message_id, broken=True)
-            self._thinking = self._made_up_mind()
+        self.answering.change(engines.llm, config)
         self._advance()
 
     # --- what the leg tells -------------------------------------------------------------------------------
@@ -337,7 +296,7 @@ class Session:
             return
         self._ears.note(frame)
         for metrics in self._monitor.frame(frame, bot_speaks=self._speech.current is not None):
-            self._emit(metrics)
+            self.emit(metrics)
         self._ears.feed(frame)
 
     def on_mark(self, name: str) -> None:
@@ -376,11 +335,7 @@ class Session:
         self._advance()
 
     def nothing_understood(self) -> None:
-        """All recognisers have failed. Where the server answers, nobody else can say so."""
-        text = self._config.trouble_text
-        nobody_speaks = self._machine.floor_free or self._machine.state is turns.State.BOT_SPEAKING
-        if self._thinking is not None and text and nobody_speaks and self._speech.only_holding:
-            self._say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
+        self.answering.nothing_understood()
 
     # --- mouth --------------------------------------------------------------------------------------------
 
@@ -395,27 +350,27 @@ class Session:
         """Say a text; a stale answer is refused. ``known``: the language model is to know of it.
         ``interruptible``: the user may silence it."""
         if self._accepts(message_id, in_reply_to):
-            turn = self._turn_of(in_reply_to)
+            turn = self.turn_of(in_reply_to)
             message = Message(message_id, text, in_reply_to, turn=turn, known=known)
             message.interruptible = interruptible
-            self._say(message)
+            self.say(message)
 
     def stream_start(self, message_id: str, in_reply_to: str, *, interruptible: bool = True) -> None:
         """Begin a message whose text comes in pieces."""
         if self._accepts(message_id, in_reply_to):
-            turn = self._turn_of(in_reply_to)
+            turn = self.turn_of(in_reply_to)
             message = Message(message_id, "", in_reply_to, streamed=True, turn=turn, complete=False)
             message.interruptible = interruptible
-            self._say(message)
+            self.say(message)
 
     def stream_chunk(self, message_id: str, token: str) -> None:
         """More of a streamed message. One that is over or was refused is left alone: its sender learns of
         that by an event, and may have sent more before."""
         message = self._open_stream(message_id)
         if message is not None:
-            self._append(message, token)
+            self.append(message, token)
 
-    def _append(self, message: Message, token: str) -> None:
+    def append(self, message: Message, token: str) -> None:
         if not self._speech.append(message, token):
             self._reject(message.message_id, message.in_reply_to, "message_too_long")
             self.cancel(message.message_id)
@@ -424,7 +379,7 @@ class Session:
     def stream_end(self, message_id: str) -> None:
         message = self._open_stream(message_id)
         if message is not None:
-            self._tell(self._speech.finish(message), self._loop.time())
+            self.finish(message)
             self._advance()
 
     def finish_streams(self) -> None:
@@ -432,7 +387,7 @@ class Session:
         for message in self._speech.open_streams():
             if message.own:
                 continue  # The call's own mind is still at it.
-            self._tell(self._speech.finish(message), self._loop.time())
+            self.finish(message)
         self._advance()
 
     def cancel_current(self) -> None:
@@ -458,11 +413,10 @@ class Session:
         else:
             self._tell(self._speech.cut_one(message, now), now)
             self._speaking.cancel(message)
-        if self._thinking is not None:
-            self._thinking.silenced(message_id)
+        self.answering.silenced(message_id)
         self._advance()
 
-    def _turn_of(self, in_reply_to: str) -> TurnRef | None:
+    def turn_of(self, in_reply_to: str) -> TurnRef | None:
         return self._machine.reply_turn if in_reply_to else self._machine.turn
 
     def _accepts(self, message_id: str, in_reply_to: str) -> bool:
@@ -477,28 +431,50 @@ class Session:
         elif self._speech.full:
             # Whoever says something unasked waits for its end, and learns of it by this.
             turn = self._machine.turn
-            self._emit(BotInterrupted(turn, message_id, 0, 0, None, "cancelled"))
-            self._emit(MessageAborted(turn, message_id, "cancelled"))
+            self.emit(BotInterrupted(turn, message_id, 0, 0, None, "cancelled"))
+            self.emit(MessageAborted(turn, message_id, "cancelled"))
         else:
             return True
         return False
 
     def _reject(self, message_id: str, in_reply_to: str, reason: str) -> None:
         expected = self._machine.reply_to
-        self._emit(ReplyRejected(self._machine.turn, message_id, in_reply_to, expected, reason))
+        self.emit(ReplyRejected(self._machine.turn, message_id, in_reply_to, expected, reason))
 
-    def _open_stream(self, message_id: str, *, own: bool = False) -> Message | None:
-        """A message whose text is not complete: the agent's, or the call's own answer."""
+    def finish(self, message: Message, *, broken: bool = False) -> None:
+        """The text of a message that came in pieces is complete; ``broken``: what is no whole sentence is
+        dropped."""
+        self._tell(self._speech.finish(message, broken=broken), self._loop.time())
+
+    def _open_stream(self, message_id: str) -> Message | None:
+        """A message of the agent whose text is not complete."""
         message = self._speech.find(message_id) if self._end is None else None
-        if message is None or not message.streamed or message.complete or message.own is not own:
+        if message is None or not message.streamed or message.complete or message.own:
             return None
         return message
 
-    def _say(self, message: Message) -> None:
-        if message.known:
-            self._known.add(message.message_id)
+    def say(self, message: Message) -> None:
+        self.answering.knows(message)
         self._tell(self._speech.add(message, first=message.holding), self._loop.time())
         self._advance()
+
+    # --- tools of the call's own mind ---------------------------------------------------------------------
+
+    def tool_result(self, msg_id: str, results: Sequence[ToolResult]) -> dict[str, Taken]:
+        """The agent gives what its tools gave, of a batch or of some of it: what became of each, by the id of
+        its call."""
+        return self.answering.tool_result(msg_id, results)
+
+    def unanswered_tools(self) -> list[ToolBatch]:
+        """What the agent still owes results of: one that comes back may have lost that."""
+        return self.answering.unanswered_tools()
+
+    def agent_gone(self) -> None:
+        """The agent's process is given up: tools that it was to run fail, now and from now on."""
+        self.answering.agent_gone()
+
+    def agent_back(self) -> None:
+        self.answering.agent_back()
 
     # --- mute and hold ------------------------------------------------------------------------------------
 
@@ -540,109 +516,6 @@ class Session:
         self._tell(self._speech.pause(now, "held" if held else "user_spoke"), now)
         self._monitor.note_bot(now)
 
-    # --- the call's own mind ------------------------------------------------------------------------------
-
-    def answer_start(self, message_id: str, in_reply_to: str) -> bool:
-        if self._end is not None or in_reply_to != self._machine.reply_to or self._speech.full:
-            return False
-        turn = self._turn_of(in_reply_to)
-        message = Message(
-            message_id, "", in_reply_to, streamed=True, turn=turn, complete=False, known=True, own=True
-        )
-        self._say(message)
-        return True
-
-    def answer_more(self, message_id: str, text: str) -> None:
-        message = self._open_stream(message_id, own=True)
-        if message is not None:
-            self.guarded(lambda: self._append(message, text))
-
-    def answer_end(self, message_id: str, *, broken: bool) -> bool:
-        message = self._open_stream(message_id, own=True)
-        if message is None:
-            return True
-        self._tell(self._speech.finish(message, broken=broken), self._loop.time())
-        wordless = not self._speech.holds(message)
-        self.guarded(self._advance)
-        return not wordless
-
-    def withdraw(self, message_id: str) -> bool:
-        message = self._speech.find(message_id) if self._end is None else None
-        if message is None or not self._speech.withdraw(message):
-            return False
-        self._speaking.cancel(message)
-        self._known.discard(message_id)
-        if self._machine.state is turns.State.BOT_PENDING and self._hold_at is None:
-            self._hold_at = self._loop.time() + self._config.holding_after_s
-        return True
-
-    def no_answer(self, turn: TurnRef, in_reply_to: str, error: ProviderError) -> None:
-        self._hold_at = None
-        if self._end is None:
-            self._emit(LlmFailed(turn, error.code, str(error)))
-        text = self._config.trouble_text
-        if self._end is None and text and in_reply_to == self._machine.reply_to:
-            self._say(Message(f"msg_{self._ids()[:12]}", text, in_reply_to, turn=turn))
-
-    def no_response(self, turn: TurnRef, message_id: str, reason: NoResponseReason) -> None:
-        self._hold_at = None
-        self._emit(NoResponse(turn, message_id, reason))
-
-    def asked(self, turn: TurnRef, message_id: str, provider: str) -> None:
-        self._emit(LlmAsked(turn, message_id, provider))
-
-    def generated(self, turn: TurnRef, message_id: str, text: str, end: LlmEnd, provider: str) -> None:
-        reason, tokens = end.finish_reason, (end.input_tokens, end.output_tokens)
-        self._emit(LlmAnswered(turn, message_id, text, reason, *tokens, provider, end.model))
-
-    def reasoned(self, turn: TurnRef, message_id: str, index: int, text: str, *, end: bool) -> None:
-        self._emit(LlmReasoned(turn, message_id, index, text, end))
-
-    # --- the tools of the call's own mind -------------------------------------------------------------------
-
-    def ask_tools(self, batch: ToolBatch) -> None:
-        if batch.sent:
-            self._emit(ToolCallsRequested(batch.turn, batch.msg_id, batch.sent))
-        for start in batch.starts:
-            call, kind, arguments = start.call, start.kind, start.arguments
-            self._emit(ToolStarted(batch.turn, batch.msg_id, call.id, call.name, kind, arguments))
-        self._await_late_answer(self._loop.time())
-        # In a turn of its own: who asks may be in the middle of what is done there.
-        self._loop.call_soon(self.guarded, self._advance)
-
-    def tool_settled(self, news: Settled) -> None:
-        turn, msg_id, end = news.batch.turn, news.batch.msg_id, news.end
-        told = (turn, msg_id, end.call.id, end.call.name, end.kind)
-        if end.code is None:
-            self._emit(ToolCompleted(*told, end.result, end.duration_ms))
-        else:
-            self._emit(ToolFailed(*told, end.code, end.error, end.duration_ms))
-
-    def tool_result(self, msg_id: str, results: Sequence[ToolResult]) -> dict[str, Taken]:
-        """The agent gives what its tools gave, of a batch or of some of it: what became of each, by the id of
-        its call."""
-        if self._mind is None or self._end is not None:
-            return {result.tool_call_id: "unknown" for result in results}
-        return self._mind.tool_result(msg_id, results, self._loop.time())
-
-    def unanswered_tools(self) -> list[ToolBatch]:
-        """What the agent still owes results of: one that comes back may have lost that."""
-        return self._tools.unanswered()
-
-    def agent_gone(self) -> None:
-        """The agent's process is given up: tools that it was to run fail, now and from now on."""
-        if self._mind is not None and self._end is None:
-            self._mind.agent_gone(self._loop.time())
-
-    def agent_back(self) -> None:
-        self._tools.agent_back()
-
-    def _await_late_answer(self, now: float) -> None:
-        """Nothing is being said, and tools run: soon the caller is told that it takes a while, once a turn."""
-        waits = self._thinking is not None and self._thinking.silent and self._tools.busy
-        if waits and self._speech.empty and self._hold_at is None and not self._line_held:
-            self._hold_at = now + self._config.holding_after_s
-
     def _judge_sound(self) -> None:
         endpointing = self._config.endpointing
         counts = endpointing.mode != "silence"
@@ -661,22 +534,6 @@ class Session:
         if self._end is None:
             self._fault(error, by)
 
-    def _stop_thinking(self) -> None:
-        self._hold_at = None
-        if self._thinking is not None:
-            self._thinking.cancel()
-
-    def _answer(self, turn: TurnRef, message_id: str) -> None:
-        if self._thinking is not None and self._tasks is not None and self._end is None:
-            self._thinking.answer(self._tasks, turn, message_id)
-
-    def _hold_the_line(self) -> None:
-        """Tell the caller that the answer takes a while, unless it is being said or made already."""
-        text = self._tools.filler or self._config.holding_text
-        if self._thinking is not None and text and not self._speaking.busy and self._speech.nothing_ready:
-            self._line_held = True
-            self._say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
-
     def _interrupt(self, now: float) -> None:
         """The machine orders the bot cut off by the user."""
         self._progress(now)
@@ -692,7 +549,7 @@ class Session:
             self._leg.clear()
         self._tell(self._speech.cut(now, reason, abort, by_user=by_user), now)
         self._speaking.cancel_orphan()
-        self._stop_thinking()
+        self.answering.stop()
         if current is not None and current.started:
             cut = turns.BotCut(played_ms, by_user, answered=not current.holding)
             self._apply(self._machine.receive(cut, now), now)
@@ -720,13 +577,7 @@ class Session:
             deadline = self._machine.deadline
             if deadline is not None and now >= deadline:
                 self._apply(self._machine.tick(now), now)
-            deadline = self._tools.deadline
-            if self._mind is not None and deadline is not None and now >= deadline:
-                self._mind.tick(now)
-            if self._hold_at is not None and now >= self._hold_at:
-                self._hold_at = None
-                if not self._speech.empty or (self._thinking is not None and self._thinking.silent):
-                    self._hold_the_line()
+            self.answering.tick(now)
             while True:
                 if self._tasks is not None:
                     self._speaking.next(self._tasks)
@@ -755,8 +606,7 @@ class Session:
             self._machine.deadline,
             self._playout.deadline(),
             self._speech.next_at(),
-            self._hold_at,
-            self._tools.deadline,
+            self.answering.deadline,
         )
         due = min((t for t in times if t is not None), default=None)
         if due is not None:
@@ -778,27 +628,22 @@ class Session:
                 case turns.DiscardReply(message_id):
                     self._tell(self._speech.discard(message_id, "new_turn"), now)
                     self._speaking.cancel_orphan()
-                    self._hold_at = None
-                    if self._thinking is not None:
-                        self._thinking.discard(message_id)
+                    self.answering.discard(message_id)
                 case turns.NothingHeard():
-                    self._hold_the_line()
+                    self.answering.hold_the_line()
                 case _:
-                    self._emit(output)
-                    if isinstance(output, EagerTurn | TurnEnd):
-                        self._answer(output.turn, output.message_id)
-                    if isinstance(output, TurnEnd) and self._thinking is not None:
-                        self._line_held = False
-                        self._thinking.confirmed(output.message_id)
-                    if isinstance(output, TurnEnd) and self._thinking is not None and self._thinking.silent:
-                        self._hold_at = now + self._config.holding_after_s
+                    self.emit(output)
+                    if isinstance(output, EagerTurn | TurnEnd) and self._tasks is not None:
+                        self.answering.answer(self._tasks, output.turn, output.message_id)
+                    if isinstance(output, TurnEnd):
+                        self.answering.confirmed(output.message_id, now)
 
     def _tell(self, events: list[BotEvent], now: float) -> None:
         """Emit what the bot did, and let the machine know whether it is heard."""
         for event in events:
-            self._emit(event)
+            self.emit(event)
             if isinstance(event, BotSpeaking):
-                self._hold_at = None
+                self.answering.bot_speaks()
                 current = self._speech.current
                 interruptible = current is None or current.interruptible
                 self._apply(self._machine.receive(turns.BotStarted(now, interruptible), now), now)
@@ -811,23 +656,18 @@ class Session:
             return False
         if message.started:
             self._apply(self._machine.receive(turns.BotDone(answered=not message.holding), now), now)
-        self._await_late_answer(now)
+        self.answering.await_late_answer(now)
         return True
 
-    def _emit(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if isinstance(event, BotWord):
             self._bot_words.append((self._loop.time(), event.word))
         elif isinstance(event, UserMessage):
             self._transcript.user(event.turn.turn_id, event.text)
-            self._dialogue.user(event.turn.turn_id, event.text)
         elif isinstance(event, MessageConfirmed) and event.text:
             self._transcript.bot(event.text)
             self._machine.question = event.text
-            if event.message_id in self._known:
-                self._dialogue.bot(event.text, event.message_id)
-        if isinstance(event, MessageConfirmed | MessageAborted):
-            self._known.discard(event.message_id)
-            self._dialogue.unheard(event.message_id)
+        self.answering.note(event)
         self._emit_event(event)
 
     def synthesised(self) -> None:
@@ -837,7 +677,7 @@ class Session:
 
     def _fault(self, error: ProviderError, by: str | None = None) -> None:
         turn, code, text = self._machine.turn, error.code, str(error)
-        self._emit(EngineFault(turn, code, text, error.provider, error.stage, error.retryable, by))
+        self.emit(EngineFault(turn, code, text, error.provider, error.stage, error.retryable, by))
 
 
 def _stt_options(sample_rate_hz: int, config: SessionConfig) -> SttOptions:

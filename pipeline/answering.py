@@ -1,0 +1,339 @@
+"""The call's own language model, as part of the call: what it knows of the conversation, when it is to answer, what
+becomes of its answers and tools, and what the caller hears where an answer takes long or never comes.
+
+Like the session it acts and does not decide. To ``pipeline.thinking`` it is the mouth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline import turns
+from pipeline.dialogue import Dialogue
+from pipeline.errors import ProviderError
+from pipeline.events import (
+    Event,
+    LlmAnswered,
+    LlmAsked,
+    LlmFailed,
+    LlmReasoned,
+    MessageAborted,
+    MessageConfirmed,
+    NoResponse,
+    NoResponseReason,
+    ToolCallsRequested,
+    ToolCompleted,
+    ToolFailed,
+    ToolStarted,
+    TurnRef,
+    UserMessage,
+)
+from pipeline.message import Message
+from pipeline.ports import ChatMessage, LlmEnd, Mind
+from pipeline.speaking import Speaking
+from pipeline.speech import SpeechQueue
+from pipeline.thinking import Manner, Thinking
+from pipeline.tools import Settled, Taken, ToolBatch, ToolResult, ToolRunner
+
+if TYPE_CHECKING:
+    from pipeline.session import SessionConfig
+
+
+class Conversation(Protocol):
+    """The call, as far as its own mind is concerned."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    @property
+    def reply_to(self) -> str:
+        """The id of the user's message that is to be answered now."""
+
+    def turn_of(self, in_reply_to: str) -> TurnRef | None: ...
+
+    def guarded(self, act: Callable[[], None]) -> None:
+        """Run what an engine calls: a bug in it ends the call."""
+
+    def emit(self, event: Event) -> None: ...
+
+    def say(self, message: Message) -> None: ...
+
+    def append(self, message: Message, token: str) -> None:
+        """More of a message whose text comes in pieces."""
+
+    def finish(self, message: Message, *, broken: bool) -> None:
+        """Its text is complete, or there is no more of it."""
+
+    def moved(self) -> None:
+        """Something has changed: do what is due."""
+
+    def told(self, error: ProviderError, by: str | None) -> None:
+        """An engine failed; ``by`` takes its place."""
+
+
+class Answering:
+    """Of one call, with a language model or without one: it may get, lose and change it meanwhile."""
+
+    def __init__(
+        self,
+        call: Conversation,
+        machine: turns.TurnMachine,
+        speech: SpeechQueue,
+        speaking: Speaking,
+        mind: Mind | None,
+        config: SessionConfig,
+        ids: Callable[[], str],
+    ) -> None:
+        self._call = call
+        self._machine = machine
+        self._speech = speech
+        self._speaking = speaking
+        self._config = config
+        self._ids = ids
+        self._loop = asyncio.get_running_loop()
+        self._dialogue = Dialogue(config.prompt, verbatim=config.raw_prompt)
+        self._known: set[str] = set()
+        """Messages that are to enter the dialogue as far as they are heard."""
+        self._hold_at: float | None = None
+        """When the caller is told that the answer takes a while."""
+        self._line_held = False
+        """The caller has been told in this turn that the answer takes a while."""
+        self._tools = ToolRunner(config.tool_timeout_s)
+        self._mind: Thinking | None = None
+        """Once made it stays, for the tools that it has asked for."""
+        self._thinking = self._made_up_mind(mind)
+
+    def _made_up_mind(self, mind: Mind | None) -> Thinking | None:
+        if mind is None:
+            return None
+        if self._mind is None:
+            self._mind = Thinking(mind, self._dialogue, self, self._ids, self._manner, self._tools)
+        self._mind.change(mind)
+        return self._mind
+
+    def _manner(self) -> Manner:
+        config = self._config
+        return Manner(config.temperature, config.max_tokens, config.tools)
+
+    def change(self, mind: Mind | None, config: SessionConfig) -> None:
+        """Answer otherwise from now on."""
+        self._config = config
+        self._dialogue.instruct(config.prompt, verbatim=config.raw_prompt)
+        self._tools.timeout_s = config.tool_timeout_s
+        if self._thinking is not None and mind is not None:
+            self._thinking.change(mind)
+            return
+        message_id = self._thinking.message_id if self._thinking is not None else ""
+        self.stop()
+        self.answer_end(message_id, broken=True)
+        self._thinking = self._made_up_mind(mind)
+
+    # --- what happens in the call -------------------------------------------------------------------------
+
+    def knows(self, message: Message) -> None:
+        """A message is going to be said."""
+        if message.known:
+            self._known.add(message.message_id)
+
+    def note(self, event: Event) -> None:
+        """What the language model is to know of what happened."""
+        if isinstance(event, UserMessage):
+            self._dialogue.user(event.turn.turn_id, event.text)
+        elif isinstance(event, MessageConfirmed) and event.text and event.message_id in self._known:
+            self._dialogue.bot(event.text, event.message_id)
+        if isinstance(event, MessageConfirmed | MessageAborted):
+            self._known.discard(event.message_id)
+            self._dialogue.unheard(event.message_id)
+
+    def messages(self) -> tuple[ChatMessage, ...]:
+        """The history of the call's own model; empty: it never had one."""
+        return self._dialogue.get() if self._mind is not None else ()
+
+    def answer(self, tasks: asyncio.TaskGroup, turn: TurnRef, message_id: str) -> None:
+        """The user's turn looks over, or is."""
+        if self._thinking is not None and not self._call.ended:
+            self._thinking.answer(tasks, turn, message_id)
+
+    def confirmed(self, message_id: str, now: float) -> None:
+        """The user's turn is over."""
+        if self._thinking is not None:
+            self._line_held = False
+            self._thinking.confirmed(message_id)
+            if self._thinking.silent:
+                self._hold_at = now + self._config.holding_after_s
+
+    def discard(self, message_id: str) -> None:
+        """The user's turn goes on."""
+        self._hold_at = None
+        if self._thinking is not None:
+            self._thinking.discard(message_id)
+
+    def silenced(self, message_id: str) -> None:
+        """This message is not to be spoken any more."""
+        if self._thinking is not None:
+            self._thinking.silenced(message_id)
+
+    def stop(self) -> None:
+        """Stop thinking; tools that run go on."""
+        self._hold_at = None
+        if self._thinking is not None:
+            self._thinking.cancel()
+
+    def close(self, now: float) -> None:
+        """The call ends."""
+        self.stop()
+        if self._mind is not None:
+            self._mind.close(now)
+
+    # --- time ---------------------------------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``tick`` has something to do."""
+        times = (self._hold_at, self._tools.deadline)
+        return min((at for at in times if at is not None), default=None)
+
+    def tick(self, now: float) -> None:
+        """Do what is due: tools that have run for too long fail, a caller who has waited is told so."""
+        deadline = self._tools.deadline
+        if self._mind is not None and deadline is not None and now >= deadline:
+            self._mind.tick(now)
+        if self._hold_at is not None and now >= self._hold_at:
+            self._hold_at = None
+            if not self._speech.empty or (self._thinking is not None and self._thinking.silent):
+                self.hold_the_line()
+
+    # --- the caller waits ---------------------------------------------------------------------------------
+
+    def bot_speaks(self) -> None:
+        """The caller hears something."""
+        self._hold_at = None
+
+    def hold_the_line(self) -> None:
+        """Tell the caller that the answer takes a while, unless it is being said or made already."""
+        text = self._tools.filler or self._config.holding_text
+        if self._thinking is not None and text and not self._speaking.busy and self._speech.nothing_ready:
+            self._line_held = True
+            self._call.say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
+
+    def await_late_answer(self, now: float) -> None:
+        """Nothing is being said, and tools run: soon the caller is told that it takes a while, once a turn."""
+        waits = self._thinking is not None and self._thinking.silent and self._tools.busy
+        if waits and self._speech.empty and self._hold_at is None and not self._line_held:
+            self._hold_at = now + self._config.holding_after_s
+
+    def nothing_understood(self) -> None:
+        """All recognisers have failed. Where the server answers, nobody else can say so."""
+        text = self._config.trouble_text
+        nobody_speaks = self._machine.floor_free or self._machine.state is turns.State.BOT_SPEAKING
+        if self._thinking is not None and text and nobody_speaks and self._speech.only_holding:
+            self._call.say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
+
+    # --- what the mind asks -------------------------------------------------------------------------------
+
+    def answer_start(self, message_id: str, in_reply_to: str) -> bool:
+        if self._call.ended or in_reply_to != self._call.reply_to or self._speech.full:
+            return False
+        turn = self._call.turn_of(in_reply_to)
+        message = Message(
+            message_id, "", in_reply_to, streamed=True, turn=turn, complete=False, known=True, own=True
+        )
+        self._call.say(message)
+        return True
+
+    def answer_more(self, message_id: str, text: str) -> None:
+        message = self._open_answer(message_id)
+        if message is not None:
+            self._call.guarded(lambda: self._call.append(message, text))
+
+    def answer_end(self, message_id: str, *, broken: bool) -> bool:
+        message = self._open_answer(message_id)
+        if message is None:
+            return True
+        self._call.finish(message, broken=broken)
+        wordless = not self._speech.holds(message)
+        self._call.guarded(self._call.moved)
+        return not wordless
+
+    def _open_answer(self, message_id: str) -> Message | None:
+        """An answer whose text is not complete."""
+        message = self._speech.find(message_id) if not self._call.ended else None
+        if message is None or not message.streamed or message.complete or not message.own:
+            return None
+        return message
+
+    def withdraw(self, message_id: str) -> bool:
+        message = self._speech.find(message_id) if not self._call.ended else None
+        if message is None or not self._speech.withdraw(message):
+            return False
+        self._speaking.cancel(message)
+        self._known.discard(message_id)
+        if self._machine.state is turns.State.BOT_PENDING and self._hold_at is None:
+            self._hold_at = self._loop.time() + self._config.holding_after_s
+        return True
+
+    def no_answer(self, turn: TurnRef, in_reply_to: str, error: ProviderError) -> None:
+        self._hold_at = None
+        if not self._call.ended:
+            self._call.emit(LlmFailed(turn, error.code, str(error)))
+        text = self._config.trouble_text
+        if not self._call.ended and text and in_reply_to == self._call.reply_to:
+            self._call.say(Message(f"msg_{self._ids()[:12]}", text, in_reply_to, turn=turn))
+
+    def no_response(self, turn: TurnRef, message_id: str, reason: NoResponseReason) -> None:
+        self._hold_at = None
+        self._call.emit(NoResponse(turn, message_id, reason))
+
+    def told(self, error: ProviderError, by: str | None) -> None:
+        self._call.told(error, by)
+
+    def asked(self, turn: TurnRef, message_id: str, provider: str) -> None:
+        self._call.emit(LlmAsked(turn, message_id, provider))
+
+    def generated(self, turn: TurnRef, message_id: str, text: str, end: LlmEnd, provider: str) -> None:
+        reason, tokens = end.finish_reason, (end.input_tokens, end.output_tokens)
+        self._call.emit(LlmAnswered(turn, message_id, text, reason, *tokens, provider, end.model))
+
+    def reasoned(self, turn: TurnRef, message_id: str, index: int, text: str, *, end: bool) -> None:
+        self._call.emit(LlmReasoned(turn, message_id, index, text, end))
+
+    def ask_tools(self, batch: ToolBatch) -> None:
+        if batch.sent:
+            self._call.emit(ToolCallsRequested(batch.turn, batch.msg_id, batch.sent))
+        for start in batch.starts:
+            call, kind, arguments = start.call, start.kind, start.arguments
+            self._call.emit(ToolStarted(batch.turn, batch.msg_id, call.id, call.name, kind, arguments))
+        self.await_late_answer(self._loop.time())
+        # In a turn of its own: who asks may be in the middle of what is done there.
+        self._loop.call_soon(self._call.guarded, self._call.moved)
+
+    def tool_settled(self, news: Settled) -> None:
+        turn, msg_id, end = news.batch.turn, news.batch.msg_id, news.end
+        told = (turn, msg_id, end.call.id, end.call.name, end.kind)
+        if end.code is None:
+            self._call.emit(ToolCompleted(*told, end.result, end.duration_ms))
+        else:
+            self._call.emit(ToolFailed(*told, end.code, end.error, end.duration_ms))
+
+    # --- what the agent does for it -----------------------------------------------------------------------
+
+    def tool_result(self, msg_id: str, results: Sequence[ToolResult]) -> dict[str, Taken]:
+        """The agent gives what its tools gave, of a batch or of some of it: what became of each, by the id of
+        its call."""
+        if self._mind is None or self._call.ended:
+            return {result.tool_call_id: "unknown" for result in results}
+        return self._mind.tool_result(msg_id, results, self._loop.time())
+
+    def unanswered_tools(self) -> list[ToolBatch]:
+        """What the agent still owes results of: one that comes back may have lost that."""
+        return self._tools.unanswered()
+
+    def agent_gone(self) -> None:
+        """The agent's process is given up: tools that it was to run fail, now and from now on."""
+        if self._mind is not None and not self._call.ended:
+            self._mind.agent_gone(self._loop.time())
+
+    def agent_back(self) -> None:
+        self._tools.agent_back()
