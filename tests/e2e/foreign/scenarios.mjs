@@ -1,0 +1,135 @@
+// What the strict client does, and what of it the test is told. Each ends on its own, or fails by a time limit.
+
+import { sleep, tell, told } from "./client.mjs";
+
+const PHONE = [{ type: "phone", ref: "+1 (555) 000-2222" }];
+
+async function answered(client, config = {}, tools = {}) {
+  await client.connect();
+  const agent = client.agent("My Agent", config, PHONE, tools);
+  await agent.next("channel.added");
+  tell("ready");
+  return [agent, await agent.next("call.started")];
+}
+
+export async function speaking(client) {
+  const [, call] = await answered(client, { config: { analysis: { recording: true } } });
+  const { from, to, direction, transport } = call.started;
+  tell("started", { from, to, direction, transport });
+  tell("said", await call.say("Hello there, this is the first sentence.", { add_to_history: true }));
+
+  const long = call.say("This one is so long that it is not over when somebody stops it, for it goes on and on and on.");
+  await call.next("bot.word", (word) => word.message_id === long.id);
+  call.send("bot.cancel", { message_id: long.id });
+  tell("cancelled", await long);
+
+  const queued = [1, 2, 3].map((n) => call.say(`Number ${n} of three sentences that are never to be heard whole.`));
+  await call.next("bot.speaking");
+  call.send("bot.clear");
+  tell("cleared", { interrupted: (await Promise.all(queued)).map((one) => one.interrupted) });
+
+  const empty = call.stream("");
+  empty.end();
+  const stale = call.reply("Nobody hears this.", "no-such-turn");
+  const rejected = await call.next("reply.rejected");
+  tell("rejected", { same: rejected.message_id === stale, reason: rejected.reason, in_reply_to: rejected.in_reply_to });
+
+  for (const [one, other, back, forth] of [
+    ["call.hold", "call.held", "call.unhold", "call.unheld"],
+    ["call.mute", "call.muted", "call.unmute", "call.unmuted"],
+  ]) {
+    call.send(one);
+    await call.next(other);
+    if (one === "call.mute") {
+      tell("speak");
+      await told();
+    }
+    call.send(back);
+    const frame = await call.next(forth);
+    tell(forth, "muted_transcript" in frame ? { muted_transcript: frame.muted_transcript } : {});
+  }
+  call.send("call.hangup");
+  const ended = await call.next("call.ended");
+  tell("ended", { reason: ended.reason, messages: ended.messages, duration: ended.duration_seconds });
+  tell("recorded", { last: call.seen.slice(-2) });
+  call.send("bot.reply", { message_id: "msg_late", text: "Too late.", in_reply_to: "" });
+  call.send("call.hold");
+  await sleep(300);
+  tell("after", { seen: call.seen.slice(call.seen.indexOf("call.ended") + 1) });
+}
+
+export async function turns(client) {
+  const [, call] = await answered(client, { greeting: "Welcome." });
+  await call.next("bot.finished");
+  client.send({
+    event: "session.configure",
+    session_id: call.id,
+    promptVars: { name: "Ada" },
+    sessionLimits: { max_duration_seconds: 300 },
+    turnDetection: { silence_ms: 600 },
+    voice: { speed: 1.2 },
+  });
+  await client.next("session.configured");
+  tell("speak");
+  const turn = await call.next("turn.end");
+  const reply = call.reply("You said something, and this is the answer to it.");
+  const one = await call.next("message.confirmed", (frame) => frame.message_id === reply);
+  tell("replied", { text: turn.text, heard: one.text });
+
+  tell("speak");
+  await call.next("turn.end");
+  const stream = call.stream();
+  for (const token of ["Word ", "by wo", "rd. And", " a second", " sentence."]) stream.write(token);
+  stream.end();
+  const two = await call.next("message.confirmed", (frame) => frame.message_id === stream.id);
+  const words = call.seen.filter((name) => name === "bot.word").length;
+  tell("streamed", { heard: two.text, words });
+  tell("hang up");
+  const ended = await call.next("call.ended");
+  tell("ended", { reason: ended.reason, messages: ended.messages });
+}
+
+export async function tools(client) {
+  const clock = { type: "function", function: { name: "clock", description: "Tells the time.", parameters: {} } };
+  const config = { llm: { provider: "openai", model: "gpt-4o", enabled: true, prompt: "Be brief." }, tools: [clock] };
+  const [, call] = await answered(client, config, { clock: async ({ zone }) => ({ time: "ten past nine", zone }) });
+  tell("speak");
+  const confirmed = await call.next("message.confirmed");
+  tell("answered", { text: confirmed.text });
+  call.send("call.hangup");
+  const ended = await call.next("call.ended");
+  tell("ended", { roles: ended.messages.map((message) => message.role) });
+}
+
+export async function reconnecting(client) {
+  const [agent, call] = await answered(client);
+  const lost = call.next("lost");
+  tell("drop");
+  await lost;
+  tell("lost");
+  const again = await agent.next("call.started");
+  tell("again", { same: again.id === call.id, said: await again.say("I am back.") });
+  again.send("call.hangup");
+  const ended = await again.next("call.ended");
+  tell("ended", { messages: ended.messages });
+}
+
+export async function refused(client) {
+  const fault = client.next("error");
+  client.connect().catch(() => {});
+  const { code, error } = await fault;
+  const { code: closed } = await client.next("disconnected");
+  client.leaving = true;
+  tell("refused", { code, error, closed });
+}
+
+export async function conflicting(client) {
+  await client.connect();
+  const agent = client.agent("My Agent", {}, PHONE);
+  const fault = await client.next("error");
+  tell("conflict", { code: fault.code, agent_id: fault.agent_id, retry_after_s: fault.retry_after_s });
+  await told();
+  agent.register();
+  await agent.next("channel.added");
+  tell("registered");
+}
