@@ -12,12 +12,14 @@ from talkwire_agent.errors import (
     ReplyAborted,
     TalkwireError,
     TooLarge,
+    ToolError,
     Unauthorized,
 )
 from talkwire_agent.feed import Feed
 from talkwire_agent.local import CallResumed, Disconnected, HandlerFailed
 from talkwire_agent.pending import Pending
 from talkwire_agent.stream import ReplyStream
+from talkwire_agent.tools import Tool, ToolResult
 from talkwire_agent.utterance import Heard, Utterance
 
 __all__ = [
@@ -40,6 +42,9 @@ __all__ = [
     "Talkwire",
     "TalkwireError",
     "TooLarge",
+    "Tool",
+    "ToolError",
+    "ToolResult",
     "TurnEvent",
     "Unauthorized",
     "UnknownEvent",

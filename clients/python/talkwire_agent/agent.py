@@ -16,6 +16,7 @@ from talkwire_agent.feed import Feed, Feeds
 from talkwire_agent.handlers import Handlers
 from talkwire_agent.names import slug
 from talkwire_agent.pending import Pending
+from talkwire_agent.tools import Tool, Toolbox, tool_names
 from talkwire_agent.transport import encoded
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ class Channel:
     added: Pending[None] = field(default_factory=Pending)
 
 
-class Agent(Handlers):
+class Agent(Handlers, Toolbox):
     """Made by ``Talkwire.agent``. Events of its calls are heard on it; so are its ``error`` and
     ``server.warning``."""
 
     def __init__(self, client: Talkwire, agent_id: str, config: AgentConfig) -> None:
-        super().__init__()
+        Handlers.__init__(self)
+        Toolbox.__init__(self, Call)
         self.id = agent_id
         self.slug = slug(agent_id)
         self.config: dict[str, Any] = dict(config)
@@ -52,7 +54,7 @@ class Agent(Handlers):
         self.calls: dict[str, Call] = {}
         """Live calls, by id."""
         self.generation = 0
-        self._client = client
+        self.client = client
         self._channels: dict[str, Channel] = {}
         self._registered: Pending[None] = Pending()
         self._connection: Connection | None = None
@@ -106,8 +108,9 @@ class Agent(Handlers):
         """Change keys of the agent, for future calls. Awaiting it raises ``Refused`` where the server does
         not take them."""
         self.config.update(cast(dict[str, Any], changed))
+        keys = {key: value for key, value in self._created().items() if key in changed}
         encoded(self._created())
-        return self._ask_if_there("agent.configure", "agent.configured", **changed)
+        return self._ask_if_there("agent.configure", "agent.configured", **keys)
 
     def _ask_if_there(self, event: str, answer: str, **fields: Any) -> Pending[None]:
         """What is not registered now will be, with the changes."""
@@ -116,11 +119,33 @@ class Agent(Handlers):
         return self.ask({"event": event, "agent_id": self.id, **fields}, answer)
 
     def _created(self) -> dict[str, Any]:
-        return {"event": "agent.create", "agent_id": self.id, **self.config}
+        frame = {"event": "agent.create", "agent_id": self.id, **self.config}
+        if self._tools:
+            declared = [tool.declaration() for tool in self._tools.values()]
+            frame["tools"] = [*(self.config.get("tools") or ()), *declared]
+        return frame
 
     def _added(self, channel: Channel) -> dict[str, Any]:
         place = {"agent_id": self.id, "type": channel.type, "ref": channel.ref}
         return {"event": "channel.add", **place, **channel.config}
+
+    # --- tools --------------------------------------------------------------------------------------------
+
+    def find_tool(self, name: str) -> Tool | None:
+        """What is run for a name."""
+        return self._tools.get(name)
+
+    def is_answered_by_handlers(self, name: str) -> bool:
+        """Nothing was declared as a function here; or this one stands in ``tools``, as it is on the wire."""
+        if not self._tools:
+            return True
+        places = (self.config, *(channel.config for channel in self._channels.values()))
+        return any(name in tool_names(place.get("tools")) for place in places)
+
+    def _tools_changed(self) -> None:
+        frame = self._created()
+        encoded(frame)
+        self._ask_if_there("agent.configure", "agent.configured", tools=frame["tools"])
 
     # --- listening ----------------------------------------------------------------------------------------
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
+from pydantic_core import to_jsonable_python
+
 from talkwire_agent.base import Event
+from talkwire_agent.batches import Batches
 from talkwire_agent.config import CallConfig
 from talkwire_agent.dispatch import HANDLED, Lanes
 from talkwire_agent.events import (
@@ -22,6 +27,7 @@ from talkwire_agent.events import (
     CallUnmuted,
     EagerTurn,
     HistoryMessage,
+    LlmToolCall,
     MessageConfirmed,
     ReplyRejected,
     TurnContinued,
@@ -32,10 +38,13 @@ from talkwire_agent.feed import Feed, Feeds
 from talkwire_agent.handlers import Handlers
 from talkwire_agent.pending import Pending
 from talkwire_agent.stream import ReplyStream
+from talkwire_agent.tools import Tool, ToolResult, tool_names
 from talkwire_agent.utterance import Heard, Utterance
 
 if TYPE_CHECKING:
     from talkwire_agent.agent import Agent
+
+log = logging.getLogger("talkwire_agent")
 
 
 class Call(Handlers):
@@ -87,6 +96,8 @@ class Call(Handlers):
         self._feeds = Feeds()
         self._over: Pending[CallEnded | None] = Pending()
         self._states: dict[str, tuple[str, Pending[None]]] = {}
+        self._batches = Batches(self)
+        self._own_tools: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"<Call {self.id} of {self.agent.id!r} from {self.from_}{'' if self.live else ', over'}>"
@@ -246,12 +257,42 @@ class Call(Handlers):
         """Change how this call is held from now on: engines, language, prompt, turn taking. Awaiting it
         raises ``Refused`` where the server does not take it."""
         frame = {"event": "session.configure", "session_id": self.id, **changed}
+        self._own_tools |= tool_names(changed.get("tools"))
         return self.agent.ask(frame, "session.configured") if self.live else _done()
 
     def send(self, event: str, **fields: Any) -> None:
         """Send a command about this call as it is. Raises ``TooLarge``."""
         if self.live:
             self.agent.send({"event": event, "call_id": self.id, **fields})
+
+    # --- tools --------------------------------------------------------------------------------------------
+
+    def tool_result(self, msg_id: str, results: Mapping[str, Any]) -> None:
+        """Answer an ``llm.tool_call`` for tools that were declared by the key ``tools``, and not as functions.
+        ``results``: by the id of each call of a tool, its value or a ``ToolResult``; all of the batch, or some.
+
+        Raises ``TooLarge``, and ``pydantic_core.PydanticSerializationError`` for what is no JSON.
+        """
+        frames: list[dict[str, Any]] = []
+        for tool_call_id, value in results.items():
+            result = value if isinstance(value, ToolResult) else ToolResult(value)
+            frame = {"tool_call_id": tool_call_id, "result": to_jsonable_python(result.value)}
+            flags = {"ephemeral": result.ephemeral, "no_followup": result.no_followup}
+            frames.append({**frame, **{name: True for name, said in flags.items() if said}})
+        self.send("llm.tool_result", msg_id=msg_id, results=frames)
+
+    def find_tool(self, name: str) -> Tool | None:
+        return self.agent.find_tool(name)
+
+    def is_answered_by_handlers(self, name: str) -> bool:
+        return name in self._own_tools or self.agent.is_answered_by_handlers(name)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        return self.agent.client.spawn(work)
+
+    def failed(self, what: str, error: Exception, event: Event) -> None:
+        log.error("%s failed", what, exc_info=error)
+        self.agent.client.failed(what, error, event, self)
 
     # --- listening ----------------------------------------------------------------------------------------
 
@@ -304,6 +345,7 @@ class Call(Handlers):
         self._feeds.close()
 
     def _give_up(self, heard: Heard) -> None:
+        self._batches.close()
         for utterance in list(self._utterances.values()):
             words = " ".join(utterance.words)
             utterance.ended(Heard(heard.outcome, words, heard.played_ms, heard.reason))
@@ -370,6 +412,9 @@ class Call(Handlers):
             pending.settle(None)
             self._states[kind] = (command, pending)
 
+    def _on_tool_call(self, event: LlmToolCall) -> None:
+        self._batches.asked(event)
+
     def _on_ended(self, event: CallEnded) -> None:
         self._final = event
         self.end_reason = event.reason
@@ -394,6 +439,7 @@ _REACTIONS: dict[str, Callable[[Call, Any], None]] = {
     "call.unheld": Call._on_switched,
     "call.muted": Call._on_switched,
     "call.unmuted": Call._on_switched,
+    "llm.tool_call": Call._on_tool_call,
     "call.ended": Call._on_ended,
 }
 

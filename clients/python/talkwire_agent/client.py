@@ -74,7 +74,7 @@ class Talkwire(Handlers):
         self._tasks: asyncio.TaskGroup | None = None
         self._handler_tasks: set[asyncio.Task[None]] = set()
         self._lanes = Lanes()
-        self._dispatcher = Dispatcher(self._spawn, self._handler_failed)
+        self._dispatcher = Dispatcher(self.spawn, self._handler_failed)
         self._router = Router(self)
         self._entered: asyncio.TaskGroup | None = None
 
@@ -311,10 +311,13 @@ class Talkwire(Handlers):
         self._dispatcher.fire(event, call, lanes, (*places, self), then)
 
     def _handler_failed(self, error: Exception, registered: Registered, event: Event, call: Any) -> None:
-        if isinstance(event, HandlerFailed):
-            return
+        if not isinstance(event, HandlerFailed):
+            self.failed(f"handler {registered.name} of {event.event}", error, event, call)
+
+    def failed(self, what: str, error: Exception, event: Event, call: Call | None) -> None:
+        """Tell the handlers of ``error`` that code of the agent raised."""
         failed = HandlerFailed(
-            error=f"handler {registered.name} of {event.event} failed: {type(error).__name__}: {error}",
+            error=f"{what} failed: {type(error).__name__}: {error}",
             code="HANDLER_FAILED",
             call_id=call.id if call is not None else None,
             agent_id=call.agent.id if call is not None else None,
@@ -323,13 +326,15 @@ class Talkwire(Handlers):
         )
         self.fire(failed, call, (call, call.agent) if call is not None else ())
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Run code of the agent. None: the client is closed, and it is not run."""
         if self._tasks is None:
             work.close()
-            return
+            return None
         task = self._tasks.create_task(work)
         self._handler_tasks.add(task)
         task.add_done_callback(self._handler_tasks.discard)
+        return task
 
 
 def _client() -> str:

@@ -51,3 +51,8 @@ class TooLarge(TalkwireError, ValueError):
 
 class ReplyAborted(TalkwireError):
     """Something was written to a reply stream that is void. Within ``async with`` it does not get out."""
+
+
+class ToolError(TalkwireError):
+    """Raised by a tool: it gives no result, and the model is told this text. That is no fault of the program,
+    and is not logged as one."""

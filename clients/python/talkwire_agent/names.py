@@ -12,7 +12,7 @@ from talkwire_agent.local import LOCAL
 ANY = "*"
 """In place of an event's name: all events, also those that this package does not know."""
 
-ALIASES = {"bot.confirmed": "message.confirmed"}
+ALIASES = {"bot.confirmed": "message.confirmed", "call.preparing": "llm.before", "tool.call": "llm.tool_call"}
 """Names that stand for an event beside its own. Camel case is understood for all."""
 
 

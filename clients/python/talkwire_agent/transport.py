@@ -77,9 +77,10 @@ async def dial(address: str) -> Transport:
     return WebSocket(socket)
 
 
-def encoded(frame: dict[str, Any]) -> str:
-    """The text of a message. Raises ``TooLarge``, and ``TypeError`` for what JSON does not have."""
+def encoded(frame: dict[str, Any], limit: int = MAX_SENT) -> str:
+    """The text of a message of at most ``limit`` bytes. Raises ``TooLarge``, and ``TypeError`` for what JSON
+    does not have."""
     text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    if len(text) > MAX_SENT // 4 and (size := len(text.encode())) > MAX_SENT:
-        raise TooLarge(f"{frame.get('event')} has {size} bytes; a server takes {MAX_SENT} at most")
+    if len(text) > limit // 4 and (size := len(text.encode())) > limit:
+        raise TooLarge(f"{frame.get('event')} has {size} bytes; a server takes {limit} at most")
     return text

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Frame = dict[str, Any]
+from talkwire_agent.testing.model import Frame, ScriptedModel
 
 PATIENCE_S = 5.0
 """How long a test waits for the agent, seconds."""
@@ -24,14 +24,17 @@ class Message:
     """False: a stream that goes on."""
 
 
-class ScriptedCall:
+class ScriptedCall(ScriptedModel):
     """A call whose caller does what the test says.
 
     What the agent says is heard at once, word by word, where ``plays`` is true; else the test does it by
     ``hears`` and ``interrupts``. As on a server, an answer to a turn that is not the latest is rejected.
     """
 
-    def __init__(self, facts: Frame, tell: Callable[[ScriptedCall, Frame], None], plays: bool) -> None:
+    def __init__(
+        self, facts: Frame, config: Frame, tell: Callable[[ScriptedCall, Frame], None], plays: bool
+    ) -> None:
+        super().__init__(config)
         self.id: str = facts["call_id"]
         self.agent_id: str = facts["agent_id"]
         self.plays = plays
@@ -73,26 +76,26 @@ class ScriptedCall:
         ``ends``: False, and it stops short of ``turn.end``: only ``eager.turn`` is told."""
         message_id = self.starts(text)
         signal = {"message_id": message_id, "text": text, "probability": 0.9, "latency_ms": 300}
-        self._in_turn("eager.turn", **signal, reason="silence")
+        self.in_turn("eager.turn", **signal, reason="silence")
         if ends:
-            self._in_turn("turn.end", **signal, reason="silence")
+            self.in_turn("turn.end", **signal, reason="silence")
         return message_id
 
     def starts(self, text: str) -> str:
         """He has said something, and whether he is done is not known yet; returns the message id."""
         self._turn += 1
         message_id = self._reply_to = f"u_{self._turn}"
-        self._in_turn("speech.started", confidence=0.9, timestamp=0.0, segment_id=self._turn)
-        self._in_turn("user.speaking", text=text, confidence=0.5, confirmed_text="")
-        self._in_turn("speech.ended", duration_ms=500, timestamp=0.0, segment_id=self._turn)
-        self._in_turn(
+        self.in_turn("speech.started", confidence=0.9, timestamp=0.0, segment_id=self._turn)
+        self.in_turn("user.speaking", text=text, confidence=0.5, confirmed_text="")
+        self.in_turn("speech.ended", duration_ms=500, timestamp=0.0, segment_id=self._turn)
+        self.in_turn(
             "user.message", text=text, message_id=message_id, confidence=0.9, segment_ids=[self._turn]
         )
         return message_id
 
     def goes_on(self) -> None:
         """He had not finished: what was prepared as an answer is void."""
-        self._in_turn("turn.continued", timestamp=0.0)
+        self.in_turn("turn.continued", timestamp=0.0)
         self._reply_to = ""
 
     def hangs_up(self) -> None:
@@ -111,10 +114,15 @@ class ScriptedCall:
         self.emit("call.ended", reason=reason, messages=spoken, transcript=spoken, **times, **sides, **more)
         self.ended = True
 
-    def _in_turn(self, event: str, **fields: Any) -> None:
+    def in_turn(self, event: str, **fields: Any) -> Frame:
+        """Tell the agent an event of the latest turn."""
         if event == "user.message":
             self._spoken.append({"role": "user", "content": fields["text"]})
-        self.emit(event, turn_id=self._turn, correlation_id=f"{self.id}-{self._turn}", **fields)
+        return self.emit(event, turn_id=self._turn, correlation_id=f"{self.id}-{self._turn}", **fields)
+
+    def speaks(self, message_id: str, text: str) -> None:
+        """The server speaks a message of its own."""
+        self._add(Message(message_id, text))
 
     # --- what the caller hears ----------------------------------------------------------------------------
 
@@ -156,7 +164,7 @@ class ScriptedCall:
 
     def greets(self, text: str) -> None:
         """The server speaks the agent's greeting."""
-        self._add(Message(f"greeting_{self.id}", text))
+        self.speaks(f"greeting_{self.id}", text)
 
     def _speaks(self, message: Message, words: list[str]) -> int:
         self.emit("bot.speaking", message_id=message.id, text=message.text if message.complete else "")
@@ -187,6 +195,8 @@ class ScriptedCall:
                 self._cancel(frame.get("message_id"), everything=frame["event"] == "bot.clear")
             case (("call.mute" | "call.unmute" | "call.hold" | "call.unhold"), _):
                 self._switch(frame["event"])
+            case "llm.tool_result", _:
+                self.take_results(frame)
             case "call.hangup", _:
                 self.hangup_detail = frame.get("reason")
                 self.end("client_hangup", self.hangup_detail)

@@ -13,8 +13,9 @@ from talkwire_agent.client import Talkwire
 from talkwire_agent.errors import ConnectionLost
 from talkwire_agent.local import HandlerFailed
 from talkwire_agent.names import slug
-from talkwire_agent.testing.call import PATIENCE_S, Frame, ScriptedCall
+from talkwire_agent.testing.call import PATIENCE_S, ScriptedCall
 from talkwire_agent.testing.link import End, linked
+from talkwire_agent.testing.model import Frame
 from talkwire_agent.transport import Transport
 
 ANSWERS = {
@@ -70,7 +71,7 @@ class ScriptedServer:
         call_id = f"CA{len(self.calls) + 1}"
         sides = {"from": from_, "to": to, "direction": "inbound", "transport": "phone"}
         started = {"agent_id": config["agent_id"], "call_id": call_id, **sides, **facts}
-        call = self.calls[call_id] = ScriptedCall(started, self._tell, plays)
+        call = self.calls[call_id] = ScriptedCall(started, dict(config), self._tell, plays)
         call.emit("call.started", **sides, **facts)
         greeting = config.get("greeting")
         if isinstance(greeting, dict):
@@ -181,9 +182,18 @@ class ScriptedServer:
             self._create(frame)
         elif event in ANSWERS:
             answer, fields = ANSWERS[event]
+            self._configure(frame)
             self.send(answer, **{field: frame[field] for field in fields})
         elif (call := self.calls.get(frame.get("call_id", ""))) is not None:
             call.obey(frame)
+
+    def _configure(self, frame: Frame) -> None:
+        """As on a server, what changes the agent does not change its running calls."""
+        keys = {key: value for key, value in frame.items() if key not in ("event", "agent_id", "session_id")}
+        if frame["event"] == "agent.configure":
+            self._agents[slug(frame["agent_id"])] |= keys
+        elif frame["event"] == "session.configure" and (call := self.calls.get(frame["session_id"])):
+            call.config |= keys
 
     def _create(self, frame: Frame) -> None:
         key = slug(frame["agent_id"])
