@@ -96,6 +96,16 @@ class Message:
         return self.complete and not self.pending and not self.in_synthesis
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What became of text that is to be spoken."""
+
+    place: int = 0
+    """Its message is the so-manieth to be heard, from 1; 0: it is none that can be heard."""
+    refused: str = ""
+    """Why it is not taken, in the words of ``ReplyRejected.reason``."""
+
+
 class Job:
     """One sentence in synthesis. Words come before the audio that they lie in."""
 

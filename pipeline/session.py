@@ -42,7 +42,7 @@ from pipeline.events import (
     UserMessage,
 )
 from pipeline.listening import Listening
-from pipeline.message import Message
+from pipeline.message import Message, Placed
 from pipeline.monitor import CallRecorder, Monitor
 from pipeline.ports import Ears, Mind, SttOptions, Voice
 from pipeline.speaking import Speaking
@@ -346,29 +346,34 @@ class Session:
 
     def reply(
         self, message_id: str, text: str, in_reply_to: str, *, known: bool = False, interruptible: bool = True
-    ) -> None:
+    ) -> Placed:
         """Say a text; a stale answer is refused. ``known``: the language model is to know of it.
         ``interruptible``: the user may silence it."""
-        if self._accepts(message_id, in_reply_to):
-            turn = self.turn_of(in_reply_to)
-            message = Message(message_id, text, in_reply_to, turn=turn, known=known)
-            message.interruptible = interruptible
-            self.say(message)
+        return self._place(Message(message_id, text, in_reply_to, known=known, interruptible=interruptible))
 
-    def stream_start(self, message_id: str, in_reply_to: str, *, interruptible: bool = True) -> None:
+    def stream_start(self, message_id: str, in_reply_to: str, *, interruptible: bool = True) -> Placed:
         """Begin a message whose text comes in pieces."""
-        if self._accepts(message_id, in_reply_to):
-            turn = self.turn_of(in_reply_to)
-            message = Message(message_id, "", in_reply_to, streamed=True, turn=turn, complete=False)
-            message.interruptible = interruptible
-            self.say(message)
+        message = Message(message_id, "", in_reply_to, streamed=True, complete=False)
+        message.interruptible = interruptible
+        return self._place(message)
 
-    def stream_chunk(self, message_id: str, token: str) -> None:
+    def _place(self, message: Message) -> Placed:
+        refused = self._refusal(message.message_id, message.in_reply_to)
+        if refused:
+            return Placed(refused=refused)
+        message.turn = self.turn_of(message.in_reply_to)
+        self.say(message)
+        return Placed(self._speech.place_of(message.message_id))
+
+    def stream_chunk(self, message_id: str, token: str) -> Placed:
         """More of a streamed message. One that is over or was refused is left alone: its sender learns of
         that by an event, and may have sent more before."""
         message = self._open_stream(message_id)
-        if message is not None:
-            self.append(message, token)
+        if message is None:
+            return Placed()
+        self.append(message, token)
+        place = self._speech.place_of(message_id)
+        return Placed(place) if place else Placed(refused="message_too_long")
 
     def append(self, message: Message, token: str) -> None:
         if not self._speech.append(message, token):
@@ -376,11 +381,13 @@ class Session:
             self.cancel(message.message_id)
         self._advance()
 
-    def stream_end(self, message_id: str) -> None:
+    def stream_end(self, message_id: str) -> bool:
+        """The text of a streamed message is complete. False: there is no such stream."""
         message = self._open_stream(message_id)
         if message is not None:
             self.finish(message)
             self._advance()
+        return message is not None
 
     def finish_streams(self) -> None:
         """The agent is gone: what it has begun to say ends with what there is."""
@@ -390,24 +397,23 @@ class Session:
             self.finish(message)
         self._advance()
 
-    def cancel_current(self) -> None:
-        """Stop the message that is being heard, or else the one that would be next."""
+    def cancel_current(self) -> str:
+        """Stop the message that is being heard, or else the one that would be next; tell which it was."""
         message = self._speech.head
-        if message is not None:
-            self.cancel(message.message_id)
+        return message.message_id if message is not None and self.cancel(message.message_id) else ""
 
-    def cancel(self, message_id: str | None) -> None:
-        """Stop one message, or everything."""
+    def cancel(self, message_id: str | None) -> bool:
+        """Stop one message, or everything. False: there is no such message."""
         if self._end is not None:
-            return
+            return False
         now = self._loop.time()
         self._progress(now)
         if message_id is None:
             self._cut(now, "cancelled", "cancelled")
-            return
+            return True
         message = self._speech.find(message_id)
         if message is None:
-            return
+            return False
         if message is self._speech.current:
             self._cut_current(now, message)
         else:
@@ -415,27 +421,31 @@ class Session:
             self._speaking.cancel(message)
         self.answering.silenced(message_id)
         self._advance()
+        return True
 
     def turn_of(self, in_reply_to: str) -> TurnRef | None:
         return self._machine.reply_turn if in_reply_to else self._machine.turn
 
-    def _accepts(self, message_id: str, in_reply_to: str) -> bool:
+    def _refusal(self, message_id: str, in_reply_to: str) -> str:
+        """Why a message is not taken, which is told; empty: it is."""
         if self._end is not None:
-            return False
+            return "call_ended"
         if in_reply_to and in_reply_to != self._machine.reply_to:
-            self._reject(message_id, in_reply_to, "message_obsolete")
+            reason = "message_obsolete"
         elif self._speech.find(message_id) is not None:
-            self._reject(message_id, in_reply_to, "duplicate_message_id")
-        elif self._speech.full and in_reply_to:
-            self._reject(message_id, in_reply_to, "queue_full")
+            reason = "duplicate_message_id"
         elif self._speech.full:
+            reason = "queue_full"
+        else:
+            return ""
+        if reason == "queue_full" and not in_reply_to:
             # Whoever says something unasked waits for its end, and learns of it by this.
             turn = self._machine.turn
             self.emit(BotInterrupted(turn, message_id, 0, 0, None, "cancelled"))
             self.emit(MessageAborted(turn, message_id, "cancelled"))
         else:
-            return True
-        return False
+            self._reject(message_id, in_reply_to, reason)
+        return reason
 
     def _reject(self, message_id: str, in_reply_to: str, reason: str) -> None:
         expected = self._machine.reply_to

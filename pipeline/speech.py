@@ -95,6 +95,10 @@ class SpeechQueue:
     def find(self, message_id: str) -> Message | None:
         return next((m for m in self._messages if m.message_id == message_id), None)
 
+    def place_of(self, message_id: str) -> int:
+        """The how-manieth it is to be heard, from 1; 0: it is none of these."""
+        return next((n for n, m in enumerate(self._messages, 1) if m.message_id == message_id), 0)
+
     def open_streams(self) -> list[Message]:
         """Streamed messages whose text is not complete."""
         return [m for m in self._messages if m.streamed and not m.complete]

@@ -27,7 +27,7 @@ SHORT = 70
 """A choice of words whose text is longer gets a name of its own."""
 CALL_FIELDS = ("agent_id", "call_id", "session_id", "seq", "ts", "turn_id", "correlation_id")
 PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
-REGISTRATION = ("event", "agent_id", "session_id", "type", "ref")
+REGISTRATION = ("event", "ack", "agent_id", "session_id", "type", "ref")
 """Fields of the commands with configuration keys that are none."""
 
 Json = dict[str, Any]

@@ -11,15 +11,12 @@ import asyncio
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from pipeline.events import EndReason
-from pipeline.session import Session
-from pipeline.tools import ToolResult
 from server import protocol as wire
 from server.agents import Agent, AgentConflict, NumberInUse, merged
-from server.calls import Call
+from server.doors.commands_on_call import no_call, on_call
 from server.doors.handshake import close, handshake, receive
 from server.outbox import Outbox
-from server.protocol import CloseCode, ErrorCode, ErrorEvent, ProtocolError
+from server.protocol import DONE, CloseCode, ErrorCode, ErrorEvent, Outcome, ProtocolError
 from server.resolve import resolve, substitutions
 from server.services import Services
 
@@ -29,6 +26,9 @@ OUTBOX_MESSAGES = 4096
 """Events that may wait for a client; one that is further behind is closed as too slow."""
 PROBE_S = 15.0
 """Silence of a client after which it is asked whether it lives; ``server.agents.STALE_S`` is three of these."""
+IN_A_ROW = 16
+"""Messages that are read before everybody else has a turn: a burst of thousands must not stall the calls,
+nor fill the outbox while nothing of it is sent."""
 ERRORS_PER_S = 10
 """Malformed messages that are answered each second; of more only the log knows."""
 
@@ -110,12 +110,19 @@ class AgentConnection:
         reader.cancel()
 
     async def _read(self) -> None:
+        count = 0
         while (message := await receive(self._websocket)) is not None:
             self._last_heard = self._loop.time()
+            count += 1
+            if count % IN_A_ROW == 0:
+                await asyncio.sleep(0)
             try:
-                self._handle(wire.parse_command(message[0], binary=message[1]))
+                command = wire.parse_command(message[0], binary=message[1])
             except ProtocolError as error:
                 self._refuse(error)
+                self._acknowledge(wire.ack_of_refused(error))
+            else:
+                self._acknowledge(wire.ack_of(command, self._carry_out(command)))
         self._outbox.close()
 
     def _refuse(self, error: ProtocolError) -> None:
@@ -125,9 +132,26 @@ class AgentConnection:
             self._errors.append(now)
             self._send(wire.error_event(error))
 
+    def _acknowledge(self, ack: wire.Ack | None) -> None:
+        """Not counted among the errors: there is one for each message that asks for it."""
+        if ack is not None:
+            self._send(ack)
+
     # --- commands -----------------------------------------------------------------------------------------
 
-    def _handle(self, command: wire.AnyCommand) -> None:
+    def _carry_out(self, command: wire.AnyCommand) -> Outcome:
+        try:
+            return self._handle(command)
+        except ProtocolError as error:
+            self._refuse(error)
+            return wire.outcome_of(wire.error_event(error))
+
+    def _deny(self, error: ErrorEvent) -> Outcome:
+        """Refuse what is well-formed and cannot be: clients wait for this, so it is always told."""
+        self._send(error)
+        return wire.outcome_of(error)
+
+    def _handle(self, command: wire.AnyCommand) -> Outcome:
         match command:
             case wire.Connect():
                 raise ProtocolError(ErrorCode.BAD_MESSAGE, "this socket is connected already")
@@ -136,14 +160,14 @@ class AgentConnection:
             case wire.ClientPong():
                 pass
             case wire.AgentCreate():
-                self._create(command)
+                return self._create(command)
             case wire.AgentConfigure():
                 agent = self._agent(command.agent_id)
                 agent.configuration = merged(agent.configuration, command)
                 self._send(wire.AgentConfigured(agent_id=command.agent_id))
                 self._warn(command.agent_id, command)
             case wire.ChannelAdd():
-                self._add_channel(command)
+                return self._add_channel(command)
             case wire.ChannelConfigure():
                 self._configure_channel(command)
             case wire.ChannelRemove():
@@ -152,87 +176,24 @@ class AgentConnection:
                     raise self._no_channel(command.agent_id, command.ref)
                 self._send(wire.ChannelRemoved(agent_id=command.agent_id, ref=command.ref))
             case wire.SessionConfigure():
-                self._configure_session(command)
+                return self._configure_session(command)
             case _:
-                self._on_call(command)
+                return self._on_call(command)
+        return DONE
 
-    def _on_call(self, command: wire.AnyCallCommand) -> None:
-        """For a call that is over, or is not this connection's, a command has no effect: clients send them
-        after a reconnect, and while the end is on its way to them."""
+    def _on_call(self, command: wire.AnyCallCommand) -> Outcome:
         call = self._services.calls.get(command.call_id)
-        if call is not None and call.owner is self and call.session is not None:
-            session = call.session
-            # A bug that one call's command meets is that call's, not this connection's.
-            session.guarded(lambda: self._command(call, session, command))
-
-    def _command(self, call: Call, session: Session, command: wire.AnyCallCommand) -> None:
-        match command:
-            case wire.BotReply():
-                session.reply(
-                    command.message_id,
-                    command.text,
-                    command.in_reply_to,
-                    known=command.add_to_history,
-                    interruptible=command.interruptible,
-                )
-            case wire.BotReplyStreamStart():
-                session.stream_start(
-                    command.message_id, command.in_reply_to, interruptible=command.interruptible
-                )
-            case wire.BotReplyStreamChunk():
-                session.stream_chunk(command.message_id, command.token)
-            case wire.BotReplyStreamEnd():
-                session.stream_end(command.message_id)
-            case wire.BotCancel():
-                if command.message_id is None:
-                    session.cancel_current()
-                else:
-                    session.cancel(command.message_id)
-            case wire.BotClear():
-                session.cancel(None)
-            case wire.LlmToolResult():
-                self._take_results(call, session, command)
-            case wire.CallMute():
-                session.mute()
-            case wire.CallUnmute():
-                session.unmute()
-            case wire.CallHold():
-                session.hold()
-            case wire.CallUnhold():
-                session.unhold()
-            case wire.CallHangup():
-                session.end(EndReason.CLIENT_HANGUP, command.reason or "the agent hung up")
-
-    def _take_results(self, call: Call, session: Session, command: wire.LlmToolResult) -> None:
-        found = session.tool_result(
-            command.msg_id,
-            [
-                ToolResult(given.tool_call_id, given.result, given.ephemeral, given.no_followup)
-                for given in command.results
-            ],
-        )
-        unknown = [tool_call_id for tool_call_id, taken in found.items() if taken == "unknown"]
-        if unknown:
-            text = f"no tool was asked for by msg_id {command.msg_id!r} and {', '.join(map(repr, unknown[:5]))}: "
-            text += "repeat the ids of llm.tool_call"
-            self._send(
-                wire.ServerWarning(
-                    agent_id=call.facts.agent_id,
-                    call_id=call.call_id,
-                    code=wire.WarningCode.TOOL_RESULT_UNKNOWN,
-                    warning=text,
-                )
-            )
+        return on_call(call if call is not None and call.owner is self else None, command, self._send)
 
     # --- registration -------------------------------------------------------------------------------------
 
-    def _create(self, command: wire.AgentCreate) -> None:
+    def _create(self, command: wire.AgentCreate) -> Outcome:
         agents = self._services.agents
         try:
             agent = agents.create(command.agent_id, self, command, self._loop.time())
         except AgentConflict as conflict:
             text = f"agent {command.agent_id!r} is owned by another live connection"
-            self._send(
+            return self._deny(
                 ErrorEvent(
                     error=f"{text}; try again in {conflict.retry_after_s:g} s, or use another agent_id",
                     code=ErrorCode.AGENT_CONFLICT,
@@ -241,7 +202,6 @@ class AgentConnection:
                     holder_alive=True,
                 )
             )
-            return
         except ValueError as error:
             raise ProtocolError(
                 ErrorCode.REGISTRATION_ERROR, str(error), agent_id=command.agent_id, key="agent_id"
@@ -250,8 +210,9 @@ class AgentConnection:
         self._warn(command.agent_id, command)
         self._log.info("agent.created", agent=agent.agent_id)
         self._services.calls.agent_came(agent)
+        return DONE
 
-    def _add_channel(self, command: wire.ChannelAdd) -> None:
+    def _add_channel(self, command: wire.ChannelAdd) -> Outcome:
         agent = self._agent(command.agent_id)
         if command.type != "phone" or command.ref is None:
             raise ProtocolError(
@@ -263,7 +224,7 @@ class AgentConnection:
         try:
             self._services.agents.add_number(agent, command.ref, command)
         except NumberInUse:
-            self._send(
+            return self._deny(
                 ErrorEvent(
                     error=f"another agent answers {command.ref}; remove that channel first",
                     code=ErrorCode.PHONE_IN_USE,
@@ -271,10 +232,10 @@ class AgentConnection:
                     phone=command.ref,
                 )
             )
-            return
         self._send(wire.ChannelAdded(agent_id=command.agent_id, type=command.type, ref=command.ref))
         self._warn(command.agent_id, command)
         self._log.info("channel.added", agent=agent.agent_id, type=command.type, ref=command.ref)
+        return DONE
 
     def _configure_channel(self, command: wire.ChannelConfigure) -> None:
         agent = self._agent(command.agent_id)
@@ -285,11 +246,11 @@ class AgentConnection:
         self._send(wire.ChannelConfigured(agent_id=command.agent_id, ref=command.ref))
         self._warn(command.agent_id, command)
 
-    def _configure_session(self, command: wire.SessionConfigure) -> None:
+    def _configure_session(self, command: wire.SessionConfigure) -> Outcome:
         calls, defaults = self._services.calls, self._services.defaults
         call = calls.get(command.session_id)
-        if call is None or call.owner is not self or call.session is None:
-            return  # It is over, or not this connection's: see _on_call.
+        if call is None or call.owner is not self or call.session is None or call.session.ended:
+            return no_call(command.session_id)
         # The nearest layer is the call's own, once there is one.
         own, wider = (
             (call.config.layers[0], call.config.layers[1:]) if call.configured else ({}, call.config.layers)
@@ -299,6 +260,7 @@ class AgentConnection:
         call.session.guarded(lambda: calls.configure(call, config))
         self._send(wire.SessionConfigured(session_id=command.session_id))
         self._warn(call.facts.agent_id, command)
+        return DONE
 
     def _agent(self, agent_id: str) -> Agent:
         agent = self._services.agents.find(agent_id, self)

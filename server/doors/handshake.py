@@ -7,13 +7,20 @@ import asyncio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.protocol import (
+    DONE,
+    Ack,
+    AnyCommand,
     CloseCode,
     Connect,
     Connected,
     ErrorCode,
     ErrorEvent,
+    Event,
     ProtocolError,
+    ack_of,
+    ack_of_refused,
     error_event,
+    outcome_of,
     parse_command,
     to_json,
 )
@@ -55,23 +62,34 @@ async def handshake(websocket: WebSocket, services: Services) -> Connect | None:
     try:
         command = parse_command(first[0], binary=first[1])
     except ProtocolError as error:
-        await _refuse(websocket, error_event(error), "malformed connect message")
+        await _refuse(websocket, error_event(error), "malformed connect message", ack_of_refused(error))
         return None
     if not isinstance(command, Connect):
         text = f"the first message must be connect with an api_key, not {command.event}"
-        await _refuse(websocket, ErrorEvent(error=text, code=ErrorCode.UNAUTHORIZED), "connect first")
+        await _unauthorized(websocket, command, text, "connect first")
         return None
     if not services.keys.check(command.api_key.get_secret_value()):
         text = (
             "wrong API key: use one of TALKWIRE_API_KEYS, or where that is unset the one in the file "
             "'api-key' of the server's data directory"
         )
-        await _refuse(websocket, ErrorEvent(error=text, code=ErrorCode.UNAUTHORIZED), "wrong API key")
+        await _unauthorized(websocket, command, text, "wrong API key")
         return None
-    await websocket.send_text(to_json(Connected(version=__version__)).decode())
+    await _tell(websocket, Connected(version=__version__), ack_of(command, DONE))
     return command
 
 
-async def _refuse(websocket: WebSocket, error: ErrorEvent, reason: str) -> None:
-    await websocket.send_text(to_json(error).decode())
+async def _unauthorized(websocket: WebSocket, command: AnyCommand, text: str, reason: str) -> None:
+    error = ErrorEvent(error=text, code=ErrorCode.UNAUTHORIZED)
+    await _refuse(websocket, error, reason, ack_of(command, outcome_of(error)))
+
+
+async def _refuse(websocket: WebSocket, error: ErrorEvent, reason: str, ack: Ack | None) -> None:
+    await _tell(websocket, error, ack)
     await close(websocket, CloseCode.POLICY, reason)
+
+
+async def _tell(websocket: WebSocket, *events: Event | None) -> None:
+    for event in events:
+        if event is not None:
+            await websocket.send_text(to_json(event).decode())

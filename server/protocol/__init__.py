@@ -9,6 +9,16 @@ a clock or imports another part of the server.
 
 from __future__ import annotations
 
+from server.protocol.acks import (
+    DONE,
+    Ack,
+    AckStatus,
+    Outcome,
+    ack_of,
+    ack_of_refused,
+    failed,
+    outcome_of,
+)
 from server.protocol.base import (
     PROTOCOL,
     AnswerEvent,
@@ -151,9 +161,12 @@ from server.protocol.turns import (
 
 __all__ = [
     "COMMANDS",
+    "DONE",
     "EVENTS",
     "PROTOCOL",
     "AbortReason",
+    "Ack",
+    "AckStatus",
     "AgentConfigure",
     "AgentConfigured",
     "AgentCreate",
@@ -226,6 +239,7 @@ __all__ = [
     "Message",
     "MessageAborted",
     "MessageConfirmed",
+    "Outcome",
     "Part",
     "PauseReason",
     "ProtocolError",
@@ -261,7 +275,11 @@ __all__ = [
     "VadSettings",
     "VoiceSettings",
     "WarningCode",
+    "ack_of",
+    "ack_of_refused",
     "error_event",
+    "failed",
+    "outcome_of",
     "parse_command",
     "to_json",
     "unknown_keys",

@@ -51,6 +51,11 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+Id = Annotated[str, Field(min_length=1, max_length=200), Allowed("text of 1 to 200 characters")]
+"""An id that a client sends: any text, within reason."""
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class Message(BaseModel):
     """One message of the wire. Its docstring says when it is sent, its fields what they mean."""
 
@@ -83,6 +88,11 @@ class Part(Lenient):
 
 class Command(Lenient, Message):
     """Client to server."""
+
+    ack: Id | None = Field(
+        default=None,
+        description="Any text: what becomes of the command is then told by an `ack` that repeats it.",
+    )
 
 
 class Event(Message):
@@ -132,8 +142,3 @@ class TurnEvent(CallEvent):
     correlation_id: str = Field(
         description="Id of that turn: the same on each of its events, unique among calls."
     )
-
-
-Id = Annotated[str, Field(min_length=1, max_length=200), Allowed("text of 1 to 200 characters")]
-"""An id that a client sends: any text, within reason."""
-Share = Annotated[float, Field(ge=0, le=1)]

@@ -38,6 +38,14 @@ def parse_command(raw: bytes | str, *, binary: bool = False) -> AnyCommand:
         raise _bad(f"not JSON: {error}. Send one JSON object in each text frame") from None
     if not isinstance(fields, dict):
         raise _bad(f"a message must be a JSON object with the field event, not {_kind(fields)}")
+    try:
+        return _read(fields)
+    except ProtocolError as error:
+        error.ack, error.command = _id(fields, "ack") or None, _shown(fields.get("event"))
+        raise
+
+
+def _read(fields: dict[str, Any]) -> AnyCommand:
     command = _class_of(fields)
     try:
         # The table of classes holds the members of the union and nothing else.
@@ -49,7 +57,12 @@ def parse_command(raw: bytes | str, *, binary: bool = False) -> AnyCommand:
 def error_event(error: ProtocolError) -> ErrorEvent:
     """What the client is told about its mistake."""
     return ErrorEvent(
-        error=error.message, code=error.code, agent_id=error.agent_id, call_id=error.call_id, key=error.key
+        error=error.message,
+        code=error.code,
+        agent_id=error.agent_id,
+        call_id=error.call_id,
+        session_id=error.call_id,
+        key=error.key,
     )
 
 
@@ -107,7 +120,7 @@ def _class_of(fields: dict[str, Any]) -> type[Command]:
         if not isinstance(action, str) or action not in actions:
             allowed = ", ".join(actions)
             text = f"{event}: action must be one of {allowed}{_got(fields, 'action')}"
-            raise ProtocolError(ErrorCode.BAD_MESSAGE, text, call_id=_id(fields, "call_id"), key="action")
+            raise ProtocolError(ErrorCode.BAD_MESSAGE, text, call_id=_call_id(fields), key="action")
         return actions[action]
     command = _BY_EVENT.get(event)
     if command is None:
@@ -116,7 +129,7 @@ def _class_of(fields: dict[str, Any]) -> type[Command]:
 
 
 def _unknown_event(event: str, fields: dict[str, Any]) -> ProtocolError:
-    shown = event[:60]
+    shown = _shown(event)
     if event in _SENT_BY_SERVER:
         advice = "only the server sends it"
     elif close := get_close_matches(shown, _BY_EVENT, n=3, cutoff=0.6):
@@ -127,8 +140,12 @@ def _unknown_event(event: str, fields: dict[str, Any]) -> ProtocolError:
         ErrorCode.UNKNOWN_EVENT,
         f"unknown event {shown!r}: {advice}",
         agent_id=_id(fields, "agent_id"),
-        call_id=_id(fields, "call_id"),
+        call_id=_call_id(fields),
     )
+
+
+def _shown(event: Any) -> str:
+    return event[:60] if isinstance(event, str) else ""
 
 
 # --- what is wrong with it --------------------------------------------------------------------------------
@@ -144,17 +161,23 @@ def _id(fields: dict[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) and len(value) <= 200 else None
 
 
+def _call_id(fields: dict[str, Any]) -> str | None:
+    """Some commands name the call by ``session_id``."""
+    return _id(fields, "call_id") or _id(fields, "session_id")
+
+
 def _refusal(command: type[Command], fields: dict[str, Any], error: ValidationError) -> ProtocolError:
     faults = error.errors(include_url=False, include_context=True, include_input=True)
     told = [_explain(dict(fault)) for fault in faults[:5]]
     agent_id = _id(fields, "agent_id")
-    named = issubclass(command, AgentCommand) and told[0][0] != "agent_id" and agent_id is not None
+    named = issubclass(command, AgentCommand) and agent_id is not None
+    named = named and told[0][0] not in ("agent_id", "ack")
     more = f"; and {len(faults) - len(told)} more" if len(faults) > len(told) else ""
     return ProtocolError(
         ErrorCode.REGISTRATION_ERROR if named else ErrorCode.BAD_MESSAGE,
         f"{_name(command)}: {'; '.join(sentence for _, sentence in told)}{more}",
         agent_id=agent_id,
-        call_id=_id(fields, "call_id"),
+        call_id=_call_id(fields),
         key=told[0][0] or None,
     )
 

@@ -61,6 +61,22 @@ class ErrorCode(Code):
         "CHANNEL_UNKNOWN",
         "The agent has no channel with this `ref`.",
     )
+    CALL_UNKNOWN = (
+        "CALL_UNKNOWN",
+        "Only in an `ack`: the call is over, or is not this connection's. Without `ack` nothing is said of it.",
+    )
+    MESSAGE_UNKNOWN = (
+        "MESSAGE_UNKNOWN",
+        "Only in an `ack`: no such message is being spoken or waits.",
+    )
+    REPLY_REJECTED = (
+        "REPLY_REJECTED",
+        "Only in an `ack`: the message is not spoken; `extras.reason` says why, as in `reply.rejected`.",
+    )
+    RESULT_UNKNOWN = (
+        "RESULT_UNKNOWN",
+        "Only in an `ack`: no tool was asked for by any of these ids.",
+    )
     MEDIA_REFUSED = (
         "MEDIA_REFUSED",
         "The carrier's audio connection of a call was refused: the call could not begin.",
@@ -170,3 +186,7 @@ class ProtocolError(Exception):
         self.call_id = call_id
         self.key = key
         """Path of the first field at fault, for example ``config.vad.threshold``."""
+        self.ack: str | None = None
+        """By which the client wants to be told what becomes of the message, where it could be read."""
+        self.command = ""
+        """The name of the command, as the client spelled it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.protocol.acks import Ack
 from server.protocol.base import CallEvent, Event
 from server.protocol.bot import (
     BotFinished,
@@ -65,6 +66,7 @@ EVENTS: tuple[type[Event], ...] = (
     ServerPong,
     ErrorEvent,
     ServerWarning,
+    Ack,
     CallStarted,
     SpeechStarted,
     SpeechEnded,

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
-from server.protocol.base import PROTOCOL, CallEvent, Event, Message
+from server.protocol.base import PROTOCOL, CallEvent, Command, Event, Message
 from server.protocol.calls import HistoryMessage
 from server.protocol.commands import COMMANDS
 from server.protocol.configuration import (
@@ -150,7 +150,7 @@ def _section(message: type[Message], definitions: JsonObject) -> str:
     title = f"### `{properties['event']['const']}`"
     if "action" in properties:
         title += f" {properties['action']['const']}"
-    hidden = {"event"}
+    hidden = {"event"} | ({"ack"} if issubclass(message, Command) else set())
     notes = []
     if Configuration in message.__mro__:
         hidden |= set(Configuration.model_fields)

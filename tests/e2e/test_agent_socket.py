@@ -185,6 +185,68 @@ async def test_a_holder_that_went_silent_is_displaced(
             await second.wait("channel.added")
 
 
+async def test_whoever_asks_is_told_once_what_becomes_of_each_command(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, connected(server.ws, ack="0") as agent:
+        await agent.send("agent.create", agent_id="My Agent", ack="1")
+        await agent.send("channel.add", agent_id="My Agent", type="phone", ref="*", ack="2")
+        await agent.send("channel.remove", agent_id="My Agent", ref="+1555", ack="3")
+        await agent.send("agent.creat", agent_id="x", ack="4")
+        await agent.send("bot.reply", call_id="gone", message_id="m", text="hello", ack="5")
+        await agent.send("session.configure", session_id="gone", ack="6")
+        await agent.send("ping", ack="7")
+        async with server.carrier() as carrier:
+            call = await carrier.place_call("+15550009999", "+15550000002")
+            call_id = (await agent.wait("call.started"))["call_id"]
+            await agent.send("bot.reply", call_id=call_id, message_id="m1", text="One. Two.", ack="8")
+            await agent.send("bot.reply", call_id=call_id, message_id="m2", text="Three.", ack="9")
+            await agent.send("session.configure", session_id=call_id, language="en", ack="10")
+            await agent.wait("ack", ack="10")
+            call.hang_up()
+        found = [(f["ack"], f["command"], f["status"], f.get("code")) for f in agent.of("ack")]
+        assert found == [
+            ("0", "connect", "success", None),
+            ("1", "agent.create", "success", None),
+            ("2", "channel.add", "success", None),
+            ("3", "channel.remove", "error", "CHANNEL_UNKNOWN"),
+            ("4", "agent.creat", "error", "UNKNOWN_EVENT"),
+            ("5", "bot.reply", "error", "CALL_UNKNOWN"),
+            ("6", "session.configure", "error", "CALL_UNKNOWN"),
+            ("7", "ping", "success", None),
+            ("8", "bot.reply", "processing", None),
+            ("9", "bot.reply", "pending", None),
+            ("10", "session.configure", "success", None),
+        ]
+        names = agent.names()
+        assert names[:4] == ["connected", "ack", "agent.created", "ack"]
+        assert names[names.index("session.configured") + 1] == "ack"
+        assert [f["code"] for f in agent.of("error")] == ["CHANNEL_UNKNOWN", "UNKNOWN_EVENT"]
+
+
+async def test_a_wrong_key_is_acknowledged_before_the_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as server:
+        connect = json.dumps({"event": "connect", "api_key": "wrong", "ack": "1"})
+        frames, code, _ = await _raw(server.ws, connect)
+        assert [(frame["event"], frame["code"]) for frame in frames] == [
+            ("error", "UNAUTHORIZED"),
+            ("ack", "UNAUTHORIZED"),
+        ]
+        assert code == 1008
+
+
+async def test_ten_thousand_messages_at_once_are_all_read_and_answered(tmp_path: Path) -> None:
+    """More than the outbox holds: what is answered has to go out between them."""
+    async with running(tmp_path) as server, connected(server.ws) as agent:
+        for number in range(5000):
+            await agent.socket.send('{"event":"ping","ack":"a"}')
+            await agent.socket.send(f'{{"event":"nonsense","ack":"{number}"}}')
+        await agent.send("ping", ack="last")
+        await agent.wait("ack", ack="last")
+        assert len(agent.of("pong")) == 5001
+        assert len(agent.of("ack")) == 10_001
+        assert len(agent.of("error")) <= 100
+        assert agent.closed is None
+
+
 async def test_several_agents_share_a_socket(tmp_path: Path) -> None:
     async with running(tmp_path) as server, registered(server.ws, "one", "+15550000001") as agent:
         await agent.send("agent.create", agent_id="two", greeting="Two here.")

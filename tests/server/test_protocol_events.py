@@ -114,6 +114,20 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         },
         {"event": "server.warning", **CALL, "warning": "no such voice", "code": "PROVIDER_SUBSTITUTED"},
     ],
+    "Ack": [
+        {"event": "ack", "ack": "7", "command": "agent.create", "status": "success", "agent_id": "My Agent"},
+        {
+            "event": "ack",
+            "ack": "8",
+            "command": "bot.reply",
+            "status": "error",
+            "call_id": "CA1",
+            "session_id": "CA1",
+            "code": "REPLY_REJECTED",
+            "message": "not spoken",
+            "extras": {"message_id": "m1", "reason": "message_obsolete"},
+        },
+    ],
     "CallStarted": [
         {
             "event": "call.started",

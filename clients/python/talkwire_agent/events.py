@@ -18,6 +18,10 @@ ErrorCode = Literal[
     "PHONE_IN_USE",
     "CHANNEL_UNSUPPORTED",
     "CHANNEL_UNKNOWN",
+    "CALL_UNKNOWN",
+    "MESSAGE_UNKNOWN",
+    "REPLY_REJECTED",
+    "RESULT_UNKNOWN",
     "MEDIA_REFUSED",
     "PROVIDER_ERROR",
     "STT_BUSY",
@@ -258,6 +262,38 @@ class ServerWarning(Event):
     """The same for a program: see the table of codes."""
     keys: tuple[str, ...] | None = None
     """Paths of the keys it is about, for example `config.speaker_filter`."""
+
+
+class Ack(Event):
+    """What became of a command that carried `ack`: sent once for each, behind all else that answers it.
+
+    It belongs to the connection: it has no `seq` and is not repeated after a reconnect.
+    """
+
+    event: Literal["ack"] = "ack"
+    ack: str
+    """As in the command."""
+    command: str
+    """The `event` of the command; of an unknown one the first 60 characters."""
+    status: Literal["success", "error", "processing", "pending"] | str
+    """`success`: it is done. `processing`: it has begun, and events tell of its end. `pending`: it will
+    begin when what comes before it is over. `error`: it had no effect.
+    """
+    agent_id: str | None = None
+    """The agent, as in the command."""
+    call_id: str | None = None
+    """The call, where the command named one."""
+    session_id: str | None = None
+    """The same as `call_id`."""
+    code: ErrorCode | str | None = None
+    """With `error`: why, for a program."""
+    message: str | None = None
+    """With `error`: why and what to do, for a human."""
+    extras: dict[str, Any] | None = None
+    """More about it. Of a message: `message_id`, and `queue_length`, the messages that are to be heard,
+    itself included. Of an error: what the `error` event says besides its text, and for `REPLY_REJECTED` the
+    `reason`.
+    """
 
 
 class CallStarted(CallEvent):
@@ -774,6 +810,7 @@ EVENTS: dict[str, type[Event]] = {
     "pong": ServerPong,
     "error": ErrorEvent,
     "server.warning": ServerWarning,
+    "ack": Ack,
     "call.started": CallStarted,
     "speech.started": SpeechStarted,
     "speech.ended": SpeechEnded,

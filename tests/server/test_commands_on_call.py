@@ -1,0 +1,162 @@
+"""What a command does to a call, and what its sender is told of that: in virtual time, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+
+from pipeline.session import Session
+from server.calls import Call
+from server.doors.commands_on_call import on_call
+from server.protocol import AnyCallCommand, ErrorCode, Event, Outcome, ServerWarning, parse_command
+from server.resolve import resolve
+from server.wire import CallFacts
+from tests.fakes.leg import FakeLeg
+from tests.fakes.loop import run_virtual
+from tests.server.test_calls import DEFAULTS, Owner, agent_of, registry
+
+
+class Line:
+    """A live call and what is said to whoever commands it."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.told: list[Event] = []
+
+    def do(self, event: str, **fields: Any) -> Outcome:
+        command = parse_command(json.dumps({"event": event, "call_id": "CA1", **fields}))
+        return on_call(self.call, cast(AnyCallCommand, command), self.told.append)
+
+
+@asynccontextmanager
+async def a_call(tmp_path: Path) -> AsyncIterator[Line]:
+    agent = agent_of(Owner())
+    async with registry(tmp_path) as calls:
+        call = calls.ring(CallFacts("CA1", "x", "+1", "+2"), agent, resolve([agent.configuration], DEFAULTS))
+        calls.connecting(call)
+        leg = FakeLeg()
+        leg.listener = calls.start(call, leg)
+        await leg.silence(0.1)
+        yield Line(call)
+
+
+def test_a_message_begins_waits_or_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            first = line.do("bot.reply", message_id="m1", text="one two three four five")
+            assert (first.status, first.extras) == ("processing", {"message_id": "m1", "queue_length": 1})
+            second = line.do("bot.reply", message_id="m2", text="six")
+            assert (second.status, second.extras) == ("pending", {"message_id": "m2", "queue_length": 2})
+            third = line.do("bot.reply.stream", action="start", message_id="m3")
+            assert (third.status, third.extras["queue_length"]) == ("pending", 3)
+            again = line.do("bot.reply", message_id="m2", text="six")
+            assert (again.status, again.code) == ("error", ErrorCode.REPLY_REJECTED)
+            assert again.extras == {"message_id": "m2", "reason": "duplicate_message_id"}
+            stale = line.do("bot.reply.stream", action="start", message_id="m4", in_reply_to="gone")
+            assert stale.extras["reason"] == "message_obsolete"
+            assert line.do("bot.reply", message_id="m5", text=" ... ").status == "success"
+
+    run_virtual(main())
+
+
+def test_a_full_queue_refuses_what_is_unasked_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            for n in range(100):
+                assert line.do("bot.reply", message_id=f"m{n}", text="one").status != "error"
+            assert line.do("bot.reply", message_id="more", text="one").extras["reason"] == "queue_full"
+
+    run_virtual(main())
+
+
+def test_the_steps_of_a_stream(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            assert (
+                line.do("bot.reply.stream", action="chunk", message_id="m", token="x").code
+                is ErrorCode.MESSAGE_UNKNOWN
+            )
+            line.do("bot.reply.stream", action="start", message_id="m")
+            assert line.do("bot.reply.stream", action="chunk", message_id="m", token="One. ") == Outcome()
+            line.do("bot.reply.stream", action="chunk", message_id="m", token="x" * 60_000)
+            long = line.do("bot.reply.stream", action="chunk", message_id="m", token="x" * 60_000)
+            assert (long.code, long.extras["reason"]) == (ErrorCode.REPLY_REJECTED, "message_too_long")
+            line.do("bot.reply.stream", action="start", message_id="n")
+            line.do("bot.reply.stream", action="chunk", message_id="n", token="One.")
+            assert line.do("bot.reply.stream", action="end", message_id="n") == Outcome()
+            assert line.do("bot.reply.stream", action="end", message_id="n").code is ErrorCode.MESSAGE_UNKNOWN
+
+    run_virtual(main())
+
+
+def test_what_is_cancelled_is_named(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            assert line.do("bot.cancel") == Outcome()
+            assert line.do("bot.cancel", message_id="m").code is ErrorCode.MESSAGE_UNKNOWN
+            line.do("bot.reply", message_id="m1", text="one two three")
+            line.do("bot.reply", message_id="m2", text="four")
+            assert line.do("bot.cancel").extras == {"message_id": "m1"}
+            assert line.do("bot.cancel", message_id="m2").extras == {"message_id": "m2"}
+            assert line.do("bot.clear") == Outcome()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("event", ["call.mute", "call.unmute", "call.hold", "call.unhold", "call.hangup"])
+def test_what_is_done_at_once_succeeds(tmp_path: Path, event: str) -> None:
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            assert line.do(event) == Outcome()
+
+    run_virtual(main())
+
+
+def test_results_that_nobody_asked_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            outcome = line.do("llm.tool_result", msg_id="t", results=[{"tool_call_id": "a"}])
+            assert outcome.code is ErrorCode.RESULT_UNKNOWN
+            (warning,) = line.told
+            assert isinstance(warning, ServerWarning)
+            assert warning.warning == outcome.message
+
+    run_virtual(main())
+
+
+def test_a_call_that_is_over_does_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            line.do("call.hangup")
+            outcome = line.do("bot.reply", message_id="m", text="hi")
+            assert (outcome.status, outcome.code) == ("error", ErrorCode.CALL_UNKNOWN)
+            assert "'CA1'" in outcome.message
+            await asyncio.sleep(0.1)
+            assert line.do("call.mute").code is ErrorCode.CALL_UNKNOWN
+            assert line.told == []
+
+    run_virtual(main())
+
+
+def test_a_fault_in_a_command_is_told_and_ends_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(session: Session) -> None:
+        raise RuntimeError("a bug")
+
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            monkeypatch.setattr(Session, "mute", broken)
+            assert line.do("call.mute").code is ErrorCode.INTERNAL_ERROR
+            assert line.do("call.unmute").code is ErrorCode.CALL_UNKNOWN
+
+    with capture_logs() as logs:
+        run_virtual(main())
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["call.crashed"]
