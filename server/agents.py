@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from server.protocol import Configuration
+from server.ring import Entry
 from telephony.numbers import ANY, normalise
 
 STALE_S = 45.0
@@ -31,8 +32,14 @@ class Owner(Protocol):
     def last_heard(self) -> float:
         """When something came from it, on the loop's clock."""
 
-    def offer(self, data: bytes) -> bool:
-        """Send an event, now or soon. False: it takes no more, for it could not keep up and is closing."""
+    @property
+    def resume(self) -> Mapping[str, int] | None:
+        """The ``seq`` of the last event that it has of each call that it knew when it connected; None: it does
+        not say such things."""
+
+    def offer(self, data: bytes, entry: Entry | None = None) -> bool:
+        """Send a message, now or soon; ``entry``: the event of a call that it tells. False: it takes no more,
+        for it could not keep up and is closing."""
 
     def displace(self, agent_id: str, reason: str) -> None:
         """It has lost this agent for good."""

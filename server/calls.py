@@ -25,21 +25,22 @@ from pipeline.session import Session
 from server.agents import Agent, Owner
 from server.clock import Clock
 from server.engines import EnginesFor
-from server.journal import Entry, Journal
+from server.journal import Journal
+from server.protocol import AgentResumed, ResumedCall, ServerWarning, WarningCode, to_json
 from server.resolve import CallConfig
+from server.ring import Entry, Ring
 from server.wire import CallFacts
 
 log = structlog.get_logger(__name__)
 
-BACKLOG = 4000
-"""Events that are kept for an agent that went away; of more the oldest are lost, which the log tells."""
 INLINE_RECORDING = 2 << 20
 """A larger file is not put into an event, a minute or so: it stays in the data directory."""
 ASK_AGAIN_S = 2.0
 """How long an agent that is back may take to give the results that it owed, until it is asked for them again."""
 KEPT_CALLS = 100
+KEPT_BYTES = 64 << 20
 KEPT_S = 300.0
-"""How long, and how many, ended calls are kept for agents that were not told of their end."""
+"""How long, how many, and how much of them, ended calls are kept for agents that were not told of their end."""
 
 
 class Tap(Protocol):
@@ -91,21 +92,25 @@ class Call:
         self.grace: asyncio.TimerHandle | None = None
         self.asking_again: asyncio.TimerHandle | None = None
         self.journal = Journal(facts, clock, self._tell)
+        self.events = Ring()
         self._taps: set[Tap] = set()
         self._first: Entry | None = None
-        self._backlog: deque[Entry] = deque(maxlen=BACKLOG)
+        self._cursor = 0
+        """The last event that the agent's connection was given, or that the agent says it has."""
         self._asked_again: set[str] = set()
 
     @property
     def call_id(self) -> str:
         return self.facts.call_id
 
+    @property
+    def is_over(self) -> bool:
+        return self.state is CallState.ENDED
+
     def _tell(self, entry: Entry) -> None:
         if self._first is None:
             self._first = entry
-        if len(self._backlog) == BACKLOG:
-            log.warning("call.backlog_full", call_id=self.call_id, lost_seq=self._backlog[0].seq)
-        self._backlog.append(entry)
+        self.events.append(entry)
         self._flush()
         for tap in tuple(self._taps):
             if not tap.offer(entry.data):
@@ -113,20 +118,21 @@ class Call:
 
     def _flush(self) -> None:
         """Hand on what waits, as far as the agent's connection takes it."""
-        while self._backlog and self.owner is not None and self.owner.offer(self._backlog[0].data):
-            self._backlog.popleft()
+        if self.owner is None:
+            return
+        for entry in self.events.since(self._cursor):
+            if not self.owner.offer(entry.data, entry):
+                return
+            self._cursor = entry.seq
 
     @property
     def undelivered(self) -> int:
         """Events that no connection has taken yet."""
-        return len(self._backlog)
+        return self.events.last_seq - self._cursor
 
-    def give_back(self, unsent: list[Entry]) -> None:
-        """Events that a connection took and could not send any more: they come first."""
-        room = BACKLOG - len(self._backlog)
-        if room < len(unsent):
-            log.warning("call.backlog_full", call_id=self.call_id, lost_seq=unsent[0].seq)
-        self._backlog.extendleft(reversed(unsent[max(0, len(unsent) - room) :]))
+    def not_sent(self, entry: Entry) -> None:
+        """A connection took this event, and could not send it any more: it is told again from there."""
+        self._cursor = min(self._cursor, entry.seq - 1)
 
     def watch(self, tap: Tap) -> None:
         """Tell a watcher of all that comes from here on; of a call's beginning, too."""
@@ -137,28 +143,51 @@ class Call:
     def unwatch(self, tap: Tap) -> None:
         self._taps.discard(tap)
 
-    def attach(self, owner: Owner) -> None:
-        """The agent is back: the call is announced once more, then all that it missed comes in order."""
+    def attach(self, owner: Owner) -> set[str]:
+        """The agent is back, and is told all that it missed, in order: from where it says that it was, else
+        from what was given to its last connection, with the call announced once more. Returns the batches of
+        tools that it was told of before, and has not answered in full."""
         if self.grace is not None:
             self.grace.cancel()
             self.grace = None
         self.owner = owner
         self.modern = owner.modern
         if self._first is None:
-            return
-        if not self._backlog or self._backlog[0].seq != self._first.seq:
-            owner.offer(self._first.data)
+            return set()
+        again = not self._follow(owner)
+        owed = self.owed()
+        lost = self.events.lost_since(self._cursor)
+        if again and (self._cursor or lost):
+            owner.offer(_announced_again(self._first))
+        if lost:
+            text = f"{lost} events from seq {self._cursor + 1} on are no longer kept: the agent was away too long"
+            self._warn(owner, WarningCode.EVENTS_LOST, text)
         self._flush()
+        return owed
+
+    def _follow(self, owner: Owner) -> bool:
+        """Go to where the agent was, if it says so."""
+        cursor = (owner.resume or {}).get(self.call_id)
+        if cursor is None:
+            return False
+        last_seq = self.events.last_seq
+        if cursor > last_seq:
+            text = f"resume names seq {cursor} of a call whose last event is {last_seq}: give the seq of an event"
+            self._warn(owner, WarningCode.CURSOR_UNKNOWN, text)
+            return False
+        self._cursor = cursor
+        return True
+
+    def _warn(self, owner: Owner, code: WarningCode, text: str) -> None:
+        log.warning("call.not_resumed", call_id=self.call_id, code=code.value, told=text)
+        agent_id, call_id = self.facts.agent_id, self.call_id
+        owner.offer(to_json(ServerWarning(agent_id=agent_id, call_id=call_id, code=code, warning=text)))
 
     def owed(self) -> set[str]:
         """The batches of tools that the agent was told of and has not answered in full."""
         if self.session is None:
             return set()
-        waiting = {
-            orjson.loads(entry.data)["msg_id"]
-            for entry in self._backlog
-            if b'"event":"llm.tool_call"' in entry.data
-        }
+        waiting = {entry.msg_id for entry in self.events.since(self._cursor)}
         return {batch.msg_id for batch in self.session.unanswered_tools()} - waiting
 
     def ask_again(self, owed: set[str]) -> None:
@@ -300,10 +329,12 @@ class CallRegistry:
         """An ended call stays at hand for a while: its agent may not know of its end."""
         now = self._loop.time()
         self._ended[call.call_id] = (now, call)
+        size = sum(kept.events.size for _, kept in self._ended.values())
         while self._ended:
             at, oldest = next(iter(self._ended.values()))
-            if len(self._ended) <= KEPT_CALLS and now - at < KEPT_S:
+            if len(self._ended) <= KEPT_CALLS and size <= KEPT_BYTES and now - at < KEPT_S:
                 return
+            size -= oldest.events.size
             if oldest.undelivered:
                 log.warning("call.undelivered", call_id=oldest.call_id, events=oldest.undelivered)
             del self._ended[oldest.call_id]
@@ -329,13 +360,18 @@ class CallRegistry:
 
     # --- agents come and go -------------------------------------------------------------------------------
 
-    def agent_left(self, owner: Owner, unsent: list[bytes], successor: Callable[[str], Agent | None]) -> None:
+    def agent_left(self, owner: Owner, unsent: list[Entry], successor: Callable[[str], Agent | None]) -> None:
         """An agent's connection is gone, and could not send some of what it was given. Its calls wait for it,
         unless another connection has taken it over already (``successor`` tells, by slug)."""
-        self._give_back(unsent)
+        for entry in unsent:
+            call = self._known(entry.call_id)
+            if call is not None and call.owner is owner:
+                call.not_sent(entry)
         for _, call in self._ended.values():
             if call.owner is owner:
                 call.owner = None
+                if (agent := successor(call.slug)) is not None and _missed(call, agent.owner):
+                    self._give_back([call], agent)
         for call in self._calls.values():
             if call.owner is not owner:
                 continue
@@ -344,35 +380,39 @@ class CallRegistry:
                 call.session.finish_streams()
             agent = successor(call.slug)
             if agent is not None:
-                self._attach(call, agent.owner)
+                self._give_back([call], agent)
                 continue
             grace_s = self._limits.agent_grace_s
             call.grace = self._loop.call_later(grace_s, self._agent_stayed_away, call, grace_s)
 
-    def _give_back(self, unsent: list[bytes]) -> None:
-        by_call: dict[str, list[Entry]] = {}
-        for data in unsent:
-            frame = orjson.loads(data)
-            if "seq" in frame:
-                by_call.setdefault(frame["call_id"], []).append(Entry(frame["seq"], frame["ts"], data))
-        for call_id, entries in by_call.items():
-            call = self._calls.get(call_id) or self._ended.get(call_id, (0.0, None))[1]
-            if call is not None:
-                call.give_back(entries)
-
     def agent_came(self, agent: Agent) -> None:
         """An agent is online: the calls that wait for it go on with it, and it is told how those ended that
         ended without it."""
-        for _, call in self._ended.values():
-            if call.slug == agent.slug and call.owner is None and call.undelivered:
+        ended = [call for _, call in self._ended.values() if _missed(call, agent.owner)]
+        waiting = [*ended, *self._calls.values()]
+        back = [call for call in waiting if call.slug == agent.slug and call.owner is None]
+        gone = tuple(call_id for call_id in agent.owner.resume or {} if self._known(call_id) is None)
+        self._give_back(back, agent, gone)
+
+    def _give_back(self, calls: list[Call], agent: Agent, gone: tuple[str, ...] = ()) -> None:
+        if agent.owner.resume is not None:
+            told = tuple(
+                ResumedCall(call_id=call.call_id, last_seq=call.events.last_seq, live=not call.is_over)
+                for call in calls
+                if call.events.last_seq  # Of one that only rings nobody has heard.
+            )
+            agent.owner.offer(to_json(AgentResumed(agent_id=agent.agent_id, calls=told, gone=gone)))
+        for call in calls:
+            if call.is_over:
                 call.attach(agent.owner)
-        for call in self._calls.values():
-            if call.slug == agent.slug and call.owner is None:
+            else:
                 self._attach(call, agent.owner)
 
+    def _known(self, call_id: str) -> Call | None:
+        return self._calls.get(call_id) or self._ended.get(call_id, (0.0, None))[1]
+
     def _attach(self, call: Call, owner: Owner) -> None:
-        owed = call.owed()
-        call.attach(owner)
+        owed = call.attach(owner)
         session = call.session
         if session is not None:
             session.guarded(session.agent_back)
@@ -433,6 +473,19 @@ def _read_inline(path: Path) -> str | None:
     if path.stat().st_size > INLINE_RECORDING:
         return None
     return base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def _missed(call: Call, owner: Owner) -> bool:
+    """Some event of an ended call has not reached its agent."""
+    cursor, last_seq = (owner.resume or {}).get(call.call_id), call.events.last_seq
+    return call.undelivered > 0 if cursor is None or cursor > last_seq else cursor < last_seq
+
+
+def _announced_again(first: Entry) -> bytes:
+    """``call.started`` for an agent that may have heard it on an earlier connection."""
+    started = orjson.loads(first.data)
+    started["metadata"] = {**(started.get("metadata") or {}), "resumed": True}
+    return orjson.dumps(started)
 
 
 def _teller(call: Call) -> Callable[[Event], None]:

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from pipeline.events import Event
+from pipeline.events import Event, ToolCallsRequested
 from server.clock import Clock
 from server.protocol import to_json
+from server.ring import Entry
 from server.wire import CallFacts, Stamp, to_wire
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One event as it goes out."""
-
-    seq: int
-    ts: float
-    data: bytes
-    """The message, JSON."""
 
 
 class Journal:
@@ -34,6 +24,8 @@ class Journal:
         """Number, date and tell an event."""
         self._seq += 1
         stamp = Stamp(self._seq, self._clock.epoch())
-        entry = Entry(stamp.seq, stamp.ts, to_json(to_wire(event, self._call, stamp, self._clock)))
+        message = to_wire(event, self._call, stamp, self._clock)
+        msg_id = event.msg_id if isinstance(event, ToolCallsRequested) else ""
+        entry = Entry(self._call.call_id, stamp.seq, stamp.ts, message.event, to_json(message), msg_id)
         self._tell(entry)
         return entry

@@ -7,12 +7,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from server.ring import Entry
+
 
 class Outbox:
     """Texts for one socket, in order. One task sends them (``run``); offering never waits."""
 
     def __init__(self, max_messages: int = 4096, max_bytes: int = 64 << 20) -> None:
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[tuple[bytes, Entry | None]] = deque()
         self._bytes = 0
         self._max_messages = max_messages
         self._max_bytes = max_bytes
@@ -21,22 +23,23 @@ class Outbox:
         self.overflowed = False
         """A message did not fit: the peer is too slow, and has lost something."""
 
-    def offer(self, data: bytes) -> bool:
-        """Queue a message. False: it did not fit, or the box is closed; the socket is to be closed."""
+    def offer(self, data: bytes, entry: Entry | None = None) -> bool:
+        """Queue a message; ``entry``: the event of a call that it tells. False: it did not fit, or the box is
+        closed; the socket is to be closed."""
         if self._closing or self.overflowed:
             return False
         if len(self._queue) >= self._max_messages or self._bytes + len(data) > self._max_bytes:
             self.overflowed = True
             self._wake.set()
             return False
-        self._queue.append(data)
+        self._queue.append((data, entry))
         self._bytes += len(data)
         self._wake.set()
         return True
 
-    def unsent(self) -> list[bytes]:
-        """What was taken and never sent; the last one may have been on its way."""
-        return list(self._queue)
+    def unsent(self) -> list[Entry]:
+        """Events of calls that were taken and never sent; the first one may have been on its way."""
+        return [entry for _, entry in self._queue if entry is not None]
 
     def close(self) -> None:
         """What is queued is still sent; then ``run`` returns."""
@@ -47,8 +50,8 @@ class Outbox:
         """Send until closed or overflowed. What ``send`` raises passes through."""
         while True:
             while self._queue and not self.overflowed:
-                await send(self._queue[0].decode())
-                self._bytes -= len(self._queue.popleft())
+                await send(self._queue[0][0].decode())
+                self._bytes -= len(self._queue.popleft()[0])
             if self._closing or self.overflowed:
                 return
             self._wake.clear()

@@ -18,6 +18,7 @@ from server.doors.handshake import close, handshake, receive
 from server.outbox import Outbox
 from server.protocol import DONE, CloseCode, ErrorCode, ErrorEvent, Outcome, ProtocolError
 from server.resolve import resolve, substitutions
+from server.ring import Entry
 from server.services import Services
 
 log = structlog.get_logger(__name__)
@@ -38,13 +39,21 @@ async def agent_door(websocket: WebSocket, services: Services) -> None:
     connect = await handshake(websocket, services)
     if connect is not None:
         modern = connect.protocol is not None and connect.protocol.startswith("talkwire/")
-        await AgentConnection(websocket, services, modern, connect.client or "").run()
+        resume = connect.resume if modern else None
+        await AgentConnection(websocket, services, modern, connect.client or "", resume).run()
 
 
 class AgentConnection:
     """One connection, with any number of agents."""
 
-    def __init__(self, websocket: WebSocket, services: Services, modern: bool, client: str) -> None:
+    def __init__(
+        self,
+        websocket: WebSocket,
+        services: Services,
+        modern: bool,
+        client: str,
+        resume: dict[str, int] | None = None,
+    ) -> None:
         self._websocket = websocket
         self._services = services
         self._loop = asyncio.get_running_loop()
@@ -53,6 +62,7 @@ class AgentConnection:
         self._errors: list[float] = []
         self._displaced = ""
         self._modern = modern
+        self._resume = resume
         self._last_heard = self._loop.time()
         self._probe = self._loop.call_later(PROBE_S, self._ask_alive)
 
@@ -66,8 +76,12 @@ class AgentConnection:
     def last_heard(self) -> float:
         return self._last_heard
 
-    def offer(self, data: bytes) -> bool:
-        return self._outbox.offer(data)
+    @property
+    def resume(self) -> dict[str, int] | None:
+        return self._resume
+
+    def offer(self, data: bytes, entry: Entry | None = None) -> bool:
+        return self._outbox.offer(data, entry)
 
     def displace(self, agent_id: str, reason: str) -> None:
         self._send(wire.AgentDisplaced(agent_id=agent_id, reason=reason))

@@ -12,6 +12,11 @@ from server.protocol.tools import Results, declared
 
 ChannelType = Literal["phone", "webrtc", "chat", "whatsapp", "mic"]
 Spoken = Annotated[str, Field(max_length=100_000), Allowed("text of at most 100000 characters")]
+Cursors = Annotated[
+    dict[Id, Annotated[int, Field(ge=0)]],
+    Field(max_length=1000),
+    Allowed("an object of at most 1000 call ids, each with the seq of its last event, a whole number from 0"),
+]
 Origins = Annotated[tuple[Id, ...], Field(max_length=100, strict=False)]
 
 
@@ -35,6 +40,11 @@ class Connect(Command):
     client: Id | None = Field(
         default=None,
         description="Name and version of the client, for the log, for example `demo/1.0`.",
+    )
+    resume: Cursors | None = Field(
+        default=None,
+        description="For a client that connects again, with `protocol`: the calls that it knows, by id, each with "
+        "the `seq` of the last event that it has; empty: it knows none. See [Connecting again](#connecting-again).",
     )
 
 

@@ -137,6 +137,14 @@ class WarningCode(Code):
         "TOOL_RESULT_UNKNOWN",
         "No tool of this call was asked for by these ids: the result has no effect.",
     )
+    EVENTS_LOST = (
+        "EVENTS_LOST",
+        "The agent was away for so long that the first of the events that it missed are no longer kept.",
+    )
+    CURSOR_UNKNOWN = (
+        "CURSOR_UNKNOWN",
+        "`resume` names a `seq` that this call has not reached: the call is announced as one that was not named.",
+    )
 
 
 class CloseCode(IntEnum):

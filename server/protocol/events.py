@@ -30,6 +30,7 @@ from server.protocol.replies import (
     AgentConfigured,
     AgentCreated,
     AgentDisplaced,
+    AgentResumed,
     ChannelAdded,
     ChannelConfigured,
     ChannelRemoved,
@@ -56,6 +57,7 @@ from server.protocol.turns import (
 EVENTS: tuple[type[Event], ...] = (
     Connected,
     AgentCreated,
+    AgentResumed,
     AgentConfigured,
     SessionConfigured,
     AgentDisplaced,

@@ -33,6 +33,7 @@ from server.protocol.configuration import (
 from server.protocol.errors import CloseCode, ErrorCode, WarningCode
 from server.protocol.events import EVENTS
 from server.protocol.llm import Usage
+from server.protocol.replies import ResumedCall
 from server.protocol.tools import ToolCall, ToolDefinition, ToolFunction, ToolResult
 
 HERE = Path(__file__).parent
@@ -55,6 +56,7 @@ OBJECTS: tuple[type[BaseModel], ...] = (
     ToolCall,
     Usage,
     HistoryMessage,
+    ResumedCall,
 )
 """Objects within messages, in the order of the page."""
 

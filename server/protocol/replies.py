@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from server.protocol.base import PROTOCOL, AnswerEvent, Event
 from server.protocol.errors import ErrorCode, WarningCode
@@ -36,6 +36,33 @@ class AgentCreated(Event):
 
     event: Literal["agent.created"] = "agent.created"
     agent_id: str = Field(description="The agent, as spelled in `agent.create`.")
+
+
+class ResumedCall(BaseModel):
+    """A call that the agent is given back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    call_id: str = Field(description="The call.")
+    last_seq: int = Field(ge=0, description="The last event that there is of it.")
+    live: bool = Field(description="False: it ended meanwhile, and its last events follow.")
+
+
+class AgentResumed(Event):
+    """The agent is given calls back, for a client that gave `resume` in `connect`. Comes after `agent.created`, and
+    before the events that were missed; once more where a call comes back later, for its earlier connection is
+    only then found dead.
+    """
+
+    event: Literal["agent.resumed"] = "agent.resumed"
+    agent_id: str = Field(description="The agent, as spelled in `agent.create`.")
+    calls: tuple[ResumedCall, ...] = Field(
+        description="The calls that it is given back. One that `resume` did not name is announced by "
+        "`call.started`."
+    )
+    gone: tuple[str, ...] = Field(
+        description="Calls named in `resume` that the server does not know (any more): nothing more comes of them."
+    )
 
 
 class AgentConfigured(Event):

@@ -4,16 +4,18 @@ import pytest
 
 from server.agents import AgentConflict, AgentRegistry, NumberInUse, merged, slug
 from server.protocol import AgentConfigure, AgentCreate, ChannelAdd
+from server.ring import Entry
 
 
 class FakeOwner:
     modern = True
+    resume = None
 
     def __init__(self) -> None:
         self.last_heard = 0.0
         self.displaced: list[str] = []
 
-    def offer(self, data: bytes) -> bool:
+    def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         return True
 
     def displace(self, agent_id: str, reason: str) -> None:

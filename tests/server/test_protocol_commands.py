@@ -33,6 +33,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     "Connect": [
         {"event": "connect", "api_key": "tw_0"},
         {"event": "connect", "api_key": "", "protocol": "talkwire/1", "client": "demo/1.0"},
+        {"event": "connect", "api_key": "tw_0", "protocol": "talkwire/1", "resume": {"CA1": 17, "CA2": 0}},
     ],
     "ClientPing": [{"event": "ping"}],
     "ClientPong": [{"event": "pong"}],
@@ -326,6 +327,15 @@ def test_nothing_that_a_client_sends_raises_anything_else(message: object) -> No
     ("fields", "key", "says"),
     [
         ({"event": "connect"}, "api_key", "connect: api_key is required"),
+        ({"event": "connect", "api_key": "", "resume": {"CA1": -1}}, "resume", "at most 1000 call ids"),
+        ({"event": "connect", "api_key": "", "resume": {"CA1": "2"}}, "resume", "at most 1000 call ids"),
+        ({"event": "connect", "api_key": "", "resume": {"": 2}}, "resume", "at most 1000 call ids"),
+        ({"event": "connect", "api_key": "", "resume": ["CA1"]}, "resume", "at most 1000 call ids"),
+        (
+            {"event": "connect", "api_key": "", "resume": {f"CA{n}": 1 for n in range(1001)}},
+            "resume",
+            "at most 1000 call ids",
+        ),
         ({"event": "connect", "api_key": 5}, "api_key", "must be text of at most 512 characters (got 5)"),
         ({"event": "bot.clear"}, "call_id", "call_id is required"),
         ({"event": "bot.clear", "call_id": ""}, "call_id", "1 to 200 characters (got empty text)"),

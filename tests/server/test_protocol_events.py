@@ -62,6 +62,15 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         {"event": "connected", "protocol": "talkwire/1", "version": "0.1.0"},
     ],
     "AgentCreated": [{"event": "agent.created", "agent_id": "My Agent"}],
+    "AgentResumed": [
+        {
+            "event": "agent.resumed",
+            "agent_id": "My Agent",
+            "calls": [{"call_id": "CA1", "last_seq": 21, "live": True}],
+            "gone": ["CA2"],
+        },
+        {"event": "agent.resumed", "agent_id": "clock", "calls": [], "gone": []},
+    ],
     "AgentConfigured": [{"event": "agent.configured", "agent_id": "My Agent"}],
     "SessionConfigured": [{"event": "session.configured", "session_id": "CA1"}],
     "AgentDisplaced": [{"event": "agent.displaced", "agent_id": "clock", "reason": "taken over"}],

@@ -13,8 +13,9 @@ from pipeline.endpointing import TurnReason
 from pipeline.events import EndReason, TurnRef, Utterance
 from pipeline.ports import ChatMessage, ToolCall
 from server.clock import Clock
-from server.journal import Entry, Journal
+from server.journal import Journal
 from server.protocol import to_json
+from server.ring import Entry
 from server.wire import CallFacts, Stamp, to_wire
 
 TURN = TurnRef(3, "c0ffee")
