@@ -267,6 +267,11 @@ class Agent(Handlers, Toolbox):
         """A call, live or ended not long ago."""
         return self.calls.get(call_id) or self._ended.get(call_id)
 
+    @property
+    def known_calls(self) -> tuple[Call, ...]:
+        """Those that ended not long ago, then the live ones."""
+        return (*self._ended.values(), *self.calls.values())
+
     def over(self, call: Call) -> None:
         """A call has ended."""
         if self.calls.pop(call.id, None) is not None:

@@ -209,7 +209,8 @@ class Talkwire(Handlers):
                 while not self._closing:
                     try:
                         connection = Connection(await self.dial(place), self._take)
-                        self._take(await connection.open(key, _client()))
+                        cursors = self._router.cursors()
+                        self._take(await connection.open(key, _client(), cursors))
                     except ConnectionLost as lost:
                         reason = lost
                     else:

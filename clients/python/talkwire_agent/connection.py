@@ -54,12 +54,14 @@ class Connection:
 
     # --- beginning ----------------------------------------------------------------------------------------
 
-    async def open(self, api_key: str, client: str) -> Event:
-        """Say who we are; returns the server's ``connected``.
+    async def open(self, api_key: str, client: str, resume: dict[str, int]) -> Event:
+        """Say who we are, and in ``resume`` the last ``seq`` of each call that we know; returns the server's
+        ``connected``.
 
         Raises ``Unauthorized`` and ``ConnectionLost``.
         """
-        frame = {"event": "connect", "api_key": api_key, "protocol": PROTOCOL, "client": client}
+        who = {"api_key": api_key, "protocol": PROTOCOL, "client": client}
+        frame = {"event": "connect", **who, "resume": resume}
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 await self._transport.send(encoded(frame))

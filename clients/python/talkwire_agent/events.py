@@ -38,6 +38,8 @@ WarningCode = Literal[
     "PROVIDER_SUBSTITUTED",
     "PROVIDER_PROBLEM",
     "TOOL_RESULT_UNKNOWN",
+    "EVENTS_LOST",
+    "CURSOR_UNKNOWN",
 ]
 """``server.warning.code``."""
 TurnReason = Literal[
@@ -69,6 +71,17 @@ EndReason = Literal[
     "chat_error",
 ]
 """Why a call ended."""
+
+
+class ResumedCall(Part):
+    """A call that the agent is given back."""
+
+    call_id: str
+    """The call."""
+    last_seq: int
+    """The last event that there is of it."""
+    live: bool
+    """False: it ended meanwhile, and its last events follow."""
 
 
 class Usage(Part):
@@ -121,6 +134,21 @@ class AgentCreated(Event):
     event: Literal["agent.created"] = "agent.created"
     agent_id: str
     """The agent, as spelled in `agent.create`."""
+
+
+class AgentResumed(Event):
+    """The agent is given calls back, for a client that gave `resume` in `connect`. Comes after
+    `agent.created`, and before the events that were missed; once more where a call comes back later, for
+    its earlier connection is only then found dead.
+    """
+
+    event: Literal["agent.resumed"] = "agent.resumed"
+    agent_id: str
+    """The agent, as spelled in `agent.create`."""
+    calls: tuple[ResumedCall, ...]
+    """The calls that it is given back. One that `resume` did not name is announced by `call.started`."""
+    gone: tuple[str, ...]
+    """Calls named in `resume` that the server does not know (any more): nothing more comes of them."""
 
 
 class AgentConfigured(Event):
@@ -800,6 +828,7 @@ class CallRecording(CallEvent):
 EVENTS: dict[str, type[Event]] = {
     "connected": Connected,
     "agent.created": AgentCreated,
+    "agent.resumed": AgentResumed,
     "agent.configured": AgentConfigured,
     "session.configured": SessionConfigured,
     "agent.displaced": AgentDisplaced,

@@ -11,7 +11,7 @@ from talkwire_agent.base import Event
 from talkwire_agent.call import Call
 from talkwire_agent.connection import Connection
 from talkwire_agent.errors import ConnectionLost
-from talkwire_agent.events import CallEnded, CallStarted
+from talkwire_agent.events import AgentResumed, CallEnded, CallStarted
 from talkwire_agent.local import CallResumed
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ LOST = "connection_lost"
 """``call.ended.reason`` of a call that the server did not tell of again."""
 
 
+MAX_CURSORS = 1000
+"""As many calls as may be named when one connects again."""
+
+
 class Router:
     """Hands each event of a call to it, then to its handlers, each of them once."""
 
@@ -34,6 +38,8 @@ class Router:
         agent_id = getattr(event, "agent_id", None)
         call_id = getattr(event, "call_id", None) or getattr(event, "session_id", None)
         agent = self._client.find(agent_id) if isinstance(agent_id, str) else None
+        if isinstance(event, AgentResumed) and agent is not None:
+            self._resumed(event, agent)
         if not isinstance(call_id, str):
             self._fire(event, None, agent)
             return
@@ -60,11 +66,26 @@ class Router:
             self._happened(event, known)
         elif known.live:
             # Announced once more after a reconnect: the call goes on.
-            again = known.seen_on != self._client.generation
-            known.seen_on = self._client.generation
-            if again:
-                fields = event.model_dump(include=set(CallResumed.model_fields) - {"event"})
-                self._happened(CallResumed(**fields), known)
+            self._goes_on(known)
+
+    def _goes_on(self, call: Call) -> None:
+        """The server still has it: told once for each connection."""
+        if call.seen_on != self._client.generation:
+            call.seen_on = self._client.generation
+            ids = {"agent_id": call.agent.id, "call_id": call.id, "session_id": call.id}
+            self._happened(CallResumed(**ids, seq=call.last_seq, ts=_now()), call)
+
+    def _resumed(self, event: AgentResumed, agent: Agent) -> None:
+        """What the server says of the calls that were named to it: what was missed of them follows, or nothing
+        more at all."""
+        for told in event.calls:
+            call = agent.call(told.call_id)
+            if told.live and call is not None and call.live:
+                self._goes_on(call)
+        for call_id in event.gone:
+            call = self._call(call_id, None)
+            if call is not None and call.live:
+                self._happened(_ended(call), call)
 
     def _is_new(self, event: Event, call: Call) -> bool:
         """What was on its way when a connection broke may come again on the next one."""
@@ -73,7 +94,8 @@ class Router:
             return True
         if seq <= call.last_seq:
             return False
-        if seq > call.last_seq + 1:
+        joined = call.last_seq == 1 and call.metadata.get("resumed")
+        if seq > call.last_seq + 1 and not joined:
             log.warning("call %s: events %d to %d were lost", call.id, call.last_seq + 1, seq - 1)
         call.last_seq = seq
         return True
@@ -93,6 +115,12 @@ class Router:
         self._client.fire(event, call, places)
 
     # --- after a reconnect --------------------------------------------------------------------------------
+
+    def cursors(self) -> dict[str, int]:
+        """How far each call that is known has come, for the next connection. One that was given up is not: if
+        the server has it still, it is a new one to whoever was told of its end."""
+        calls = [call for agent in self._client.agents.values() for call in agent.known_calls]
+        return {call.id: call.last_seq for call in calls[-MAX_CURSORS:] if call.end_reason != LOST}
 
     async def catch_up(self, agent: Agent, connection: Connection, generation: int, wait_s: float) -> None:
         """Once the server has told of all calls that it still has: repeat what may have been lost. A call
@@ -117,8 +145,12 @@ class Router:
                 self._happened(_ended(call), call)
 
 
+def _now() -> float:
+    return time.time()  # noqa: TID251  the wire's times are epoch seconds
+
+
 def _ended(call: Call) -> CallEnded:
-    now = time.time()  # noqa: TID251  the wire's times are epoch seconds
+    now = _now()
     said = tuple(call.transcript)
     return CallEnded(
         agent_id=call.agent.id,

@@ -355,8 +355,9 @@ async def test_what_fails_in_the_block_comes_out_as_it_is() -> None:
 # --- calls that outlive it --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("resumes", [True, False])
 @virtual_time
-async def test_a_call_goes_on_after_the_connection_was_lost() -> None:
+async def test_a_call_goes_on_after_the_connection_was_lost(resumes: bool) -> None:
     tw, (agent,) = made()
     told: list[tuple[str, Any]] = []
     for name in ("call.started", "call.resumed", "user.message", "call.ended"):
@@ -365,6 +366,7 @@ async def test_a_call_goes_on_after_the_connection_was_lost() -> None:
         caller = server.call()
         await server.quiet()
         call = agent.calls["CA1"]
+        server.resumes = resumes
         server.drop()
         await server.quiet()
         caller.says("are you there")
@@ -382,6 +384,42 @@ async def test_a_call_goes_on_after_the_connection_was_lost() -> None:
         ("call.ended", call),
     ]
     assert call.last_seq == len(caller.journal)
+
+
+@virtual_time
+async def test_the_server_is_told_how_far_each_call_has_come() -> None:
+    tw, _ = made("one", "two")
+    async with ScriptedServer(tw) as server:
+        assert (await server.command("connect"))["resume"] == {}
+        first, second = server.call("one"), server.call("two")
+        first.says("hello")
+        second.hangs_up()
+        await server.quiet()
+        server.drop()
+        heard = {"CA1": len(first.journal), "CA2": len(second.journal)}
+        first.says("are you there")
+        await asyncio.sleep(5)
+        assert (await server.command("connect", 2))["resume"] == heard
+        assert tw.calls["CA1"].last_seq == len(first.journal)
+
+
+@virtual_time
+async def test_a_call_that_is_told_as_gone_is_over_at_once() -> None:
+    tw, (agent,) = made()
+    ended: list[CallEnded] = []
+    agent.on(CallEnded, ended.append)
+    async with ScriptedServer(tw) as server:
+        server.call()
+        await server.quiet()
+        server.calls.clear()
+        server.drop()
+        await asyncio.sleep(1.5)
+        assert [event.reason for event in ended] == ["connection_lost"]
+        server.drop()
+        await asyncio.sleep(1.5)
+        # To whoever was told of its end it would be a new call.
+        assert (await server.command("connect", 3))["resume"] == {}
+        assert len(ended) == 1
 
 
 @virtual_time
@@ -418,6 +456,7 @@ async def test_a_process_that_does_not_know_the_call_is_told_that_it_started() -
         agent.calls.clear()
         await asyncio.sleep(5)
     assert [event.call_id for event in started] == ["CA1", "CA1"]
+    assert [event.metadata for event in started] == [None, {"resumed": True}]
 
 
 @virtual_time
@@ -454,6 +493,7 @@ async def test_a_call_that_the_server_no_longer_has_is_over() -> None:
         said = agent.calls["CA1"].say("Hello.")
         await caller.message()
         server.calls.clear()
+        server.resumes = False
         server.drop()
         await asyncio.sleep(3)
         assert not ended

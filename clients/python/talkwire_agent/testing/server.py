@@ -45,6 +45,9 @@ class ScriptedServer:
         """Connections that were made."""
         self.accepts = True
         """False: there is no server at the address."""
+        self.resumes = True
+        """False: it is an older server, that does not read ``connect.resume``."""
+        self._resume: dict[str, int] = {}
         self._ready = ready
         self._refusals: deque[Frame] = deque()
         self._agents: dict[str, Frame] = {}
@@ -175,6 +178,7 @@ class ScriptedServer:
         self._news.set()
         if event == "connect":
             self._end = end
+            self._resume = frame.get("resume") or {}
             self.send("connected", protocol="talkwire/1", version="scripted")
         elif self._refusals and (event == "agent.create" or event in ANSWERS):
             self.send(**{"agent_id": frame.get("agent_id"), **self._refusals.popleft()})
@@ -199,14 +203,29 @@ class ScriptedServer:
         key = slug(frame["agent_id"])
         self._agents[key] = frame
         self.send("agent.created", agent_id=frame["agent_id"])
-        for call in self.calls.values():
-            if slug(call.agent_id) != key or (call.ended and not call.undelivered):
-                continue
-            missed, call.undelivered = call.undelivered, []
-            if not missed or missed[0]["seq"] != 1:
-                self.send(**call.journal[0])
-            for event in missed:
-                self.send(**event)
+        calls = [call for call in self.calls.values() if slug(call.agent_id) == key]
+        if self.resumes:
+            self._tell_resumed(frame["agent_id"], calls)
+        for call in calls:
+            self._give_back(call)
+
+    def _tell_resumed(self, agent_id: str, calls: list[ScriptedCall]) -> None:
+        back = [call for call in calls if not call.ended or call.undelivered]
+        told = [{"call_id": call.id, "last_seq": len(call.journal), "live": not call.ended} for call in back]
+        gone = [call_id for call_id in self._resume if call_id not in self.calls]
+        self.send("agent.resumed", agent_id=agent_id, calls=told, gone=gone)
+
+    def _give_back(self, call: ScriptedCall) -> None:
+        missed, call.undelivered = call.undelivered, []
+        if self.resumes and call.id in self._resume:
+            missed = call.journal[self._resume[call.id] :]
+        elif call.ended and not missed:
+            return
+        elif not missed or missed[0]["seq"] != 1:
+            started = call.journal[0]
+            self.send(**{**started, "metadata": {**(started.get("metadata") or {}), "resumed": True}})
+        for event in missed:
+            self.send(**event)
 
     def _tell(self, call: ScriptedCall, frame: Frame) -> None:
         if self._end is not None and slug(call.agent_id) in self._agents:
