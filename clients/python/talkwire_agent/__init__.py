@@ -10,14 +10,17 @@ from talkwire_agent.errors import (
     MissingKey,
     Refused,
     ReplyAborted,
+    RequestTimeout,
     TalkwireError,
     TooLarge,
     ToolError,
     Unauthorized,
 )
 from talkwire_agent.feed import Feed
+from talkwire_agent.history import History
 from talkwire_agent.local import CallResumed, Disconnected, HandlerFailed
 from talkwire_agent.pending import Pending
+from talkwire_agent.skills import Skill
 from talkwire_agent.stream import ReplyStream
 from talkwire_agent.tools import Tool, ToolResult
 from talkwire_agent.utterance import Heard, Utterance
@@ -34,11 +37,14 @@ __all__ = [
     "Feed",
     "HandlerFailed",
     "Heard",
+    "History",
     "MissingKey",
     "Pending",
     "Refused",
     "ReplyAborted",
     "ReplyStream",
+    "RequestTimeout",
+    "Skill",
     "Talkwire",
     "TalkwireError",
     "TooLarge",

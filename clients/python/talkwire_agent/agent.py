@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from talkwire_agent.call import Call
 from talkwire_agent.config import AgentConfig, ChannelConfig, Config
 from talkwire_agent.connection import Connection
-from talkwire_agent.errors import ConnectionLost, Refused
+from talkwire_agent.errors import ConnectionLost, Refused, TooLarge
 from talkwire_agent.feed import Feed, Feeds
 from talkwire_agent.handlers import Handlers
 from talkwire_agent.names import slug
 from talkwire_agent.pending import Pending
+from talkwire_agent.skills import Activation, Skill
 from talkwire_agent.tools import Tool, Toolbox, tool_names
 from talkwire_agent.transport import encoded
 
@@ -61,6 +62,7 @@ class Agent(Handlers, Toolbox):
         self._waiting: deque[str] = deque(maxlen=WAITING)
         self._ended: OrderedDict[str, Call] = OrderedDict()
         self._feeds = Feeds()
+        self._skills: dict[str, Skill] = {}
         encoded(self._created())
 
     def __repr__(self) -> str:
@@ -120,32 +122,99 @@ class Agent(Handlers, Toolbox):
 
     def _created(self) -> dict[str, Any]:
         frame = {"event": "agent.create", "agent_id": self.id, **self.config}
-        if self._tools:
-            declared = [tool.declaration() for tool in self._tools.values()]
-            frame["tools"] = [*(self.config.get("tools") or ()), *declared]
+        for key, places in (("tools", self._tools), ("skills", self._skills)):
+            if places:
+                frame[key] = [*(self.config.get(key) or ()), *(one.declaration() for one in places.values())]
         return frame
 
     def _added(self, channel: Channel) -> dict[str, Any]:
         place = {"agent_id": self.id, "type": channel.type, "ref": channel.ref}
         return {"event": "channel.add", **place, **channel.config}
 
-    # --- tools --------------------------------------------------------------------------------------------
+    # --- tools and skills ---------------------------------------------------------------------------------
+
+    def skill(
+        self,
+        name: str,
+        description: str,
+        *,
+        instructions: str | None = None,
+        activation: Activation = "model",
+    ) -> Skill:
+        """Declare a skill: instructions and tools that the server's language model has while it is active.
+
+        ``description``: when it is needed, for the model, which makes it active by itself (``model``). Else the
+        agent does, by ``Call.load_skill`` (``manual``), or it is so from the start (``always``). Raises
+        ``ValueError`` for a name that is taken.
+        """
+        if name in self._skills:
+            raise ValueError(f"there is a skill {name!r} already")
+        self._skills[name] = Skill(self, Call, name, description, instructions, activation)
+        try:
+            self.skills_changed()
+        except TooLarge:
+            del self._skills[name]
+            raise
+        return self._skills[name]
+
+    @property
+    def skills(self) -> dict[str, Skill]:
+        """By name, as they were declared."""
+        return dict(self._skills)
 
     def find_tool(self, name: str) -> Tool | None:
-        """What is run for a name."""
-        return self._tools.get(name)
+        """What is run for a name: a tool of the agent, or of any of its skills."""
+        return next((box.tools[name] for box in self._toolboxes() if name in box.tools), None)
 
     def is_answered_by_handlers(self, name: str) -> bool:
-        """Nothing was declared as a function here; or this one stands in ``tools``, as it is on the wire."""
-        if not self._tools:
+        """Nothing was declared as a function here; or this one stands in ``tools``, or in those of a skill, as
+        it is on the wire."""
+        if not any(box.tools for box in self._toolboxes()):
             return True
         places = (self.config, *(channel.config for channel in self._channels.values()))
+        places = (*places, *(skill for place in places for skill in place.get("skills") or ()))
         return any(name in tool_names(place.get("tools")) for place in places)
 
+    def _toolboxes(self) -> tuple[Toolbox, ...]:
+        return (self, *self._skills.values())
+
+    def check_tool_name(self, name: str) -> None:
+        """Raises ``ValueError`` for one that is taken: results come by their names."""
+        if self.find_tool(name) is not None:
+            raise ValueError(f"there is a tool {name!r} already")
+
+    _check_name = check_tool_name
+
     def _tools_changed(self) -> None:
+        self._declared_again("tools")
+
+    def skills_changed(self) -> None:
+        """There is one more, or one of them has a tool more. Raises ``TooLarge``."""
+        self._declared_again("skills")
+
+    def _declared_again(self, key: str) -> None:
         frame = self._created()
         encoded(frame)
-        self._ask_if_there("agent.configure", "agent.configured", tools=frame["tools"])
+        self._ask_if_there("agent.configure", "agent.configured", **{key: frame[key]})
+
+    # --- people -------------------------------------------------------------------------------------------
+
+    def pause(self, *, session_id: str | None = None, contact: str | None = None) -> Pending[None]:
+        """Have the server's language model be silent: on one call, on those of one caller's number, or on all
+        of this agent. It is still listened, and what the agent says is spoken. Awaiting it raises
+        ``Refused``, and ``ConnectionLost`` while the connection is away."""
+        return self._people("session.pause", "session.paused", session_id, contact)
+
+    def resume(self, *, session_id: str | None = None, contact: str | None = None) -> Pending[None]:
+        """Have the model answer again, where the same was paused; without a target, whatever was."""
+        return self._people("session.resume", "session.resumed", session_id, contact)
+
+    def _people(self, event: str, answer: str, session_id: str | None, contact: str | None) -> Pending[None]:
+        if session_id is not None and contact is not None:
+            raise ValueError("pause and resume take a session_id or a contact, not both")
+        given = {"session_id": session_id, "contact": contact}
+        target = {key: value for key, value in given.items() if value is not None}
+        return self.ask({"event": event, "agent_id": self.id, **target}, answer)
 
     # --- listening ----------------------------------------------------------------------------------------
 

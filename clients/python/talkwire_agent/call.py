@@ -14,6 +14,7 @@ from talkwire_agent.base import Event
 from talkwire_agent.batches import Batches
 from talkwire_agent.config import CallConfig
 from talkwire_agent.dispatch import HANDLED, Lanes
+from talkwire_agent.errors import ConnectionLost, Refused
 from talkwire_agent.events import (
     BotFinished,
     BotInterrupted,
@@ -36,7 +37,9 @@ from talkwire_agent.events import (
 )
 from talkwire_agent.feed import Feed, Feeds
 from talkwire_agent.handlers import Handlers
+from talkwire_agent.history import History
 from talkwire_agent.pending import Pending
+from talkwire_agent.requests import Requests
 from talkwire_agent.stream import ReplyStream
 from talkwire_agent.tools import Tool, ToolResult, tool_names
 from talkwire_agent.utterance import Heard, Utterance
@@ -98,6 +101,11 @@ class Call(Handlers):
         self._states: dict[str, tuple[str, Pending[None]]] = {}
         self._batches = Batches(self)
         self._own_tools: frozenset[str] = frozenset()
+        self._skills = {name for name, skill in agent.skills.items() if skill.activation == "always"}
+        self._requests = Requests(self)
+        self.history = History(self._requests)
+        """What the server's language model knows of the call."""
+        self._skill_questions: list[tuple[str, bool, Pending[None]]] = []
 
     def __repr__(self) -> str:
         return f"<Call {self.id} of {self.agent.id!r} from {self.from_}{'' if self.live else ', over'}>"
@@ -107,6 +115,11 @@ class Call(Handlers):
     @property
     def live(self) -> bool:
         return not self._over.done
+
+    @property
+    def connected(self) -> bool:
+        """What is sent goes out now; else when the connection is back."""
+        return self.agent.registered
 
     @property
     def transcript(self) -> list[HistoryMessage]:
@@ -260,10 +273,73 @@ class Call(Handlers):
         self._own_tools |= tool_names(changed.get("tools"))
         return self.agent.ask(frame, "session.configured") if self.live else _done()
 
+    def reset_idle(self) -> None:
+        """Somebody is there: the time after which a silent call is ended begins anew."""
+        self.send("session.reset_idle")
+
+    def pause(self) -> Pending[None]:
+        """Have the server's language model be silent on this call; see ``Agent.pause``."""
+        return self.agent.pause(session_id=self.id)
+
+    def resume(self) -> Pending[None]:
+        """Have the model answer again."""
+        return self.agent.resume(session_id=self.id)
+
     def send(self, event: str, **fields: Any) -> None:
         """Send a command about this call as it is. Raises ``TooLarge``."""
         if self.live:
             self.agent.send({"event": event, "call_id": self.id, **fields})
+
+    # --- the server's language model ----------------------------------------------------------------------
+
+    def set_prompt(self, text: str) -> Pending[int]:
+        """Put another text in place of the prompt of this call. Awaiting it, and the next two, raises what
+        ``history`` does."""
+        return self._requests.ask("history.set_instructions", again=True, prompt=text)
+
+    def set_prompt_vars(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> Pending[int]:
+        """Set what stands for ``{{name}}`` in the prompt, from the next answer on; others keep their values."""
+        given = {**(values or {}), **more}
+        texts = {name: "" if value is None else str(value) for name, value in given.items()}
+        return self._requests.ask("history.set_vars", again=True, vars=texts)
+
+    def add_context(self, text: str) -> Pending[int]:
+        """Tell the model something more, behind its prompt."""
+        return self._requests.ask("history.add_context", again=False, text=text)
+
+    @property
+    def active_skills(self) -> list[str]:
+        """Skills whose instructions and tools the model has now, by name, sorted."""
+        return sorted(self._skills)
+
+    def load_skill(self, name: str) -> Pending[None]:
+        """Give the model a skill, from its next answer on. Awaiting it raises ``Refused`` where there is none
+        of that name."""
+        return self._turn_skill(name, on=True)
+
+    def unload_skill(self, name: str) -> Pending[None]:
+        """Take a skill from it."""
+        return self._turn_skill(name, on=False)
+
+    def _turn_skill(self, name: str, *, on: bool) -> Pending[None]:
+        pending: Pending[None] = Pending()
+        if not self.live:
+            pending.fail(Refused("the call is over"))
+            return pending
+        self._skill_questions.append((name, on, pending))
+        self._send_skill(name, on, pending)
+        return pending
+
+    def _send_skill(self, name: str, on: bool, pending: Pending[None]) -> None:
+        self.send("skill.load" if on else "skill.unload", skill=name)
+        self.agent.when_dealt_with(lambda: self._skill_dealt_with(name, on, pending))
+
+    def _skill_dealt_with(self, name: str, on: bool, pending: Pending[None]) -> None:
+        if (name in self._skills) == on:
+            pending.settle(None)
+        else:
+            pending.fail(Refused(f"the server has no skill {name!r} for this call"))
+        self._skill_questions = [question for question in self._skill_questions if not question[2].done]
 
     # --- tools --------------------------------------------------------------------------------------------
 
@@ -313,6 +389,9 @@ class Call(Handlers):
         """All handlers of an event are done with it."""
         if isinstance(event, BotFinished | BotInterrupted) and event.message_id == self._speaking:
             self._speaking = self.current_bot_text = ""
+        elif event.event == "llm.before":
+            turn = getattr(event, "turn", None)
+            self.send("llm.ready", agent_id=self.agent.id, **({"turn": turn} if turn is not None else {}))
 
     def tell(self, event: Event) -> None:
         """Hand an event to those who read the call's stream."""
@@ -325,6 +404,7 @@ class Call(Handlers):
         for utterance in list(self._utterances.values()):
             if isinstance(utterance, ReplyStream):
                 utterance.abort("disconnected")
+        self._requests.disconnected()
 
     def repeat(self, generation: int) -> None:
         """All that was missed has been told. What was sent on an earlier connection and left no trace may
@@ -337,15 +417,22 @@ class Call(Handlers):
         for command, pending in self._states.values():
             if not pending.done:
                 self._send_switch(command, pending)
+        for name, on, pending in self._skill_questions:
+            self._send_skill(name, on, pending)
+        self._requests.repeat()
 
     def close(self) -> None:
         """This process hears no more of it."""
-        self._give_up(Heard("disconnected"))
+        self._give_up(Heard("disconnected"), ConnectionLost("the client is closed"))
         self._over.settle(None)
         self._feeds.close()
 
-    def _give_up(self, heard: Heard) -> None:
+    def _give_up(self, heard: Heard, error: Exception) -> None:
         self._batches.close()
+        self._requests.close(error)
+        for _, _, question in self._skill_questions:
+            question.fail(error)
+        self._skill_questions.clear()
         for utterance in list(self._utterances.values()):
             words = " ".join(utterance.words)
             utterance.ended(Heard(heard.outcome, words, heard.played_ms, heard.reason))
@@ -415,13 +502,26 @@ class Call(Handlers):
     def _on_tool_call(self, event: LlmToolCall) -> None:
         self._batches.asked(event)
 
+    def _on_history(self, event: Any) -> None:
+        if event.event == "history.data":
+            result: Any = [HistoryMessage.model_validate(message) for message in event.messages]
+        else:
+            result = event.count
+        self._requests.answered(event.request_id, result, getattr(event, "error", None))
+
+    def _on_skill(self, event: Any) -> None:
+        if event.event == "skill.loaded":
+            self._skills.add(event.skill)
+        else:
+            self._skills.discard(event.skill)
+
     def _on_ended(self, event: CallEnded) -> None:
         self._final = event
         self.end_reason = event.reason
         self.ended_at = event.ended_at
         self.duration = event.duration_seconds
         self._over.settle(event)
-        self._give_up(Heard("call_ended"))
+        self._give_up(Heard("call_ended"), Refused("the call is over"))
 
 
 _REACTIONS: dict[str, Callable[[Call, Any], None]] = {
@@ -440,6 +540,10 @@ _REACTIONS: dict[str, Callable[[Call, Any], None]] = {
     "call.muted": Call._on_switched,
     "call.unmuted": Call._on_switched,
     "llm.tool_call": Call._on_tool_call,
+    "history.data": Call._on_history,
+    "history.updated": Call._on_history,
+    "skill.loaded": Call._on_skill,
+    "skill.unloaded": Call._on_skill,
     "call.ended": Call._on_ended,
 }
 

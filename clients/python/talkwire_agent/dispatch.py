@@ -2,7 +2,8 @@
 
 For one call, a handler is given the events one after another, in their order. Different handlers, and the
 same handler for different calls, do not wait for each other. Turn signals (``eager.turn``, ``turn.end``) do not
-wait at all: what the user says now matters more than what is still being made for what he said before.
+wait at all: what the user says now matters more than what is still being made for what he said before. Nor does
+``llm.before``, for the server waits for its handlers.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from talkwire_agent.handlers import Handlers, Registered
 log = logging.getLogger("talkwire_agent")
 
 FAILED = "handler %s of %s failed"
-AT_ONCE = frozenset({"eager.turn", "turn.end"})
+AT_ONCE = frozenset({"eager.turn", "turn.end", "llm.before"})
 
 HANDLED: contextvars.ContextVar[Event | None] = contextvars.ContextVar("talkwire_event", default=None)
 """The event whose handler is running."""

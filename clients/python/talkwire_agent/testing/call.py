@@ -7,10 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from talkwire_agent.testing.model import Frame, ScriptedModel
-
-PATIENCE_S = 5.0
-"""How long a test waits for the agent, seconds."""
+from talkwire_agent.testing.model import PATIENCE_S, Frame, ScriptedModel
 
 
 @dataclass(eq=False)
@@ -110,15 +107,30 @@ class ScriptedCall(ScriptedModel):
         times = {"duration_seconds": 1.0, "started_at": 1_700_000_000.0, "ended_at": 1_700_000_001.0}
         sides = {key: self.facts[key] for key in ("from", "to", "direction")}
         more = {"detail": detail} if detail else {}
-        spoken = list(self._spoken)
-        self.emit("call.ended", reason=reason, messages=spoken, transcript=spoken, **times, **sides, **more)
+        said = {"messages": list(self.history), "transcript": list(self._spoken)}
+        self.emit("call.ended", reason=reason, **said, **times, **sides, **more)
         self.ended = True
 
     def in_turn(self, event: str, **fields: Any) -> Frame:
         """Tell the agent an event of the latest turn."""
         if event == "user.message":
-            self._spoken.append({"role": "user", "content": fields["text"]})
+            self._remember("user", fields["text"])
         return self.emit(event, turn_id=self._turn, correlation_id=f"{self.id}-{self._turn}", **fields)
+
+    @property
+    def turn(self) -> int:
+        return self._turn
+
+    def idles(self, *, remaining_s: float = 15, timeout_s: float = 60) -> None:
+        """He has been silent for long: ``session.idle_warning``."""
+        self.emit("session.idle_warning", remaining_seconds=remaining_s, idle_timeout_seconds=timeout_s)
+
+    async def times_out(self, reason: str = "idle_timeout", *, farewell_s: float = 8) -> None:
+        """The call has gone on, or been silent, for too long: the agent is told, may say goodbye, and the call
+        ends. ``reason``: ``idle_timeout`` or ``max_duration``."""
+        self.emit("session.timeout", reason=reason, farewell_seconds=farewell_s)
+        await asyncio.sleep(1)
+        self.end(reason)
 
     def speaks(self, message_id: str, text: str) -> None:
         """The server speaks a message of its own."""
@@ -172,9 +184,13 @@ class ScriptedCall(ScriptedModel):
             self.emit("bot.word", message_id=message.id, word=word, word_index=index)
         return len(words)
 
+    def _remember(self, role: str, text: str) -> None:
+        self._spoken.append({"role": role, "content": text})
+        self.history.append({"role": role, "content": text})
+
     def _confirm(self, message: Message, text: str) -> None:
         self._messages.pop(message.id, None)
-        self._spoken.append({"role": "assistant", "content": text})
+        self._remember("assistant", text)
         self.emit("message.confirmed", message_id=message.id, text=text)
         self._heard.put_nowait(text)
 
@@ -197,6 +213,10 @@ class ScriptedCall(ScriptedModel):
                 self._switch(frame["event"])
             case "llm.tool_result", _:
                 self.take_results(frame)
+            case "llm.ready", _:
+                self.take_ready(frame)
+            case (("skill.load" | "skill.unload"), _):
+                self.take_skill(frame)
             case "call.hangup", _:
                 self.hangup_detail = frame.get("reason")
                 self.end("client_hangup", self.hangup_detail)

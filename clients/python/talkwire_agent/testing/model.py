@@ -10,6 +10,8 @@ from talkwire_agent.pending import Pending
 
 Frame = dict[str, Any]
 
+PATIENCE_S = 5.0
+"""How long a test waits for the agent, seconds."""
 TOOL_S = 30.0
 """How long a tool's result is waited for where the agent declared no ``timeout_s``, seconds."""
 
@@ -23,8 +25,26 @@ class ScriptedModel:
     def __init__(self, config: Frame) -> None:
         self.config = config
         """The agent's keys, with what ``call.configure`` has changed."""
+        self.history: list[Frame] = []
+        """What it knows of the conversation."""
+        self.vars: dict[str, str] = {}
+        """What the agent has set by ``call.set_prompt_vars``."""
+        self.context: list[str] = []
+        """What the agent has added by ``call.add_context``."""
+        self.prompt: str = config.get("prompt") or ""
+        self.skills = {one["name"] for one in config.get("skills") or () if one.get("activation") == "always"}
+        """Those that are active."""
         self._asked = 0
+        self._ready: dict[int, Pending[None]] = {}
         self._awaited: dict[tuple[str, str], tuple[str, Pending[Any]]] = {}
+
+    @property
+    def turn(self) -> int:
+        """The latest turn of the user, from 1; 0: he has not spoken yet."""
+        raise NotImplementedError
+
+    def emit(self, event: str, **fields: Any) -> Frame:
+        raise NotImplementedError
 
     def in_turn(self, event: str, **fields: Any) -> Frame:
         raise NotImplementedError
@@ -43,6 +63,24 @@ class ScriptedModel:
         self.in_turn("llm.response", **answer, provider="scripted")
         self.speaks(message_id, text)
         return message_id
+
+    async def model_prepares(self, turn: int | None = None) -> None:
+        """It is about to be asked: until the agent's handlers of ``llm.before`` are done. Raises
+        ``TimeoutError`` where they take longer than 5 s."""
+        number = self.turn if turn is None else turn
+        ready = self._ready.setdefault(number, Pending())
+        self.emit("llm.before", turn=number)
+        async with asyncio.timeout(PATIENCE_S):
+            await ready
+        del self._ready[number]
+
+    def model_loads(self, skill: str) -> None:
+        """It wants a skill, and has it."""
+        self._turn_skill(skill, on=True, by="model")
+
+    def model_unloads(self, skill: str) -> None:
+        """It needs a skill no longer."""
+        self._turn_skill(skill, on=False, by="model")
 
     async def model_calls(self, tool: str, /, **arguments: Any) -> Any:
         """It asks for a tool; returns what that gives. Raises ``AssertionError`` for one that it is not shown,
@@ -89,8 +127,16 @@ class ScriptedModel:
 
     def _shown(self) -> dict[str, Frame]:
         """The tools that it may ask for, by name."""
-        functions = [tool["function"] for tool in self.config.get("tools") or ()]
+        active = [one for one in self.config.get("skills") or () if one["name"] in self.skills]
+        places = (self.config, *active)
+        functions = [tool["function"] for place in places for tool in place.get("tools") or ()]
         return {function["name"]: function for function in functions}
+
+    def _turn_skill(self, name: str, *, on: bool, by: str) -> None:
+        declared = {one["name"] for one in self.config.get("skills") or ()}
+        if name in declared and (name in self.skills) != on:
+            (self.skills.add if on else self.skills.discard)(name)
+            self.emit("skill.loaded" if on else "skill.unloaded", skill=name, by=by)
 
     # --- what it is told ----------------------------------------------------------------------------------
 
@@ -107,3 +153,33 @@ class ScriptedModel:
             else:
                 self._told("tool.completed", *key, name, result=value, duration_ms=0)
             waiting.settle(value)
+
+    def take_ready(self, frame: Frame) -> None:
+        """The agent's handlers of ``llm.before`` are done; without a turn that of the latest one."""
+        ready = self._ready.get(frame.get("turn", self.turn))
+        if ready is not None:
+            ready.settle(None)
+
+    def take_skill(self, frame: Frame) -> None:
+        """The agent loads a skill, or unloads it."""
+        self._turn_skill(frame["skill"], on=frame["event"] == "skill.load", by="manual")
+
+    def take_question(self, frame: Frame) -> Frame:
+        """The answer to one of the commands ``history.*``."""
+        place = {"call_id": frame["call_id"], "request_id": frame["request_id"]}
+        match frame["event"]:
+            case "history.get":
+                return {"event": "history.data", **place, "messages": list(self.history)}
+            case "history.add":
+                self.history += frame["messages"]
+            case "history.set":
+                self.history[:] = frame["messages"]
+            case "history.clear":
+                self.history.clear()
+            case "history.set_vars":
+                self.vars |= frame["vars"]
+            case "history.add_context":
+                self.context.append(frame["text"])
+            case "history.set_instructions":
+                self.prompt = frame["prompt"]
+        return {"event": "history.updated", **place, "count": len(self.history)}

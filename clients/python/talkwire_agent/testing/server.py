@@ -13,9 +13,9 @@ from talkwire_agent.client import Talkwire
 from talkwire_agent.errors import ConnectionLost
 from talkwire_agent.local import HandlerFailed
 from talkwire_agent.names import slug
-from talkwire_agent.testing.call import PATIENCE_S, ScriptedCall
+from talkwire_agent.testing.call import ScriptedCall
 from talkwire_agent.testing.link import End, linked
-from talkwire_agent.testing.model import Frame
+from talkwire_agent.testing.model import PATIENCE_S, Frame
 from talkwire_agent.transport import Transport
 
 ANSWERS = {
@@ -25,6 +25,7 @@ ANSWERS = {
     "channel.remove": ("channel.removed", ("agent_id", "ref")),
     "session.configure": ("session.configured", ("session_id",)),
 }
+PAUSES = ("session.pause", "session.resume")
 QUIET = 50
 """Turns of the event loop without a message after which nothing more is to be expected."""
 
@@ -43,6 +44,8 @@ class ScriptedServer:
         self.failures: list[Exception] = []
         self.connections = 0
         """Connections that were made."""
+        self.paused: set[str] = set()
+        """What the agent has paused: ids of calls, callers' numbers, agents."""
         self.accepts = True
         """False: there is no server at the address."""
         self.resumes = True
@@ -180,7 +183,7 @@ class ScriptedServer:
             self._end = end
             self._resume = frame.get("resume") or {}
             self.send("connected", protocol="talkwire/1", version="scripted")
-        elif self._refusals and (event == "agent.create" or event in ANSWERS):
+        elif self._refusals and (event == "agent.create" or event in ANSWERS or event in PAUSES):
             self.send(**{"agent_id": frame.get("agent_id"), **self._refusals.popleft()})
         elif event == "agent.create":
             self._create(frame)
@@ -188,8 +191,31 @@ class ScriptedServer:
             answer, fields = ANSWERS[event]
             self._configure(frame)
             self.send(answer, **{field: frame[field] for field in fields})
+        elif event in PAUSES:
+            self._pause(frame)
+        elif event.startswith("history."):
+            self._question(frame)
         elif (call := self.calls.get(frame.get("call_id", ""))) is not None:
             call.obey(frame)
+
+    def _pause(self, frame: Frame) -> None:
+        target = {key: frame[key] for key in ("agent_id", "session_id", "contact") if key in frame}
+        where = frame.get("session_id") or frame.get("contact") or slug(frame["agent_id"])
+        if frame["event"] == "session.pause":
+            self.paused.add(where)
+        elif "session_id" in frame or "contact" in frame:
+            self.paused.discard(where)
+        else:
+            self.paused.clear()
+        self.send(f"{frame['event']}d", **target)
+
+    def _question(self, frame: Frame) -> None:
+        call = self.calls.get(frame["call_id"])
+        if call is None or call.ended:
+            place = {"call_id": frame["call_id"], "request_id": frame["request_id"]}
+            self.send("history.updated", **place, count=0, error="the call is over")
+        else:
+            self.send(**call.take_question(frame))
 
     def _configure(self, frame: Frame) -> None:
         """As on a server, what changes the agent does not change its running calls."""
