@@ -16,6 +16,7 @@ from talkwire_agent.config import CallConfig
 from talkwire_agent.dispatch import HANDLED, Lanes
 from talkwire_agent.errors import ConnectionLost, Refused
 from talkwire_agent.events import (
+    Ack,
     BotFinished,
     BotInterrupted,
     BotSpeaking,
@@ -105,7 +106,6 @@ class Call(Handlers):
         self._requests = Requests(self)
         self.history = History(self._requests)
         """What the server's language model knows of the call."""
-        self._skill_questions: list[tuple[str, bool, Pending[None]]] = []
 
     def __repr__(self) -> str:
         return f"<Call {self.id} of {self.agent.id!r} from {self.from_}{'' if self.live else ', over'}>"
@@ -117,9 +117,9 @@ class Call(Handlers):
         return not self._over.done
 
     @property
-    def connected(self) -> bool:
-        """What is sent goes out now; else when the connection is back."""
-        return self.agent.registered
+    def sends_on(self) -> int | None:
+        """The number of the connection that what is sent goes out on; None: it waits for the next one."""
+        return self.agent.generation if self.agent.registered else None
 
     @property
     def transcript(self) -> list[HistoryMessage]:
@@ -273,9 +273,9 @@ class Call(Handlers):
         self._own_tools |= tool_names(changed.get("tools"))
         return self.agent.ask(frame, "session.configured") if self.live else _done()
 
-    def reset_idle(self) -> None:
+    def reset_idle(self) -> Pending[None]:
         """Somebody is there: the time after which a silent call is ended begins anew."""
-        self.send("session.reset_idle")
+        return self._requests.ask("session.reset_idle", again=True, by="ack")
 
     def pause(self) -> Pending[None]:
         """Have the server's language model be silent on this call; see ``Agent.pause``."""
@@ -315,31 +315,11 @@ class Call(Handlers):
     def load_skill(self, name: str) -> Pending[None]:
         """Give the model a skill, from its next answer on. Awaiting it raises ``Refused`` where there is none
         of that name."""
-        return self._turn_skill(name, on=True)
+        return self._requests.ask("skill.load", again=True, by="ack", skill=name)
 
     def unload_skill(self, name: str) -> Pending[None]:
         """Take a skill from it."""
-        return self._turn_skill(name, on=False)
-
-    def _turn_skill(self, name: str, *, on: bool) -> Pending[None]:
-        pending: Pending[None] = Pending()
-        if not self.live:
-            pending.fail(Refused("the call is over"))
-            return pending
-        self._skill_questions.append((name, on, pending))
-        self._send_skill(name, on, pending)
-        return pending
-
-    def _send_skill(self, name: str, on: bool, pending: Pending[None]) -> None:
-        self.send("skill.load" if on else "skill.unload", skill=name)
-        self.agent.when_dealt_with(lambda: self._skill_dealt_with(name, on, pending))
-
-    def _skill_dealt_with(self, name: str, on: bool, pending: Pending[None]) -> None:
-        if (name in self._skills) == on:
-            pending.settle(None)
-        else:
-            pending.fail(Refused(f"the server has no skill {name!r} for this call"))
-        self._skill_questions = [question for question in self._skill_questions if not question[2].done]
+        return self._requests.ask("skill.unload", again=True, by="ack", skill=name)
 
     # --- tools --------------------------------------------------------------------------------------------
 
@@ -417,9 +397,7 @@ class Call(Handlers):
         for command, pending in self._states.values():
             if not pending.done:
                 self._send_switch(command, pending)
-        for name, on, pending in self._skill_questions:
-            self._send_skill(name, on, pending)
-        self._requests.repeat()
+        self._requests.repeat(generation)
 
     def close(self) -> None:
         """This process hears no more of it."""
@@ -430,9 +408,6 @@ class Call(Handlers):
     def _give_up(self, heard: Heard, error: Exception) -> None:
         self._batches.close()
         self._requests.close(error)
-        for _, _, question in self._skill_questions:
-            question.fail(error)
-        self._skill_questions.clear()
         for utterance in list(self._utterances.values()):
             words = " ".join(utterance.words)
             utterance.ended(Heard(heard.outcome, words, heard.played_ms, heard.reason))
@@ -509,6 +484,10 @@ class Call(Handlers):
             result = event.count
         self._requests.answered(event.request_id, result, getattr(event, "error", None))
 
+    def _on_ack(self, event: Ack) -> None:
+        error = event.message or event.code or "no reason given" if event.status == "error" else None
+        self._requests.answered(event.ack, None, error, event.code or "")
+
     def _on_skill(self, event: Any) -> None:
         if event.event == "skill.loaded":
             self._skills.add(event.skill)
@@ -540,6 +519,7 @@ _REACTIONS: dict[str, Callable[[Call, Any], None]] = {
     "call.muted": Call._on_switched,
     "call.unmuted": Call._on_switched,
     "llm.tool_call": Call._on_tool_call,
+    "ack": Call._on_ack,
     "history.data": Call._on_history,
     "history.updated": Call._on_history,
     "skill.loaded": Call._on_skill,

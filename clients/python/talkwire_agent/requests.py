@@ -1,4 +1,4 @@
-"""Commands about one call that are answered by an event of their own, found by its ``request_id``."""
+"""Commands about one call that are answered, by an event with their ``request_id`` or by an ``ack``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import itertools
 import logging
 import secrets
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from talkwire_agent.errors import ConnectionLost, Refused, RequestTimeout
 from talkwire_agent.pending import Pending
 
 log = logging.getLogger("talkwire_agent")
 
+By = Literal["request_id", "ack"]
 ANSWER_S = 10.0
 """How long an answer is waited for while there is a connection, seconds."""
 
@@ -30,8 +31,8 @@ class Asker(Protocol):
         """It is not over."""
 
     @property
-    def connected(self) -> bool:
-        """What is sent goes out now."""
+    def sends_on(self) -> int | None:
+        """The number of the connection that what is sent goes out on; None: it waits for the next one."""
 
     def send(self, event: str, **fields: Any) -> None:
         """Raises ``TooLarge``."""
@@ -46,8 +47,8 @@ class Request:
     fields: dict[str, Any]
     again: bool
     """To do it twice is the same as to do it once."""
-    sent: bool
-    """On the connection that there is now."""
+    sent_on: int | None
+    """The number of that connection; None: it waits for one."""
     answer: Pending[Any] = field(default_factory=Pending)
     timer: asyncio.TimerHandle | None = None
 
@@ -60,25 +61,25 @@ class Requests:
         self._open: dict[str, Request] = {}
         self._numbers = itertools.count(1)
 
-    def ask(self, event: str, *, again: bool, **fields: Any) -> Pending[Any]:
+    def ask(self, event: str, *, again: bool, by: By = "request_id", **fields: Any) -> Pending[Any]:
         """Ask now, or when the connection is back. ``again``: the question may be repeated where a connection
-        went before the answer came.
+        went before the answer came. ``by``: what the answer is known by.
 
         Awaiting it raises ``Refused``, ``RequestTimeout`` and ``ConnectionLost``. Raises ``TooLarge``.
         """
         number = f"rq_{next(self._numbers)}_{secrets.token_hex(3)}"
-        request = Request(number, event, fields, again, self._call.connected)
+        request = Request(number, event, {by: number, **fields}, again, self._call.sends_on)
         if not self._call.live:
             request.answer.fail(Refused("the call is over"))
             return request.answer
-        self._call.send(event, request_id=number, **fields)
+        self._call.send(event, **request.fields)
         self._open[number] = request
-        if request.sent:
+        if request.sent_on is not None:
             self._start(request)
         return request.answer
 
-    def answered(self, request_id: object, result: Any, error: str | None = None) -> None:
-        """The server has answered; ``error``: that it will not."""
+    def answered(self, request_id: object, result: Any, error: str | None = None, code: str = "") -> None:
+        """The server has answered; ``error``: that it will not, and why."""
         request = self._open.pop(str(request_id), None)
         if request is None:
             return
@@ -87,23 +88,25 @@ class Requests:
             request.answer.settle(result)
         else:
             log.warning("call %s: %s is refused: %s", self._call.id, request.event, error)
-            request.answer.fail(Refused(error))
+            request.answer.fail(Refused(error, code))
 
     def disconnected(self) -> None:
         """An answer that was on its way is lost. Whoever must not be asked twice is not asked again."""
         for request in list(self._open.values()):
             self._stop(request)
-            if request.sent and not request.again:
+            if request.sent_on is not None and not request.again:
                 del self._open[request.id]
                 text = f"the connection went before {request.event} was answered: it may be done, or not"
                 request.answer.fail(ConnectionLost(text))
 
-    def repeat(self) -> None:
-        """The call goes on, on another connection."""
+    def repeat(self, generation: int) -> None:
+        """The call goes on, on the connection of this number."""
         for request in self._open.values():
-            if request.sent:
-                self._call.send(request.event, request_id=request.id, **request.fields)
-            request.sent = True
+            if request.sent_on == generation:
+                continue
+            if request.sent_on is not None:
+                self._call.send(request.event, **request.fields)
+            request.sent_on = generation
             self._start(request)
 
     def close(self, error: Exception) -> None:

@@ -225,8 +225,5 @@ async def test_the_model_is_paused_and_goes_on() -> None:
 @virtual_time
 async def test_the_idle_time_begins_anew() -> None:
     async with talking() as (server, _, call, _):
-        call.reset_idle()
-        assert await server.command("session.reset_idle") == {
-            "event": "session.reset_idle",
-            "call_id": call.id,
-        }
+        await call.reset_idle()
+        assert (await server.command("session.reset_idle"))["call_id"] == call.id

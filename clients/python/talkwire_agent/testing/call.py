@@ -196,10 +196,10 @@ class ScriptedCall(ScriptedModel):
 
     # --- what the agent commands --------------------------------------------------------------------------
 
-    def obey(self, frame: Frame) -> None:
-        """Carry out a command; of a call that is over it has no effect."""
+    def obey(self, frame: Frame) -> str | None:
+        """Carry out a command; returns why it has no effect."""
         if self.ended:
-            return
+            return "the call is over"
         match frame["event"], frame.get("action"):
             case "bot.reply", _:
                 self._reply(Message(frame["message_id"], frame["text"], frame.get("in_reply_to", "")))
@@ -216,10 +216,11 @@ class ScriptedCall(ScriptedModel):
             case "llm.ready", _:
                 self.take_ready(frame)
             case (("skill.load" | "skill.unload"), _):
-                self.take_skill(frame)
+                return self.take_skill(frame)
             case "call.hangup", _:
                 self.hangup_detail = frame.get("reason")
                 self.end("client_hangup", self.hangup_detail)
+        return None
 
     def _switch(self, command: str) -> None:
         """As on a server, nothing is told where it is so already."""

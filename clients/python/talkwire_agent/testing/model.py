@@ -133,8 +133,7 @@ class ScriptedModel:
         return {function["name"]: function for function in functions}
 
     def _turn_skill(self, name: str, *, on: bool, by: str) -> None:
-        declared = {one["name"] for one in self.config.get("skills") or ()}
-        if name in declared and (name in self.skills) != on:
+        if (name in self.skills) != on:
             (self.skills.add if on else self.skills.discard)(name)
             self.emit("skill.loaded" if on else "skill.unloaded", skill=name, by=by)
 
@@ -160,9 +159,12 @@ class ScriptedModel:
         if ready is not None:
             ready.settle(None)
 
-    def take_skill(self, frame: Frame) -> None:
-        """The agent loads a skill, or unloads it."""
+    def take_skill(self, frame: Frame) -> str | None:
+        """The agent loads a skill, or unloads it; returns what is wrong."""
+        if frame["skill"] not in {one["name"] for one in self.config.get("skills") or ()}:
+            return f"this call has no skill {frame['skill']!r}"
         self._turn_skill(frame["skill"], on=frame["event"] == "skill.load", by="manual")
+        return None
 
     def take_question(self, frame: Frame) -> Frame:
         """The answer to one of the commands ``history.*``."""

@@ -196,7 +196,13 @@ class ScriptedServer:
         elif event.startswith("history."):
             self._question(frame)
         elif (call := self.calls.get(frame.get("call_id", ""))) is not None:
-            call.obey(frame)
+            self._acknowledge(frame, call.obey(frame))
+
+    def _acknowledge(self, frame: Frame, fault: str | None) -> None:
+        if "ack" in frame:
+            place = {"ack": frame["ack"], "command": frame["event"], "call_id": frame["call_id"]}
+            more = {"status": "success"} if fault is None else {"status": "error", "message": fault}
+            self.send("ack", **place, **more)
 
     def _pause(self, frame: Frame) -> None:
         target = {key: frame[key] for key in ("agent_id", "session_id", "contact") if key in frame}
