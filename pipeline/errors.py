@@ -34,6 +34,8 @@ class ProviderError(PipelineError):
         self.stage = stage
         """``stt``, ``tts``, ``llm``, ``vad`` or ``turn``."""
         self.cause = cause
+        self.retry_after_s: float | None = None
+        """How long it wants to be left alone, where it says so."""
 
 
 class ProviderBusy(ProviderError):

@@ -14,13 +14,14 @@ import structlog
 from media.ports import VoiceDetector
 from pipeline.chain import Deadlines
 from pipeline.errors import ProviderUnavailable
-from pipeline.ports import Engine, LanguageModel, Probe, SpeechToText, TextToSpeech, TtsCapabilities
+from pipeline.ports import Engine, LanguageModel, Probe, SpeechToText, TextToSpeech
 from server.agents import AgentRegistry
 from server.auth import KeyRing, open_door
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
 from server.engines import EnginePool
 from server.looplag import LoopLag
+from server.providers import DEFAULT, remedy
 from server.resolve import Defaults
 from server.secrets import load_or_create_secret
 from server.selection import Available, Offer
@@ -96,10 +97,32 @@ def synthesiser(name: str, settings: Settings) -> TextToSpeech:
 
 
 def language_model(name: str, settings: Settings) -> LanguageModel:
-    from pipeline.providers.openai import OpenAiLlm
+    """The engine of one provider: all its models are asked by one pool of connections."""
+    from pipeline.providers.openai import Endpoint, OpenAiLlm
 
-    endpoint = _endpoint(settings, "llm")
-    return OpenAiLlm(endpoint) if settings.llm_model is None else OpenAiLlm(endpoint, settings.llm_model)
+    if name == DEFAULT:
+        endpoint, model = _endpoint(settings, "llm"), dict(_llm_row(settings)).get(name)
+        return OpenAiLlm(endpoint) if model is None else OpenAiLlm(endpoint, model)
+    found = settings.llm_endpoints().get(name)
+    if found is None:
+        raise ProviderUnavailable(name, "llm", f"TALKWIRE_LLM names it: {remedy('llm', name)}")
+    return OpenAiLlm(Endpoint(*found), "", name)
+
+
+def _further(settings: Settings, row: Sequence[str]) -> list[str]:
+    """The language model providers that can be asked and are not in the operator's row."""
+    if settings.llm == ("none",):
+        return []
+    # By itself the default one is in the row, unless it was found to have no language model.
+    known = {*row, DEFAULT} if settings.llm == ("auto",) else set(row)
+    return [name for name in settings.llm_endpoints() if name not in known]
+
+
+def _llm_row(settings: Settings) -> list[tuple[str, str | None]]:
+    """Provider and model of each language model in the operator's row."""
+    entries = [entry.partition("/") for entry in _row(settings, "llm", settings.llm)]
+    first = settings.llm_model
+    return [(name, model or (None if index else first)) for index, (name, _, model) in enumerate(entries)]
 
 
 def _endpoint(settings: Settings, stage: Stage) -> Endpoint:
@@ -111,7 +134,8 @@ def _endpoint(settings: Settings, stage: Stage) -> Endpoint:
 
 def rows(settings: Settings) -> dict[Stage, tuple[str, ...]]:
     """The engines of each kind, in the order in which they are asked."""
-    return {stage: _row(settings, stage, getattr(settings, stage)) for stage in EMBEDDED}
+    names = {stage: _row(settings, stage, getattr(settings, stage)) for stage in EMBEDDED}
+    return {**names, "llm": tuple(dict.fromkeys(name for name, _ in _llm_row(settings)))}
 
 
 EMBEDDED: dict[Stage, tuple[str, ...]] = {"stt": ("pocketsphinx",), "tts": ("espeak",), "llm": ()}
@@ -135,13 +159,20 @@ def _deadlines(settings: Settings, stage: Stage) -> Deadlines:
     return Deadlines(patience_s, getattr(settings, f"{stage}_timeout_s"), gap_s=patience_s)
 
 
+def _wanted(settings: Settings) -> dict[tuple[str, str], str | None]:
+    """The operator's model of each engine in his rows."""
+    # Of a provider that is there twice the first model counts.
+    llm = {("llm", name): model for name, model in reversed(_llm_row(settings))}
+    return {("stt", DEFAULT): settings.stt_model, ("tts", DEFAULT): settings.tts_model, **llm}
+
+
 @asynccontextmanager
 async def started(settings: Settings) -> AsyncIterator[EnginePool]:
     """The engines of this process, loaded; freed on the way out."""
     vad = await asyncio.to_thread(voice_detector, settings.vad)
     async with AsyncExitStack() as stack:
         row = rows(settings)
-        if any("openai" in names for names in row.values()):
+        if row["llm"] or _further(settings, ()) or any(DEFAULT in names for names in row.values()):
             # Half a second of reading files: not on the loop.
             await asyncio.to_thread(import_module, "pipeline.providers.openai")
         probes = await _without_what_is_missing(settings, row)
@@ -149,10 +180,12 @@ async def started(settings: Settings) -> AsyncIterator[EnginePool]:
             vad,
             stt=tuple(recogniser(name, settings) for name in row["stt"]),
             tts=tuple(synthesiser(name, settings) for name in row["tts"]),
-            llm=tuple(language_model(name, settings) for name in row["llm"]),
+            llm=tuple(
+                language_model(name, settings) for name in (*row["llm"], *_further(settings, row["llm"]))
+            ),
             turn_model=turn_model(settings),
             deadlines={stage: _deadlines(settings, stage) for stage in EMBEDDED},
-            wanted={"stt": settings.stt_model, "tts": settings.tts_model, "llm": settings.llm_model},
+            wanted=_wanted(settings),
         )
         # The recognisers first: what they preload must be known before the first worker is forked.
         for engine in (*pool.stt, *pool.tts, *pool.llm):
@@ -236,21 +269,40 @@ def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
     """What a call gets where nobody says otherwise. The voice is that of the engine that is asked first:
     another one does not know its name."""
 
-    def offer(stage: Stage, engines: Sequence[Engine], voice: str | None = None) -> Offer:
-        found = tuple(
-            Available(
-                engine.name,
-                getattr(engine, "capabilities", _ANY).languages,
-                voice if index == 0 else None,
-            )
-            for index, engine in enumerate(engines)
+    def offer(
+        stage: Stage, engines: Sequence[Available], further: Sequence[Available] = (), *, off: bool = False
+    ) -> Offer:
+        return Offer(
+            stage,
+            tuple(engines),
+            tuple(further),
+            aliases=_aliases(settings, stage),
+            off=off,
+            strict=settings.strict_providers,
+            problem=pool.problem,
+            models=pool.models,
+            model=pool.model,
         )
-        return Offer(stage, found, pool.problem, pool.models, pool.model)
 
+    def speech(engines: Sequence[SpeechToText | TextToSpeech], voice: str | None = None) -> list[Available]:
+        return [
+            Available(engine.name, engine.capabilities.languages, None if index else voice)
+            for index, engine in enumerate(engines)
+        ]
+
+    loaded = [engine.name for engine in pool.llm]
+    row = [(name, model) for name, model in _llm_row(settings) if name in loaded]
+    further = [name for name in _further(settings, [name for name, _ in row]) if name in loaded]
+    row += [(name, None) for name in loaded if name not in {*dict(row), *further}]
     return Defaults(
-        stt=offer("stt", pool.stt),
-        tts=offer("tts", pool.tts, settings.voice),
-        llm=offer("llm", pool.llm),
+        stt=offer("stt", speech(pool.stt)),
+        tts=offer("tts", speech(pool.tts, settings.voice)),
+        llm=offer(
+            "llm",
+            [Available(name, model=model, usual=name == DEFAULT) for name, model in row],
+            [Available(name, usual=name == DEFAULT) for name in further],
+            off=settings.llm == ("none",),
+        ),
         language=settings.language,
         recording=settings.recording,
         media_timeout_s=settings.media_timeout_s,
@@ -262,4 +314,12 @@ def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
     )
 
 
-_ANY = TtsCapabilities(word_times=False, languages=())
+def _aliases(settings: Settings, stage: Stage) -> dict[str, str]:
+    """Those that are meant for this stage, or for any."""
+    found: dict[str, str] = {}
+    for name, target in settings.aliases:
+        head, dot, rest = name.partition(".")
+        scoped = dot and head in EMBEDDED
+        if not scoped or head == stage:
+            found[rest if scoped else name] = target
+    return found

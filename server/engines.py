@@ -42,18 +42,19 @@ class Picks:
 
 @dataclass(frozen=True)
 class EnginePool:
-    """All that was loaded, shared by all calls. Of each kind the first one is the operator's choice."""
+    """All that was loaded, shared by all calls, each once; which of them a call gets is not decided here."""
 
     vad: VoiceDetector
     stt: tuple[SpeechToText, ...]
     tts: tuple[TextToSpeech, ...]
     llm: tuple[LanguageModel, ...] = ()
+    """Also those that only agents who name them get."""
     turn_model: AudioTurnModel | None = None
     deadlines: Mapping[str, Deadlines] = field(default_factory=dict)
     """By stage."""
     health: Health = field(default_factory=Health)
-    wanted: Mapping[str, str | None] = field(default_factory=dict)
-    """The operator's model, by stage; None: the engine's default."""
+    wanted: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    """The operator's model, by stage and name; None: the engine's default."""
     probes: dict[tuple[str, str], Probe] = field(default_factory=dict)
     """By stage and name, of those that lie behind a network."""
 
@@ -82,11 +83,14 @@ class EnginePool:
         )
         return [(stage, e.name, e) for stage, engines in kinds for e in engines if hasattr(e, "probe")]
 
-    async def probe(self) -> None:
-        """Ask all of them at once, and log what is new: a problem as an error, its end as a relief."""
+    async def probe(self, *, again: bool = True) -> None:
+        """Ask all that were not asked yet or, ``again``, have a problem, at once, and log what is new: a problem
+        as an error, its end as a relief."""
         async with asyncio.TaskGroup() as tasks:
             for stage, name, engine in self.remote():
-                tasks.create_task(self._probe(stage, name, engine), name=f"probe {stage}")
+                known = self.probes.get((stage, name))
+                if known is None or (again and known.problem is not None):
+                    tasks.create_task(self._probe(stage, name, engine), name=f"probe {stage}")
 
     async def _probe(self, stage: str, name: str, engine: Probed) -> None:
         self.note(stage, name, await engine.probe())
@@ -109,7 +113,7 @@ class EnginePool:
         The operator's word counts. Without it, an endpoint that does not have the default is used by the one
         model of its list that is made for this stage, as far as names tell.
         """
-        wanted = self.wanted.get(stage) if self._is_remote(stage, name) else None
+        wanted = self.wanted.get((stage, name)) if self._is_remote(stage, name) else None
         models = self.models(stage, name)
         usual = self._usual_model(stage, name)
         if wanted is not None or not models or usual is None or usual in models:
@@ -130,22 +134,29 @@ class EnginePool:
 
     def _missing_model(self, stage: str, name: str, models: frozenset[str] | None) -> ProviderError | None:
         wanted = self.model(stage, name) or self._usual_model(stage, name)
-        if not models or wanted is None or wanted in models or f"{wanted}:latest" in models:
+        if not models or wanted is None or lists(models, wanted):
             return None
         some = ", ".join(sorted(models)[:10])
+        if not wanted:
+            if (stage, name) not in self.wanted:
+                return None  # Whoever asks for it names a model.
+            cause = f"it has several models: set TALKWIRE_LLM={name}/MODEL with one of {some}"
+            return ProviderError(name, stage, cause, retryable=False)
         cause = f"there is no model {wanted!r}: set TALKWIRE_{stage.upper()}_MODEL to one of {some}"
         return ProviderError(name, stage, cause, retryable=False)
 
     async def watch(self) -> None:
-        """Go on asking while there is a problem. Runs until it is cancelled."""
+        """Ask those that the start did not wait for, and go on asking while there is a problem. Runs until it is
+        cancelled."""
+        again = False
         while True:
+            try:
+                await self.probe(again=again)
+            except Exception:
+                # In the server's task group it would end the server.
+                log.exception("provider.not_asked")
+            again = True
             await asyncio.sleep(AGAIN_S)
-            if any(probe.problem is not None for probe in self.probes.values()):
-                try:
-                    await self.probe()
-                except Exception:
-                    # In the server's task group it would end the server.
-                    log.exception("provider.not_asked")
 
     def problem(self, stage: str, name: str) -> str:
         """What is known to be wrong with an engine; empty: nothing."""
@@ -156,6 +167,11 @@ class EnginePool:
         """What its endpoint lists; None where that is not known."""
         probe = self.probes.get((stage, name))
         return probe.models if probe is not None else None
+
+
+def lists(models: frozenset[str], model: str) -> bool:
+    """Whether it is among them. Some are listed with a variant, some asked for with one, behind a colon."""
+    return model in models or f"{model}:latest" in models or model.partition(":")[0] in models
 
 
 _SPEECH_TO_TEXT = ("whisper", "transcri", "parakeet", "canary", "asr", "stt")

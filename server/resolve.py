@@ -121,6 +121,7 @@ def _llm(layers: Sequence[dict[str, Any]]) -> LlmSettings | None:
         model=named.model or named.llm,
         temperature=first("temperature"),
         max_tokens=first("max_tokens"),
+        fallback=first("fallback"),
     )
 
 
@@ -157,14 +158,13 @@ def substitutions(layer: dict[str, Any], defaults: Defaults) -> list[Told]:
     ]
     if thinks(llm):
         found += warnings("llm", llm, None, defaults.llm)
-        if not defaults.llm.first:
-            text = (
-                "llm: this server has no language model, so nobody answers but the agent process: set "
-                "OPENAI_API_KEY or OPENAI_BASE_URL on the server"
-            )
-            found = [told for told in found if told[1] != "llm"]
-            found.append((WarningCode.PROVIDER_SUBSTITUTED, "llm", text))
     return found
+
+
+def missing(layer: dict[str, Any], defaults: Defaults) -> Told | None:
+    """Where the operator is strict: the first thing that a configuration asks for and that is not to be had."""
+    told = substitutions(layer, defaults) if defaults.llm.strict else []
+    return next((one for one in told if one[0] is WarningCode.PROVIDER_SUBSTITUTED), None)
 
 
 def _values(layers: Sequence[dict[str, Any]], key: str) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -26,6 +26,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from server.providers import DEFAULT, HOSTED, LOCAL
 from server.secrets import API_KEY_FILE, load_or_create_secret, new_api_key
 
 PREFIX = "TALKWIRE_"
@@ -71,6 +72,56 @@ def _row(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _pairs(value: Any) -> Any:
+    """``name=value`` between commas; a name alone has an empty value."""
+    if not isinstance(value, str):
+        return value
+    parts = (part.partition("=") for part in _split(value))
+    return tuple((name.strip().lower(), what.strip()) for name, _, what in parts)
+
+
+def _llm_endpoints(value: Any) -> Any:
+    """A server that one runs oneself may be named without its address: it has a usual one."""
+    return tuple((name, url or LOCAL.get(name, "")) for name, url in _pairs(value))
+
+
+def _once_each(value: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+    if len({name for name, _ in value}) < len(value):
+        raise ValueError("a name once each")
+    return value
+
+
+def _other_than_default(value: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+    if {DEFAULT, "auto", "none"} & {name for name, _ in value}:
+        raise ValueError("these names have a meaning already")
+    return value
+
+
+def _llm_row(value: Any) -> Any:
+    """Of ``provider/model`` only the provider may be written in any case."""
+    if not isinstance(value, str):
+        return value
+    parts = (entry.partition("/") for entry in _split(value))
+    return tuple(f"{name.strip().lower()}{slash}{model.strip()}" for name, slash, model in parts)
+
+
+def _known_providers(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    if "llm_providers" not in info.data:
+        return value  # That setting is at fault, and told.
+    known = {"auto", "none", DEFAULT, *HOSTED, *(name for name, _ in info.data["llm_providers"])}
+    if any(entry.partition("/")[0] not in known or entry.endswith("/") for entry in value):
+        raise ValueError("a provider that is not known")
+    return value
+
+
+def _keys_of_known(value: tuple[tuple[str, Any], ...], info: ValidationInfo) -> tuple[tuple[str, Any], ...]:
+    if "llm_providers" in info.data:
+        known = {*HOSTED, *(name for name, _ in info.data["llm_providers"])}
+        if {name for name, _ in value} - known:
+            raise ValueError("the key of nobody")
+    return value
+
+
 def _host(value: str) -> str:
     if not value or any(sign in value for sign in "/ @"):
         raise ValueError("not a host")
@@ -104,11 +155,32 @@ Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", 
 
 Row = (BeforeValidator(_names), AfterValidator(_row))
 Model = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=50)]
+LlmEndpoints = Annotated[
+    tuple[tuple[Name, Url], ...],
+    Field(max_length=50),
+    BeforeValidator(_llm_endpoints),
+    AfterValidator(_once_each),
+    AfterValidator(_other_than_default),
+]
+LlmKeys = Annotated[
+    tuple[tuple[Name, Annotated[SecretStr, Field(min_length=1, max_length=512)]], ...],
+    BeforeValidator(_pairs),
+    AfterValidator(_once_each),
+    AfterValidator(_keys_of_known),
+]
+Aliases = Annotated[
+    tuple[tuple[Annotated[str, Field(min_length=1)], Annotated[str, Field(min_length=1)]], ...],
+    Field(max_length=1000),
+    BeforeValidator(_pairs),
+    AfterValidator(_once_each),
+]
 Seconds = Annotated[float, Field(ge=0.1, le=120)]
 Line = Annotated[str, Field(max_length=500)]
 
 NETWORK, ACCESS, LOGS = "Network", "Access and data", "Logs"
 CALLS, ENGINES, OPENAI, TWILIO = "Calls", "Engines", "OpenAI-shaped endpoints", "Twilio"
+PROVIDERS = "Language model providers"
 ROW = "or engines in the order in which they are asked, separated by commas:"
 ENDPOINT = "an http or https URL with its version, for example http://127.0.0.1:8000/v1"
 
@@ -252,13 +324,45 @@ class Settings(BaseSettings):
         "next one says what the one before it could not.",
         allowed=f"auto, {ROW} openai, espeak, flite",
     )
-    llm: Annotated[tuple[Literal["auto", "openai", "none"], ...], *Row] = setting(
+    llm_providers: LlmEndpoints = setting(
+        ENGINES,
+        "TALKWIRE_LLM_PROVIDERS",
+        (),
+        "Further endpoints of OpenAI's shape, by the names that agents use for them: "
+        "`mine=https://llm.example.org/v1`. `ollama`, `vllm`, `llamacpp` and `lmstudio` may stand without an "
+        "address: it is then their usual one on this machine. The name of a hosted service gives it another address.",
+        allowed="name=base URL, separated by commas",
+    )
+    llm: Annotated[
+        tuple[Annotated[str, Field(max_length=200)], ...],
+        BeforeValidator(_llm_row),
+        AfterValidator(_row),
+        AfterValidator(_known_providers),
+    ] = setting(
         ENGINES,
         "TALKWIRE_LLM",
         ("auto",),
-        "Language model of agents that have `llm` set. `auto`: `openai` where a key or base URL is set, else "
-        "none; an agent process may always do the thinking itself.",
-        allowed="auto, none, openai",
+        "Language model of agents that have `llm` set and name none that is here. `auto`: `openai` where a key or "
+        "base URL is set, else none; an agent process may always do the thinking itself. Of several the next one "
+        "answers where the one before it failed. `none`: none at all, whatever agents name.",
+        allowed=f"auto, none, {ROW} openai, openai/MODEL, or the same with a provider that has a key or is in "
+        "TALKWIRE_LLM_PROVIDERS",
+    )
+    aliases: Aliases = setting(
+        ENGINES,
+        "TALKWIRE_ALIASES",
+        (),
+        "What stands for a provider, model or voice that agents name: `elevenlabs/sarah=openai/nova`, "
+        "`deepgram/flux=openai/whisper-1`, `claude=groq/llama-3.3-70b-versatile`. With `stt.`, `tts.` or `llm.` "
+        "before it, a name is meant for that stage alone.",
+        allowed="name=provider, name=provider/model or name=provider/voice, separated by commas",
+    )
+    strict_providers: bool = setting(
+        ENGINES,
+        "TALKWIRE_STRICT_PROVIDERS",
+        False,
+        "Refuse agents that ask for a provider, model or voice that is not to be had (`PROVIDER_KEY_REQUIRED`), "
+        "instead of giving them the configured one.",
     )
     stt_patience_s: Seconds = setting(
         ENGINES,
@@ -422,6 +526,53 @@ class Settings(BaseSettings):
         allowed="the model's name",
     )
 
+    anthropic_api_key: SecretStr | None = setting(
+        PROVIDERS,
+        "ANTHROPIC_API_KEY",
+        None,
+        "Opens the models of Anthropic (`anthropic/...`, `claude/...`).",
+        allowed="a key",
+    )
+    cerebras_api_key: SecretStr | None = setting(
+        PROVIDERS, "CEREBRAS_API_KEY", None, "Opens the models of Cerebras (`cerebras/...`).", allowed="a key"
+    )
+    deepseek_api_key: SecretStr | None = setting(
+        PROVIDERS, "DEEPSEEK_API_KEY", None, "Opens the models of DeepSeek (`deepseek/...`).", allowed="a key"
+    )
+    google_api_key: SecretStr | None = setting(
+        PROVIDERS,
+        "GEMINI_API_KEY",
+        None,
+        "Opens the models of Google's Gemini (`google/...`, `gemini/...`).",
+        allowed="a key",
+    )
+    groq_api_key: SecretStr | None = setting(
+        PROVIDERS, "GROQ_API_KEY", None, "Opens the models of Groq (`groq/...`).", allowed="a key"
+    )
+    mistral_api_key: SecretStr | None = setting(
+        PROVIDERS, "MISTRAL_API_KEY", None, "Opens the models of Mistral (`mistral/...`).", allowed="a key"
+    )
+    openrouter_api_key: SecretStr | None = setting(
+        PROVIDERS,
+        "OPENROUTER_API_KEY",
+        None,
+        "Opens the models of OpenRouter (`openrouter/...`).",
+        allowed="a key",
+    )
+    together_api_key: SecretStr | None = setting(
+        PROVIDERS, "TOGETHER_API_KEY", None, "Opens the models of Together (`together/...`).", allowed="a key"
+    )
+    xai_api_key: SecretStr | None = setting(
+        PROVIDERS, "XAI_API_KEY", None, "Opens the models of xAI (`xai/...`, `grok/...`).", allowed="a key"
+    )
+    llm_keys: LlmKeys = setting(
+        PROVIDERS,
+        "TALKWIRE_LLM_KEYS",
+        (),
+        "Keys of the endpoints in `TALKWIRE_LLM_PROVIDERS` that want one. Each is sent to its own endpoint only.",
+        allowed="name=key, separated by commas; the names are those in TALKWIRE_LLM_PROVIDERS",
+    )
+
     twilio_account_sid: Annotated[str, Field(pattern=r"^AC[0-9a-fA-F]{32}$")] | None = setting(
         TWILIO,
         "TWILIO_ACCOUNT_SID",
@@ -473,6 +624,20 @@ class Settings(BaseSettings):
         if url is None and key is None:
             return None
         return url, key.get_secret_value() if key else ""
+
+    def llm_endpoints(self) -> dict[str, tuple[str | None, str]]:
+        """Base URL and key of each language model provider that can be asked, by its name. A key goes to the
+        endpoint of its name, and nowhere else."""
+        own, keys = dict(self.llm_providers), dict(self.llm_keys)
+        default = self.endpoint("llm")
+        found: dict[str, tuple[str | None, str]] = {} if default is None else {DEFAULT: default}
+        for name in {**HOSTED, **own}:
+            usual: SecretStr | None = getattr(self, f"{name}_api_key") if name in HOSTED else None
+            key = keys.get(name, usual)
+            if name in own or key is not None:
+                url = own.get(name) or HOSTED[name].url
+                found[name] = url, key.get_secret_value() if key is not None else ""
+        return found
 
     def load_api_keys(self) -> tuple[str, ...]:
         """The configured keys; where there are none, the one in the data directory, made if need be.
@@ -567,7 +732,7 @@ def _written(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join("=".join(part) if isinstance(part, tuple) else part for part in value)
     if isinstance(value, Path) and not value.is_absolute():
         return f"./{value}"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -236,7 +236,8 @@ class _ChainedEar:
         if not segment.waiting or not segment.kept or self._closed:
             return False
         name = segment.waiting[0].engine.name
-        if name == error.provider and not error.retryable:
+        closed_s = self._health.closed_s("stt", segment.waiting[0], self._loop.time())
+        if name == error.provider and (not error.retryable or closed_s > self._deadlines.answer_s):
             return False  # The same engine will say the same.
         self._on_event(Takeover(error, name))
         if segment.outcome is None and not self._closed:

@@ -13,6 +13,7 @@ from pipeline.ports import Engine
 REST_S = 5.0
 """How long an engine that failed is not asked first; doubled with each further failure, up to MAX_REST_S."""
 MAX_REST_S = 60.0
+"""Also of what an engine asks for itself."""
 MAX_KNOWN = 1000
 """Engines with their models that are remembered: agents name models as they like."""
 
@@ -49,22 +50,34 @@ class Health:
     def __init__(self) -> None:
         self._failures: dict[_Key, int] = {}
         self._rests_until: dict[_Key, float] = {}
+        self._closed_until: dict[_Key, float] = {}
         self._waited_s: dict[_Key, float] = {}
 
     def order(self, stage: str, choices: Sequence[Choice[E_co]], now: float) -> list[Choice[E_co]]:
-        """The row for one request: as configured, with those that rest behind the others."""
-        return sorted(choices, key=lambda choice: now < self._rests_until.get(_key(stage, choice), now))
+        """The row for one request: as configured, with those that rest behind the others, and without those that
+        want to be left alone, unless all do."""
+        open_now = [choice for choice in choices if not self.closed_s(stage, choice, now)]
+        return sorted(
+            open_now or choices, key=lambda choice: now < self._rests_until.get(_key(stage, choice), now)
+        )
+
+    def closed_s(self, stage: str, choice: Choice[E_co], now: float) -> float:
+        """How long it still wants to be left alone."""
+        return max(0.0, self._closed_until.get(_key(stage, choice), now) - now)
 
     def failed(self, choice: Choice[E_co], error: ProviderError, now: float) -> None:
         """What only this request could not have (a voice, a model) says nothing about the engine."""
         if not error.retryable and not isinstance(error, ProviderUnavailable):
             return
         key = _key(error.stage, choice)
+        if error.retry_after_s is not None:
+            self._closed_until[key] = now + min(MAX_REST_S, error.retry_after_s)
         if now < self._rests_until.get(key, now):
             return  # Calls at once meet the same outage: it counts once.
         if len(self._rests_until) > MAX_KNOWN:
             self._failures.clear()
             self._rests_until.clear()
+            self._closed_until.clear()
         failures = self._failures.get(key, 0)
         self._failures[key] = min(failures + 1, 10)
         self._rests_until[key] = now + min(MAX_REST_S, REST_S * 2.0**failures)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from pipeline.chain.row import Chain, Choice, Deadlines, E_co, Health, late
-from pipeline.errors import ProviderError
+from pipeline.errors import ProviderBusy, ProviderError
 from pipeline.ports import (
     LanguageModel,
     LlmEvent,
@@ -70,6 +70,7 @@ class _Race(Generic[E_co, T]):
         """What happens next: another engine takes over, or one has given its first piece. Raises
         ``ProviderError`` when all have failed, ``StopAsyncIteration`` where the answer is empty."""
         if not self._running:
+            self._skip_closed()
             self._begin()
         while True:
             firsts = [attempt.first for attempt in self._running]
@@ -92,10 +93,26 @@ class _Race(Generic[E_co, T]):
 
     def _begin(self, pause_s: float = 0.0) -> str:
         choice = self._waiting.popleft()
+        now = self._loop.time()
+        closed_s = self._health.closed_s(self._stage, choice, now)
         stream = self._start(choice)
-        first = self._loop.create_task(_first_of(stream, pause_s), name=f"{self._stage} attempt")
-        self._running.append(_Attempt(choice, stream, first, self._loop.time()))
+        pausing = _first_of(stream, max(pause_s, closed_s))
+        first = self._loop.create_task(pausing, name=f"{self._stage} attempt")
+        self._running.append(_Attempt(choice, stream, first, now + closed_s))
         return choice.engine.name
+
+    def _skip_closed(self) -> None:
+        """Nobody is asked who wants to be left alone for longer than one waits for an answer. Raises
+        ``ProviderBusy`` where there is nobody else."""
+        while True:
+            choice = self._waiting[0]
+            closed_s = self._health.closed_s(self._stage, choice, self._loop.time())
+            if closed_s <= self._deadlines.answer_s:
+                return
+            self._waiting.popleft()
+            if not self._waiting:
+                cause = f"it wants to be left alone for {closed_s:.0f} s more"
+                raise ProviderBusy(choice.engine.name, self._stage, cause)
 
     def _patience_s(self) -> float:
         """Until the youngest attempt counts as late; of several the oldest may go on as long as the last."""
@@ -124,7 +141,8 @@ class _Race(Generic[E_co, T]):
         pause_s = 0.0
         if self._waiting and self._waiting[0] is attempt.choice:
             pause_s = PAUSE_S
-            if not error.retryable:
+            closed_s = self._health.closed_s(self._stage, attempt.choice, self._loop.time())
+            if not error.retryable or closed_s > self._deadlines.answer_s:
                 self._waiting.popleft()  # The same engine will say the same.
         if self._waiting:
             return Takeover(error, self._begin(pause_s))

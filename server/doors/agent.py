@@ -17,7 +17,7 @@ from server.doors.commands_on_call import no_call, on_call
 from server.doors.handshake import close, handshake, receive
 from server.outbox import Outbox
 from server.protocol import DONE, CloseCode, ErrorCode, ErrorEvent, Outcome, ProtocolError
-from server.resolve import resolve, substitutions
+from server.resolve import missing, resolve, substitutions
 from server.ring import Entry
 from server.services import Services
 
@@ -166,6 +166,10 @@ class AgentConnection:
         return wire.outcome_of(error)
 
     def _handle(self, command: wire.AnyCommand) -> Outcome:
+        if isinstance(command, wire.Configuring) and not isinstance(command, wire.SessionConfigure):
+            lacking = self._lacking(command.agent_id, command)
+            if lacking is not None:
+                return self._deny(lacking)
         match command:
             case wire.Connect():
                 raise ProtocolError(ErrorCode.BAD_MESSAGE, "this socket is connected already")
@@ -265,6 +269,9 @@ class AgentConnection:
         call = calls.get(command.session_id)
         if call is None or call.owner is not self or call.session is None or call.session.ended:
             return no_call(command.session_id)
+        lacking = self._lacking(call.facts.agent_id, command)
+        if lacking is not None:
+            return self._deny(lacking)
         # The nearest layer is the call's own, once there is one.
         own, wider = (
             (call.config.layers[0], call.config.layers[1:]) if call.configured else ({}, call.config.layers)
@@ -289,6 +296,14 @@ class AgentConnection:
     def _no_channel(self, agent_id: str, ref: str) -> ProtocolError:
         text = f"agent {agent_id!r} has no channel {ref!r}: send channel.add first"
         return ProtocolError(ErrorCode.CHANNEL_UNKNOWN, text, agent_id=agent_id, key="ref")
+
+    def _lacking(self, agent_id: str, command: wire.Configuring) -> ErrorEvent | None:
+        """Where the operator is strict: what is asked for, and would be replaced by something else."""
+        told = missing(merged({}, command), self._services.defaults)
+        if told is None:
+            return None
+        _, key, text = told
+        return ErrorEvent(error=text, code=ErrorCode.PROVIDER_KEY_REQUIRED, agent_id=agent_id, key=key)
 
     def _warn(self, agent_id: str, command: wire.Configuring) -> None:
         """Tell, once for each command, what of it has no effect."""

@@ -89,6 +89,23 @@ class SttSettings(Part):
         return tuple(dict.fromkeys((*(self.phrases or ()), *(self.keyterms or ()))))[:500]
 
 
+def _text_or_list(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "<text>"
+    return "<list>" if isinstance(value, list | tuple) else None
+
+
+Fallback = Annotated[
+    Annotated[Text, Tag("<text>")]
+    | Annotated[tuple[Text, ...], Field(max_length=3, strict=False), Tag("<list>")],
+    Discriminator(
+        _text_or_list,
+        custom_error_type="not_allowed",
+        custom_error_message="must be text such as provider/model, or a list of them",
+    ),
+]
+
+
 class LlmSettings(Part):
     """The language model that answers."""
 
@@ -103,6 +120,16 @@ class LlmSettings(Part):
     max_tokens: Annotated[int, Range(1, 100_000)] | None = Field(
         default=None, description="Longest answer, tokens; else the model's own."
     )
+    fallback: Fallback | None = Field(
+        default=None,
+        description="Who answers where that model fails: `provider/model`, or up to three in the order in which "
+        "they are asked; else the server's own.",
+    )
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """All of them, in their order."""
+        return (self.fallback,) if isinstance(self.fallback, str) else self.fallback or ()
 
 
 class InterruptionSettings(Part):

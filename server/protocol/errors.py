@@ -41,6 +41,12 @@ class ErrorCode(Code):
         "A configuration key of an agent or a channel has a wrong type or lies out of range. "
         "`key` names it, the text says what is allowed. Nothing of the message was applied.",
     )
+    PROVIDER_KEY_REQUIRED = (
+        "PROVIDER_KEY_REQUIRED",
+        "A provider, model or voice is asked for that this server does not have, and the operator wants no other "
+        "in its place (`TALKWIRE_STRICT_PROVIDERS`). `key` names where, the text says which setting would make it "
+        "available. Nothing of the message was applied.",
+    )
     AGENT_CONFLICT = (
         "AGENT_CONFLICT",
         "Another live connection owns this agent id. Try again after `retry_after_s`.",
@@ -127,7 +133,8 @@ class WarningCode(Code):
     )
     PROVIDER_SUBSTITUTED = (
         "PROVIDER_SUBSTITUTED",
-        "The engine, model or voice that was asked for is not to be had; the configured one takes its place.",
+        "The engine, model or voice that was asked for is not to be had; the configured one takes its place. The "
+        "text says what would make it available.",
     )
     PROVIDER_PROBLEM = (
         "PROVIDER_PROBLEM",

@@ -128,7 +128,7 @@ FAULTS: dict[str, tuple[str, Plan]] = {
     "stt is cut off": ("stt", Plan(cut_after=1)),
     "llm stalls": ("llm", STALLS),
     "llm errs": ("llm", Plan(status=503)),
-    "llm is busy": ("llm", Plan(status=429, retry_after_s=30)),
+    "llm is busy": ("llm", Plan(status=429, retry_after_s=1)),
     "llm is cut off": ("llm", Plan(cut_after=2)),
     "llm talks nonsense": ("llm", Plan(garbage_after=1)),
     "tts stalls": ("tts", STALLS),

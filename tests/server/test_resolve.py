@@ -200,7 +200,7 @@ def test_what_is_replaced_is_told() -> None:
         (WarningCode.PROVIDER_SUBSTITUTED, "voice"),
     ]
     assert substitutions(layer(voice="espeak/f3", stt={"provider": "pocketsphinx"}), DEFAULTS) == []
-    assert "none" in substitutions(layer(stt="deepgram"), Defaults(tts=VOICE))[0][2]
+    assert "nothing takes its place" in substitutions(layer(stt="deepgram"), Defaults(tts=VOICE))[0][2]
 
 
 def test_a_channel_command_is_a_layer_too() -> None:

@@ -148,10 +148,13 @@ def test_what_a_model_is_told_of_its_task() -> None:
     ("keys", "told"),
     [
         ({"llm": "openai/gpt-4o", "voice": "openai/echo", "stt": "openai/whisper-1"}, []),
-        ({"llm": "anthropic/x"}, [("llm", "no 'anthropic'; openai takes its place")]),
+        (
+            {"llm": "anthropic/x"},
+            [("llm", "anthropic is not available on this server; openai/gpt-4o takes its place")],
+        ),
         ({"llm": "gpt-9"}, [("llm", "no model 'gpt-9'; gpt-4o takes its place")]),
         ({"llm": {"enabled": False, "model": "anthropic/x"}}, []),
-        ({"voice": "elevenlabs/x", "stt": "flux"}, [("stt", "'deepgram'"), ("voice", "'elevenlabs'")]),
+        ({"voice": "elevenlabs/x", "stt": "flux"}, [("stt", "deepgram is"), ("voice", "elevenlabs is")]),
         ({"voice": "espeak/f3", "language": "fr"}, [("voice", "does not know the language 'fr'")]),
     ],
 )
@@ -192,7 +195,7 @@ class RemoteLlm(FakeLlm):
 
 def pool(listed: set[str] | None, wanted: str | None = None) -> EnginePool:
     llm = RemoteLlm(name="openai")
-    made = EnginePool(FakeVad(), (), (FakeTts(),), (llm,), wanted={"llm": wanted})
+    made = EnginePool(FakeVad(), (), (FakeTts(),), (llm,), wanted={("llm", "openai"): wanted})
     made.note("llm", "openai", Probe(None, frozenset(listed) if listed is not None else None))
     return made
 

@@ -9,8 +9,9 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from server.commands import config
+from server.providers import HOSTED
 from server.secrets import load_or_create_secret
-from server.settings import Settings, SettingsError, declared
+from server.settings import PROVIDERS, Settings, SettingsError, declared
 
 KEYS = [setting.key for setting in declared()]
 
@@ -18,7 +19,7 @@ KEYS = [setting.key for setting in declared()]
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in os.environ:
-        if key.startswith(("TALKWIRE_", "TWILIO_")):
+        if key.startswith(("TALKWIRE_", "TWILIO_")) or key in KEYS:
             monkeypatch.delenv(key)
 
 
@@ -234,7 +235,7 @@ def test_a_misspelt_setting_is_warned_about(monkeypatch: pytest.MonkeyPatch, env
 def test_every_setting_is_declared_whole() -> None:
     assert len(KEYS) == len(set(KEYS))
     for setting in declared():
-        assert setting.key.startswith(("TALKWIRE_", "TWILIO_", "OPENAI_"))
+        assert setting.key.startswith(("TALKWIRE_", "TWILIO_", "OPENAI_")) or setting.section == PROVIDERS
         assert setting.description.endswith(".")
         assert setting.allowed
         assert setting.unit or not setting.key.endswith(("_S", "_MS"))
@@ -244,6 +245,8 @@ def test_every_setting_is_declared_whole() -> None:
         "TALKWIRE_STT_API_KEY",
         "TALKWIRE_TTS_API_KEY",
         "TALKWIRE_LLM_API_KEY",
+        *(hosted.key for hosted in HOSTED.values()),
+        "TALKWIRE_LLM_KEYS",
         "TWILIO_AUTH_TOKEN",
     ]
 
@@ -312,7 +315,7 @@ def test_the_committed_example_is_the_declared_one() -> None:
 def test_the_example_with_all_its_lines_in_force_changes_nothing(env_file: Path) -> None:
     lines = config.example().splitlines()
     env_file.write_text(
-        "\n".join(line.removeprefix("#") if line.startswith(("#T", "#O")) else line for line in lines)
+        "\n".join(line if line.startswith("# ") else line.removeprefix("#") for line in lines)
     )
     settings = Settings.load(env_file)
     assert settings.model_dump(exclude={"sources"}) == Settings().model_dump(exclude={"sources"})

@@ -135,6 +135,10 @@ class LlmSettings(TypedDict, total=False):
     """Randomness of the answers; else the model's own."""
     max_tokens: int | None
     """Longest answer, tokens; else the model's own."""
+    fallback: str | list[str] | None
+    """Who answers where that model fails: `provider/model`, or up to three in the order in which they are
+    asked; else the server's own.
+    """
 
 
 class ToolFunction(TypedDict, total=False):

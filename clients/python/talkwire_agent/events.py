@@ -13,6 +13,7 @@ ErrorCode = Literal[
     "BAD_MESSAGE",
     "UNKNOWN_EVENT",
     "REGISTRATION_ERROR",
+    "PROVIDER_KEY_REQUIRED",
     "AGENT_CONFLICT",
     "AGENT_UNKNOWN",
     "PHONE_IN_USE",

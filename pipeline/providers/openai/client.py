@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx2
@@ -226,7 +226,8 @@ class Client:
             assert isinstance(answer, httpx2.Response)
             return answer
         except APIStatusError as error:
-            return wire.refusal(error.status_code, error.body)
+            refusal = wire.refusal(error.status_code, error.body)
+            return replace(refusal, retry_after_s=wire.retry_after_s(error.response.headers))
         except OpenAIError as error:
             fault = self._fault(error)
         raise fault  # outside of the handler: the package's error, which holds the request, is left behind
@@ -246,7 +247,8 @@ class Client:
     # --- would it work? -----------------------------------------------------------------------------------
 
     async def probe(self) -> Probe:
-        """See ``Probed``: the list of models, and the route with a request that lacks everything."""
+        """See ``Probed``: the list of models, and the route with a request that lacks everything. The route says
+        whether the key is taken: some want another header for their list."""
         try:
             async with asyncio.timeout(PROBE_S):
                 return await self._probe()
@@ -258,8 +260,6 @@ class Client:
     async def _probe(self) -> Probe:
         status, body = await self._status(_MODELS)
         models = wire.model_ids(body) if status == 200 else None
-        if status in _KEY_REFUSED:
-            return Probe(self._key_refused(), None)
         if models and self.stage == "llm":
             return Probe(None, models)
         if status >= 500 and status != 501:
@@ -294,7 +294,9 @@ class Client:
         if refusal.code == "insufficient_quota":
             return self.unavailable(f"the account has no credit left (HTTP {status}){said}")
         if status in _BUSY:
-            return ProviderBusy(self.name, self.stage, f"too much is asked of it (HTTP {status}){said}")
+            busy = ProviderBusy(self.name, self.stage, f"too much is asked of it (HTTP {status}){said}")
+            busy.retry_after_s = refusal.retry_after_s
+            return busy
         if status == 404 and "model" in f"{refusal.code} {refusal.reason}".lower():
             # The route is there. What one request asked for in vain says nothing about others.
             return self.error(reason, retryable=False)

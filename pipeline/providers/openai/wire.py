@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import orjson
@@ -83,6 +84,23 @@ class Refusal:
     code: str = ""
     param: str = ""
     """The field that it does not like, where it says so."""
+    retry_after_s: float | None = None
+    """How long it wants to be left alone, where it says so."""
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """What an answer says of when to ask again (RFC 9110, section 10.2.3; and in milliseconds, as some do)."""
+    exact, usual = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
+    try:
+        found = float(exact) / 1000 if exact else float(usual)
+    except ValueError:
+        try:
+            # A date counts from the server's own clock.
+            wait = parsedate_to_datetime(usual) - parsedate_to_datetime(headers.get("date", ""))
+            found = wait.total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return max(0.0, found) if math.isfinite(found) else None
 
 
 def refusal(status: int, body: object) -> Refusal:
@@ -151,7 +169,8 @@ def model_ids(body: bytes) -> frozenset[str] | None:
     """What ``/models`` lists; None where that is no list."""
     try:
         listed = orjson.loads(body)["data"]
-        return frozenset(str(model["id"]) for model in listed)
+        # Google lists them by a path that requests need not have.
+        return frozenset(str(model["id"]).removeprefix("models/") for model in listed)
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
 

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from pipeline.chain import Choice, Deadlines, Health, LlmChain, TtsChain
-from pipeline.errors import ProviderError, ProviderTimeout, ProviderUnavailable
+from pipeline.errors import ProviderBusy, ProviderError, ProviderTimeout, ProviderUnavailable
 from pipeline.ports import (
     LlmEnd,
     LlmEvent,
@@ -130,6 +130,55 @@ def test_what_cannot_be_had_is_not_asked_for_twice(error: ProviderError) -> None
     found = asked(model)
     assert found.error is error
     assert len(model.requests) == 1
+
+
+def left_alone(name: str, retry_after_s: float) -> Says:
+    """It refuses at once, and says for how long."""
+    busy = ProviderBusy(name, "llm", "too much is asked of it")
+    busy.retry_after_s = retry_after_s
+    return Says(fail_after=0, first_s=0.1, error=busy)
+
+
+def test_one_that_wants_to_be_left_alone_is_not_asked_before() -> None:
+    async def several() -> None:
+        health = Health()
+        a, b = FakeLlm(left_alone("a", 20.0), "from a", name="a"), FakeLlm(name="b")
+        assert (await ask([a, b], health)).takeovers == [(0.1, "a", "b")]
+        assert (await ask([a, b], health)).first_s == pytest.approx(0.3, abs=0.01)
+        # It is not there for a second try either: another one that fails is asked once more.
+        b.script.append(Says(fail_after=0, first_s=0.1))
+        assert (await ask([a, b], health)).takeovers == [(0.1, "b", "b")]
+        await asyncio.sleep(18.0)
+        assert len(a.requests) == 1
+        await asyncio.sleep(2.0)
+        assert (await ask([a, b], health)).text == "from a"
+
+    run_virtual(several())
+
+
+def test_one_alone_is_waited_for_as_long_as_for_an_answer() -> None:
+    model = FakeLlm(left_alone("fake", 1.2), "better now")
+    found = asked(model)
+    assert found.text == "better now"
+    assert found.first_s == pytest.approx(0.1 + 1.2 + 0.3, abs=0.01)
+
+
+def test_one_alone_that_wants_longer_fails_the_request_and_the_next_one_at_once() -> None:
+    async def several() -> None:
+        health = Health()
+        model = FakeLlm(left_alone("fake", 3600.0), "better now")
+        first = await ask([model], health)
+        assert isinstance(first.error, ProviderBusy)
+        assert first.ended_s == pytest.approx(0.1, abs=0.01)
+        second = await ask([model], health)
+        assert isinstance(second.error, ProviderBusy)
+        assert "left alone for 60 s more" in str(second.error)
+        assert second.ended_s == 0.0
+        assert len(model.requests) == 1
+        await asyncio.sleep(60.0)  # Nobody is believed for longer.
+        assert (await ask([model], health)).text == "better now"
+
+    run_virtual(several())
 
 
 def test_when_all_have_failed_the_last_one_says_why() -> None:

@@ -22,6 +22,7 @@ from pipeline.ports import (
     LlmEvent,
     LlmRequest,
     LlmText,
+    Probe,
     SttEvent,
     SttFailed,
     SttFinal,
@@ -454,10 +455,36 @@ async def test_a_probe_of_what_works(stage: str) -> None:
 
 
 @every_kind
+async def test_a_list_of_models_behind_another_door_says_nothing_about_the_key(stage: str) -> None:
+    async with serving() as server, made(stage, server) as engine:
+        server.models.next(Plan(status=401))
+        assert await engine.probe() == Probe(None, None)
+        assert [record.status for record in server.requests] == [401, 400]
+
+
+@pytest.mark.parametrize(
+    ("plan", "retry_after_s"),
+    [
+        (Plan(status=429, retry_after_s=20), 20.0),
+        (Plan(status=429, retry_after_s=0.25), 0.25),
+        (Plan(status=503, headers=(("retry-after", "7"),)), 7.0),
+        (Plan(status=429), None),
+    ],
+)
+async def test_how_long_it_wants_to_be_left_alone(plan: Plan, retry_after_s: float | None) -> None:
+    async with serving() as server, llm(server) as engine:
+        server.llm.next(plan)
+        with pytest.raises(ProviderBusy) as busy:
+            await answer(engine)
+        assert busy.value.retry_after_s == retry_after_s
+
+
+@every_kind
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_probe_tells_of_a_key_that_is_refused(stage: str, status: int) -> None:
     async with serving() as server, made(stage, server) as engine:
         server.models.next(Plan(status=status))
+        getattr(server, stage).next(Plan(status=status))
         problem = (await engine.probe()).problem
         assert problem is not None
         assert "its API key was refused" in problem.cause

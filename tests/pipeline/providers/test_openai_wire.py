@@ -319,3 +319,28 @@ def test_half_a_character_can_be_sent() -> None:
     assert orjson.loads(body)["messages"][0]["content"] == "oh ?"
     assert orjson.loads(wire.speech_body(TtsRequest("\udc00", 8000), "m", "v"))["input"] == "?"
     assert wire.hint(("a\ud83d", "b")) == "a?, b"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "20"}, 20.0),
+        ({"retry-after": "1", "retry-after-ms": "350"}, 0.35),
+        (
+            {"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"},
+            30.0,
+        ),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "-3"}, 0.0),
+        ({}, None),
+    ],
+)
+def test_when_to_ask_again(headers: dict[str, str], seconds: float | None) -> None:
+    assert wire.retry_after_s(headers) == seconds
+
+
+def test_some_list_their_models_by_a_path() -> None:
+    listed = b'{"data": [{"id": "models/gemini-3-flash"}, {"id": "org/x"}]}'
+    assert wire.model_ids(listed) == frozenset({"gemini-3-flash", "org/x"})
