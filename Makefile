@@ -9,7 +9,7 @@ help:
 	@echo "make run     serve with the embedded engines and a demo agent, and print the address to open"
 	@echo "make test    format and lint checks, types, import contracts, all tests"
 	@echo "make format  let ruff rewrite what it may"
-	@echo "make protocol  write the wire's schema and page, and docs/configuration.md, anew"
+	@echo "make protocol  write the wire's schema, page and golden log, and docs/configuration.md, anew"
 	@echo "make check-docker, rehearse-docker  lint the image and compose files; take the image's steps without an engine"
 	@echo "make bench-phone, bench-capacity, bench-start, bench-recognition, bench-alignment, bench-turns,"
 	@echo "     bench-truth, bench-bargein, bench-conversations  the benchmarks; see benchmarks/README.md"
@@ -58,6 +58,7 @@ protocol: $(VENV)/.dev
 	$(BIN)/python -m server.protocol.export
 	$(BIN)/python -m server.commands.config > docs/configuration.md
 	$(BIN)/python clients/python/generate.py
+	$(BIN)/python -m tests.protocol.golden
 
 bench-phone: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.phone
