@@ -122,6 +122,11 @@ class Agent:
                 self._news.clear()
                 await self._news.wait()
 
+    async def news(self) -> None:
+        """Until something more has come."""
+        self._news.clear()
+        await self._news.wait()
+
     async def wait_closed(self) -> tuple[int, str]:
         async with asyncio.timeout(TIMEOUT_S):
             while self.closed is None:

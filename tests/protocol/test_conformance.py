@@ -1,0 +1,228 @@
+"""A client that walks the whole wire: every command as it may and may not be, every event at least once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+
+from pipeline.events import Event
+from server.journal import Entry, Journal
+from server.protocol import EVENTS, Connect
+from telephony.carriers.twilio.simulator import Clip
+from tests.e2e.harness import KEY, Frame, connected, in_order, registered, running
+from tests.e2e.test_openai import SPOKEN, Talk, talking
+from tests.e2e.test_tools import clock, gives
+from tests.fakes.openai_endpoint import Plan
+from tests.fakes.promises import segments_in_order, sides_in_order, turns_in_order
+from tests.protocol.schema import DEFINITIONS, faults
+from tests.protocol.walker import UNKNOWN, WALKED, Walker, answer_of, configures, faults_of, refused, told_of
+
+pytestmark = pytest.mark.e2e
+
+KIND_OF = {str(event.model_fields["event"].default): event.__name__ for event in EVENTS}
+EXCEPTIONS: dict[str, str] = {}
+"""Events that no call here can see, and why."""
+
+
+def valid(frames: list[Frame]) -> None:
+    """Each is declared, and is what the schema says."""
+    for frame in frames:
+        assert list(faults(frame, DEFINITIONS[KIND_OF[frame["event"]]])) == [], frame
+    in_order(frames)
+
+
+@asynccontextmanager
+async def walking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Walker]:
+    """A live call; at its end it must still be one that can be heard."""
+    monkeypatch.setattr("server.doors.agent.ERRORS_PER_S", 10_000)
+    async with running(tmp_path) as server, registered(server.ws) as agent, server.carrier() as carrier:
+        call = await carrier.place_call("+15550001111", "+15550002222")
+        await agent.wait("call.started")
+        walker = Walker(agent, call.call_sid)
+        yield walker
+        if not walker.over:
+            await agent.send("bot.clear", call_id=call.call_sid)
+            await agent.send("bot.reply", call_id=call.call_sid, message_id="alive", text="Alive.")
+            await agent.wait("bot.finished", message_id="alive")
+            call.hang_up()
+        await agent.wait("call.ended")
+        valid(agent.frames)
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_every_command_does_what_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    async with walking(tmp_path, monkeypatch) as walker:
+        for command in WALKED:
+            frames = await walker.ask(walker.frame(command, full=full))
+            assert faults_of(frames) == [], command
+            answer = answer_of(command)
+            if answer is not None and not told_of(frames, answer):
+                await walker.agent.wait(answer)
+
+
+async def test_every_fault_is_told_with_its_field_and_has_no_effect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with walking(tmp_path, monkeypatch) as walker:
+        tried = 0
+        for command in WALKED:
+            for field, frame in refused(command, walker.frame(command)):
+                error, *more = await walker.ask(frame)
+                assert (error["event"], [f["event"] for f in more]) == ("error", ["pong"]), frame
+                assert error["code"] in ("BAD_MESSAGE", "REGISTRATION_ERROR"), frame
+                assert error["key"].split(".")[0] == field, (frame, error)
+                assert field in error["error"], frame
+                tried += 1
+        assert tried > 500
+
+
+async def test_unknown_keys_are_no_fault_and_are_told_where_they_configure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with walking(tmp_path, monkeypatch) as walker:
+        for command in WALKED:
+            frames = await walker.ask({**walker.frame(command), UNKNOWN: {"of": "a newer client"}})
+            assert faults_of(frames) == [], command
+            warned = [frame["keys"] for frame in told_of(frames, "server.warning") if "keys" in frame]
+            assert ([UNKNOWN] in warned) == configures(command), command
+
+
+async def test_every_fault_of_the_first_message_is_told_before_the_socket_closes(tmp_path: Path) -> None:
+    async with running(tmp_path) as server:
+        for field, frame in refused(Connect, {"event": "connect", "api_key": KEY}):
+            async with websockets.connect(f"{server.ws}/client", compression=None) as sock:
+                await sock.send(json.dumps(frame))
+                error = json.loads(await sock.recv())
+                assert (error["event"], error["code"]) in (
+                    ("error", "BAD_MESSAGE"),
+                    ("error", "UNAUTHORIZED"),
+                )
+                assert error.get("key", field) == field
+                with pytest.raises(websockets.ConnectionClosed):
+                    await sock.recv()
+                assert sock.close_code == 1008
+
+
+# --- every event ------------------------------------------------------------------------------------------
+
+
+async def _in_turns(talk: Talk) -> None:
+    """Tools that work and fail, thoughts, a bot that is paused, and one that is cut off early."""
+    talk.agent.on["llm.tool_call"] = gives({"time": "ten"})
+    talk.endpoint.llm.next(Plan(tool_calls=(("clock", "{}"), ("nobody", "{}"))))
+    talk.endpoint.llm.next(
+        Plan(reasoning="Well. It is ten.", text="It is ten o'clock and this takes a while to say.")
+    )
+    await talk.ask()
+    speaking = await talk.agent.wait("bot.speaking")
+    talk.endpoint.stt.next(Plan(text=""))
+    talk.call.say(Clip.from_ulaw(SPOKEN.ulaw[SPOKEN.onset : SPOKEN.onset + 3600], "short"))
+    await talk.agent.wait("bot.resumed")
+    await talk.agent.wait("bot.finished", message_id=speaking["message_id"])
+    talk.call.say(SPOKEN)
+    await talk.agent.wait("bot.speaking", count=2)
+    talk.call.say(SPOKEN)
+    await talk.agent.wait("message.aborted")
+    await talk.agent.wait("bot.finished", count=2)
+
+
+async def _hesitating(talk: Talk) -> None:
+    """A turn that seems over and is not, twice; then a model that says nothing, and one that fails."""
+    call_id = talk.call.call_sid
+    talk.endpoint.stt.next(Plan(text="I would like to book a"))
+    talk.call.say(SPOKEN)
+    await talk.agent.wait("turn.pause")
+    talk.call.say(SPOKEN)
+    await talk.agent.wait("turn.resumed")
+    await talk.agent.wait("eager.turn")
+    talk.call.say(SPOKEN)
+    await talk.agent.wait("turn.continued")
+    await talk.agent.wait("bot.finished")
+    talk.endpoint.llm.next(Plan(text=""))
+    talk.call.say(SPOKEN)
+    await talk.agent.wait("llm.no_response")
+    talk.endpoint.llm.plan = Plan(status=400)
+    talk.call.say(SPOKEN)
+    await talk.agent.wait("llm.error")
+    await talk.agent.send(
+        "bot.reply", call_id=call_id, message_id="stale", text="Nobody hears it.", in_reply_to="another"
+    )
+    await talk.agent.wait("reply.rejected")
+    for command, answer in (
+        ("call.hold", "call.held"),
+        ("call.unhold", "call.unheld"),
+        ("call.mute", "call.muted"),
+        ("call.unmute", "call.unmuted"),
+    ):
+        await talk.agent.send(command, call_id=call_id)
+        await talk.agent.wait(answer)
+
+
+async def _registering(talk: Talk) -> list[Frame]:
+    """All that has no call: registrations and their end, warnings, and who goes silent."""
+    url = f"ws://{talk.agent.socket.remote_address[0]}:{talk.agent.socket.remote_address[1]}"
+    async with connected(url) as first, connected(url) as second:
+        await first.send("agent.create", agent_id="other", no_such_key=1)
+        await first.send("agent.configure", agent_id="other", language="en")
+        await first.send("channel.add", agent_id="other", type="phone", ref="+15550003333")
+        await first.send("channel.configure", agent_id="other", ref="+15550003333", language="en")
+        await first.send("channel.remove", agent_id="other", ref="+15550003333")
+        await first.wait("channel.removed")
+        await first.wait("ping")
+        await second.send("ping")
+        await second.wait("pong")
+        await second.send("agent.create", agent_id="other")
+        await first.wait("agent.displaced")
+        return [*first.frames, *second.frames]
+
+
+async def test_every_event_is_seen_and_is_what_the_schema_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, list[Event]] = {}
+    append = Journal.append
+
+    def appended(self: Journal, event: Event) -> Entry:
+        told.setdefault(self._call.call_id, []).append(event)
+        return append(self, event)
+
+    monkeypatch.setattr(Journal, "append", appended)
+    monkeypatch.setattr("server.doors.agent.PROBE_S", 0.2)
+    monkeypatch.setattr("server.agents.STALE_S", 0.1)
+    seen: list[Frame] = []
+    watched: dict[str, Any] = {
+        "analysis": {"recording": True, "send_audio_metrics": True},
+        "tools": [clock()],
+    }
+
+    async def one() -> None:
+        async with talking(tmp_path / "one", greeting="Hello.", **watched) as talk:
+            await talk.agent.send("session.configure", session_id=talk.call.call_sid, language="en")
+            await _in_turns(talk)
+        await talk.agent.wait("call.recording")
+        seen.extend(talk.agent.frames)
+
+    async def two() -> None:
+        async with talking(tmp_path / "two") as talk:
+            await _hesitating(talk)
+            seen.extend(await _registering(talk))
+        seen.extend(talk.agent.frames)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(one())
+        tasks.create_task(two())
+    valid(seen)
+    assert KIND_OF.keys() - {frame["event"] for frame in seen} == EXCEPTIONS.keys()
+    for events in told.values():
+        segments_in_order(events)
+        turns_in_order(events)
+        sides_in_order(events)

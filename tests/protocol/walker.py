@@ -1,0 +1,103 @@
+"""What is sent to the agent socket to see whether it answers as it is written: made from the declaration of the wire,
+so that a new command is walked without a line here."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from server.protocol import COMMANDS, Command, Configuring, Connect
+from tests.e2e.harness import KEY, TIMEOUT_S, Agent, Frame
+from tests.protocol.schema import DEFINITIONS, sample, wrong_values
+
+UNKNOWN = "no_such_key"
+ANSWERED = re.compile(r"answered\s+by\s+`([\w.]+)`")
+LENIENT = {
+    (
+        "SessionConfigure",
+        "greeting",
+    ): "belongs to the beginning of a call; clients send theirs along in any shape",
+    (
+        "SessionConfigure",
+        "tools",
+    ): "clients send the objects of their own library, some of which are no definitions",
+}
+"""Fields of which more is taken than the schema says, and why."""
+NEEDED = {"ChannelAdd": ("ref",)}
+"""Fields without which a command makes no sense, though the schema does not say so."""
+LAST = ("CallHangup",)
+"""Commands that end what the others need."""
+
+WALKED = sorted((c for c in COMMANDS if c is not Connect), key=lambda command: command.__name__ in LAST)
+
+
+@dataclass
+class Walker:
+    """A connection with an agent and a live call."""
+
+    agent: Agent
+    call_id: str
+    over: bool = False
+    """The call was hung up."""
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def frame(self, command: type[Command], *, full: bool = False) -> Frame:
+        """One that is right; with ``full`` it has all that it may have."""
+        values = {
+            "agent_id": "tester",
+            "call_id": self.call_id,
+            "session_id": self.call_id,
+            "ref": "+15550002222",
+            "api_key": KEY,
+            "in_reply_to": "",
+            "message_id": f"walk_{next(self.numbers)}",
+        }
+        frame: Frame = sample(DEFINITIONS[command.__name__], full=full, values=values)
+        return {**frame, **{name: values[name] for name in NEEDED.get(command.__name__, ())}}
+
+    async def ask(self, frame: Frame) -> list[Frame]:
+        """Send it; returns what the connection was told until the server had dealt with it."""
+        before = len(self.agent.frames)
+        await self.agent.send(**frame)
+        await self.agent.send("ping")
+        pongs = 2 if frame["event"] == "ping" else 1
+        async with asyncio.timeout(TIMEOUT_S):
+            while len(told_of(self.agent.frames[before:], "pong")) < pongs:
+                await self.agent.news()
+        answers = self.agent.frames[before:]
+        self.over |= frame["event"] == "call.hangup" and not faults_of(answers)
+        return answers
+
+
+def answer_of(command: type[Command]) -> str | None:
+    """The event that its description promises."""
+    found = ANSWERED.search(command.__doc__ or "")
+    return found[1] if found else None
+
+
+def configures(command: type[Command]) -> bool:
+    return issubclass(command, Configuring)
+
+
+def refused(command: type[Command], frame: Frame) -> Iterator[tuple[str, Frame]]:
+    """Frames that must be refused, each with the field at fault."""
+    definition = DEFINITIONS[command.__name__]
+    fixed = {name for name, schema in definition["properties"].items() if "const" in schema}
+    for name in definition["required"]:
+        if name not in fixed:
+            yield name, {key: value for key, value in frame.items() if key != name}
+    for name, schema in definition["properties"].items():
+        if name not in fixed and (command.__name__, name) not in LENIENT:
+            yield from ((name, {**frame, name: value}) for value in wrong_values(schema))
+
+
+def told_of(frames: list[Frame], name: str) -> list[Frame]:
+    return [frame for frame in frames if frame["event"] == name]
+
+
+def faults_of(frames: list[Frame]) -> list[Frame]:
+    """What was wrong with a command. An engine's fault has a place in its call's journal, and is none."""
+    return [frame for frame in told_of(frames, "error") if "seq" not in frame]
