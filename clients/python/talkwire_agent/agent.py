@@ -219,13 +219,16 @@ class Agent(Handlers, Toolbox):
     # --- listening ----------------------------------------------------------------------------------------
 
     def stream(self, events: tuple[str, ...] | None = None) -> Feed:
-        """Events of all calls of this agent, as an async iterator::
+        """Events of all calls of this agent, as an async iterator, or as the response to a page that asks for
+        server-sent events::
 
             async for event in agent.stream(("call.started", "bot.word")):
                 ...
 
+            Route("/events", lambda request: agent.stream())
+
         Without names: what a page needs that shows conversations (``feed.SUBTITLES``). ``*``: all. Each
-        iterator has its own events, from here on; a reader that is too slow loses the oldest.
+        stream has its own events, from here on; a reader that is too slow loses the oldest.
         """
         return self._feeds.open(events)
 

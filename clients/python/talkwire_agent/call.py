@@ -36,7 +36,7 @@ from talkwire_agent.events import (
     TurnEnd,
     UserMessage,
 )
-from talkwire_agent.feed import Feed, Feeds
+from talkwire_agent.feed import ONE_CALL, Feed, Feeds
 from talkwire_agent.handlers import Handlers
 from talkwire_agent.history import History
 from talkwire_agent.pending import Pending
@@ -60,6 +60,8 @@ class Call(Handlers):
 
     def __init__(self, agent: Agent, started: CallStarted) -> None:
         super().__init__()
+        self._started = started
+        self._told = False
         self.agent = agent
         self.id = started.call_id
         self.from_ = started.from_
@@ -353,9 +355,12 @@ class Call(Handlers):
     # --- listening ----------------------------------------------------------------------------------------
 
     def stream(self, events: tuple[str, ...] | None = None) -> Feed:
-        """The events of this call as an async iterator; it ends with the call. ``events`` as for
-        ``Agent.stream``."""
-        return self._feeds.open(events, over=not self.live)
+        """The events of this call, from its ``call.started`` and what comes now on, as ``Agent.stream``; it
+        ends with the call. Without names: ``feed.ONE_CALL``."""
+        feed = self._feeds.open(events, ONE_CALL, over=not self.live)
+        if self._told:
+            feed.put(self._started)
+        return feed
 
     # --- what the server tells ----------------------------------------------------------------------------
 
@@ -375,6 +380,7 @@ class Call(Handlers):
 
     def tell(self, event: Event) -> None:
         """Hand an event to those who read the call's stream."""
+        self._told = True
         self._feeds.put(event)
         if isinstance(event, CallEnded):
             self._feeds.close()

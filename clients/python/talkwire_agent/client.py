@@ -21,6 +21,7 @@ from talkwire_agent.connection import Connection
 from talkwire_agent.dispatch import Dispatcher, Lanes, settled
 from talkwire_agent.errors import ConnectionLost, Displaced, Refused
 from talkwire_agent.events import AgentDisplaced, ErrorEvent, ServerWarning
+from talkwire_agent.feed import Feed, Feeds
 from talkwire_agent.handlers import Handlers, Registered
 from talkwire_agent.local import Disconnected, HandlerFailed
 from talkwire_agent.names import slug
@@ -63,6 +64,7 @@ class Talkwire(Handlers):
         """By id, as they were made."""
         self.dial: Dial = dial
         """Makes connections; the test kit has its own."""
+        self.feeds = Feeds()
         self._api_key = api_key
         self._url = url
         self._connection: Connection | None = None
@@ -102,6 +104,10 @@ class Talkwire(Handlers):
             return agent
         wanted = slug(agent_id)
         return next((agent for agent in self.agents.values() if agent.slug == wanted), None)
+
+    def stream(self, events: tuple[str, ...] | None = None) -> Feed:
+        """Events of all calls of all agents; as ``Agent.stream``."""
+        return self.feeds.open(events)
 
     @property
     def calls(self) -> dict[str, Call]:
@@ -158,6 +164,7 @@ class Talkwire(Handlers):
                 finally:
                     for agent in self.agents.values():
                         agent.close()
+                    self.feeds.close()
                 await settled(self._handler_tasks, HANDLERS_S)
         except BaseExceptionGroup as group:
             raise group.exceptions[0] if len(group.exceptions) == 1 else group from None

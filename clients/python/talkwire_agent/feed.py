@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
+from typing import Any
 
+from talkwire_agent import sse
 from talkwire_agent.base import Event
 from talkwire_agent.names import ANY, event_name
 
@@ -19,13 +21,26 @@ SUBTITLES = (
     "user.message",
     "call.ended",
 )
-"""What a page that shows a conversation needs."""
+"""What a page that shows conversations needs."""
+ONE_CALL = (
+    "call.started",
+    "bot.word",
+    "message.confirmed",
+    "user.speaking",
+    "user.message",
+    "llm.tool_call",
+    "call.ended",
+)
+"""What a page that shows one call needs."""
 KEPT = 1000
 """Events that wait for a reader; of more the oldest are dropped."""
 
 
 class Feed:
-    """An async iterator of events. It ends when what it is read from ends, or on ``close``."""
+    """An async iterator of events. It ends when what it is read from ends, or on ``close``.
+
+    It is a response, too, of server-sent events: an ASGI application, that Starlette and others take as one.
+    """
 
     def __init__(self, wanted: frozenset[str]) -> None:
         self._wanted = wanted
@@ -48,6 +63,11 @@ class Feed:
         self._closed = True
         self._news.set()
 
+    async def __call__(self, scope: MutableMapping[str, Any], receive: sse.Receive, send: sse.Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"a stream of events is a response to an HTTP request, not to {scope['type']}")
+        await sse.respond(self, receive, send)
+
     def __aiter__(self) -> Feed:
         return self
 
@@ -66,9 +86,11 @@ class Feeds:
     def __init__(self) -> None:
         self._feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
 
-    def open(self, events: Iterable[str] | None, *, over: bool = False) -> Feed:
+    def open(
+        self, events: Iterable[str] | None, default: tuple[str, ...] = SUBTITLES, *, over: bool = False
+    ) -> Feed:
         """Raises ``ValueError`` for a name that no event has."""
-        feed = Feed(frozenset(event_name(name) for name in (SUBTITLES if events is None else events)))
+        feed = Feed(frozenset(event_name(name) for name in (default if events is None else events)))
         if over:
             feed.close()
         else:

@@ -111,6 +111,7 @@ class Router:
             call.tell(event)
         if agent is not None:
             agent.feeds.put(event)
+        self._client.feeds.put(event)
         places = tuple(place for place in (call, agent) if place is not None)
         self._client.fire(event, call, places)
 
