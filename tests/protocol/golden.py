@@ -21,8 +21,9 @@ from pipeline.ports import SttEvent, SttOptions, SttPartial, SttStream, ToolSpec
 from pipeline.session import SessionConfig
 from pipeline.tools import Tool, ToolResult
 from server.clock import Clock
-from server.journal import Entry, Journal
+from server.journal import Journal
 from server.protocol import PROTOCOL
+from server.ring import Entry
 from server.wire import CallFacts
 from tests.fakes.llm import FakeLlm, Says, asks
 from tests.pipeline.test_session import Scene, ScriptedEar, call

@@ -9,12 +9,28 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from server.protocol import COMMANDS, Command, Configuring, Connect
+from server.protocol import (
+    COMMANDS,
+    BotCancel,
+    BotReplyStreamChunk,
+    BotReplyStreamEnd,
+    BotReplyStreamStart,
+    Command,
+    Configuring,
+    Connect,
+)
 from tests.e2e.harness import KEY, TIMEOUT_S, Agent, Frame
 from tests.protocol.schema import DEFINITIONS, sample, wrong_values
 
 UNKNOWN = "no_such_key"
 ANSWERED = re.compile(r"answered\s+by\s+`([\w.]+)`")
+STREAMED = (BotReplyStreamStart, BotReplyStreamChunk, BotReplyStreamEnd, BotCancel)
+STREAM = "walk_stream"
+"""The message of these: one follows the other."""
+REFUSED = {
+    "LlmToolResult": "RESULT_UNKNOWN",
+}
+"""Commands that are right and yet have nothing to act upon in the call that is walked."""
 LENIENT = {
     (
         "SessionConfigure",
@@ -26,6 +42,8 @@ LENIENT = {
     ): "clients send the objects of their own library, some of which are no definitions",
 }
 """Fields of which more is taken than the schema says, and why."""
+ACK = "walked"
+"""What each command carries to be acknowledged."""
 NEEDED = {"ChannelAdd": ("ref",)}
 """Fields without which a command makes no sense, though the schema does not say so."""
 LAST = ("CallHangup",)
@@ -53,21 +71,21 @@ class Walker:
             "ref": "+15550002222",
             "api_key": KEY,
             "in_reply_to": "",
-            "message_id": f"walk_{next(self.numbers)}",
+            "ack": ACK,
+            "message_id": STREAM if command in STREAMED else f"walk_{next(self.numbers)}",
         }
         frame: Frame = sample(DEFINITIONS[command.__name__], full=full, values=values)
-        return {**frame, **{name: values[name] for name in NEEDED.get(command.__name__, ())}}
+        return {**frame, **{name: values[name] for name in ("ack", *NEEDED.get(command.__name__, ()))}}
 
     async def ask(self, frame: Frame) -> list[Frame]:
         """Send it; returns what the connection was told until the server had dealt with it."""
-        before = len(self.agent.frames)
+        before, barrier = len(self.agent.frames), f"barrier_{next(self.numbers)}"
         await self.agent.send(**frame)
-        await self.agent.send("ping")
-        pongs = 2 if frame["event"] == "ping" else 1
+        await self.agent.send("pong", ack=barrier)
         async with asyncio.timeout(TIMEOUT_S):
-            while len(told_of(self.agent.frames[before:], "pong")) < pongs:
+            while not any(told.get("ack") == barrier for told in self.agent.frames[before:]):
                 await self.agent.news()
-        answers = self.agent.frames[before:]
+        answers = [told for told in self.agent.frames[before:] if told.get("ack") != barrier]
         self.over |= frame["event"] == "call.hangup" and not faults_of(answers)
         return answers
 
@@ -96,6 +114,11 @@ def refused(command: type[Command], frame: Frame) -> Iterator[tuple[str, Frame]]
 
 def told_of(frames: list[Frame], name: str) -> list[Frame]:
     return [frame for frame in frames if frame["event"] == name]
+
+
+def acks_of(frames: list[Frame]) -> list[tuple[str, str | None]]:
+    """Status and code of what was acknowledged."""
+    return [(frame["status"], frame.get("code")) for frame in told_of(frames, "ack")]
 
 
 def faults_of(frames: list[Frame]) -> list[Frame]:
