@@ -130,6 +130,11 @@ class Answering:
         self.answer_end(message_id, broken=True)
         self._thinking = self._made_up_mind(mind)
 
+    @property
+    def answers(self) -> bool:
+        """The call's own language model answers the user, not the agent."""
+        return self._thinking is not None
+
     # --- what happens in the call -------------------------------------------------------------------------
 
     def knows(self, message: Message) -> None:

@@ -26,7 +26,7 @@ class EndReason(StrEnum):
 
 
 InterruptReason = Literal["early", "user_spoke", "cancelled"]
-AbortReason = Literal["early", "new_turn", "cancelled", "call_ended"]
+AbortReason = Literal["early", "new_turn", "cancelled", "call_ended", "duplicate_greeting"]
 PauseReason = Literal["user_spoke", "held"]
 NoResponseReason = Literal["empty", "no_followup"]
 """Why the model says nothing: it gave nothing, or its tools wanted no answer."""

@@ -20,6 +20,15 @@ TROUBLE = {
     "pt": "Desculpe, n\u00e3o consigo responder agora. Por favor, repita.",
     "nl": "Het spijt me, ik kan nu niet antwoorden. Zegt u het alstublieft nog eens.",
 }
+FAREWELL = {
+    "en": "I am sorry, we have a technical problem. Please call again in a moment.",
+    "es": "Lo siento, tenemos un problema t\u00e9cnico. Por favor, vuelva a llamar en un momento.",
+    "de": "Es tut mir leid, wir haben ein technisches Problem. Bitte rufen Sie gleich noch einmal an.",
+    "fr": "D\u00e9sol\u00e9, nous avons un probl\u00e8me technique. Veuillez rappeler dans un instant.",
+    "it": "Mi dispiace, abbiamo un problema tecnico. Per favore, richiami tra un momento.",
+    "pt": "Desculpe, temos um problema t\u00e9cnico. Por favor, ligue de novo daqui a pouco.",
+    "nl": "Het spijt me, we hebben een technisch probleem. Belt u alstublieft zo nog eens.",
+}
 
 
 def line(lines: dict[str, str], language: str) -> str:

@@ -18,6 +18,7 @@ from media.playout import Playout, Send
 from media.ports import AudioLeg, VoiceDetector
 from media.segmenter import VadParams
 from pipeline import turns
+from pipeline.absence import FAREWELL_S, Absence, Away, Greeted
 from pipeline.answering import Answering
 from pipeline.endpointing import EndOfTurn, Endpointing, Native, judge_of
 from pipeline.endpointing.smart_turn import AudioTurnModel
@@ -106,6 +107,18 @@ class SessionConfig:
     holding_after_s: float = 2.0
     trouble_text: str = ""
     """Said where no answer can be had; empty: nothing."""
+    away: Away = field(default_factory=Away)
+    """What the caller hears while the agent's process is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parting:
+    """The call ends when this message has been heard, at the latest then."""
+
+    message_id: str
+    by: float
+    reason: EndReason
+    detail: str
 
 
 class Session:
@@ -153,6 +166,9 @@ class Session:
         self._crash: Exception | None = None
         self._dry: Message | None = None
         self._dry_since = 0.0
+        self._absence = Absence(config.away, config.holding_after_s)
+        self._greeted = Greeted()
+        self._parting: _Parting | None = None
 
         self.answering = Answering(
             self, self._machine, self._speech, self._speaking, engines.llm, config, ids
@@ -287,6 +303,7 @@ class Session:
         self._judge_sound()
         self._speaking.change(engines.tts, config)
         self.answering.change(engines.llm, config)
+        self._absence.change(config.away, config.holding_after_s)
         self._advance()
 
     # --- what the leg tells -------------------------------------------------------------------------------
@@ -362,6 +379,9 @@ class Session:
         if refused:
             return Placed(refused=refused)
         message.turn = self.turn_of(message.in_reply_to)
+        if self._greeted.repeats(message, self._loop.time()):
+            self._drop_unasked(message.message_id, "duplicate_greeting")
+            return Placed()
         self.say(message)
         return Placed(self._speech.place_of(message.message_id))
 
@@ -439,13 +459,16 @@ class Session:
         else:
             return ""
         if reason == "queue_full" and not in_reply_to:
-            # Whoever says something unasked waits for its end, and learns of it by this.
-            turn = self._machine.turn
-            self.emit(BotInterrupted(turn, message_id, 0, 0, None, "cancelled"))
-            self.emit(MessageAborted(turn, message_id, "cancelled"))
+            self._drop_unasked(message_id, "cancelled")
         else:
             self._reject(message_id, in_reply_to, reason)
         return reason
+
+    def _drop_unasked(self, message_id: str, reason: AbortReason) -> None:
+        """Whoever says something unasked waits for its end, and learns of it by this."""
+        turn = self._machine.turn
+        self.emit(BotInterrupted(turn, message_id, 0, 0, None, "cancelled"))
+        self.emit(MessageAborted(turn, message_id, reason))
 
     def _reject(self, message_id: str, in_reply_to: str, reason: str) -> None:
         expected = self._machine.reply_to
@@ -465,6 +488,7 @@ class Session:
 
     def say(self, message: Message) -> None:
         self.answering.knows(message)
+        self._greeted.said(message)
         self._tell(self._speech.add(message, first=message.holding), self._loop.time())
         self._advance()
 
@@ -479,12 +503,48 @@ class Session:
         """What the agent still owes results of: one that comes back may have lost that."""
         return self.answering.unanswered_tools()
 
-    def agent_gone(self) -> None:
-        """The agent's process is given up: tools that it was to run fail, now and from now on."""
-        self.answering.agent_gone()
+    # --- the agent goes and comes -------------------------------------------------------------------------
+
+    def agent_left(self) -> None:
+        """The agent's connection is lost."""
+        self._absence.left(self._loop.time())
+        self.finish_streams()
 
     def agent_back(self) -> None:
+        self._absence.back()
         self.answering.agent_back()
+
+    def announced_again(self) -> None:
+        """The agent was told of the call as of a new one: it may greet once more."""
+        self._greeted.announced_again(self._loop.time())
+
+    def agent_gone(self) -> None:
+        """The agent's process is given up: tools that it was to run fail, now and from now on."""
+        self._absence.back()
+        self.answering.agent_gone()
+
+    def part(self, reason: EndReason, detail: str) -> None:
+        """End the call for want of its agent, which the caller is told before where that is wished."""
+        text = self._absence.farewell
+        if not text or self._end is not None or self._parting is not None:
+            self.end(reason, detail)
+            return
+        message = Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, interruptible=False)
+        self._parting = _Parting(message.message_id, self._loop.time() + FAREWELL_S, reason, detail)
+        self.answering.stop()
+        self.say(message)
+
+    def _parted(self) -> None:
+        if self._parting is not None:
+            self.end(self._parting.reason, self._parting.detail)
+
+    def _bridge_absence(self, now: float) -> None:
+        """Tell the caller that it takes a while, where the agent that is to answer is away."""
+        owed = self._machine.state is turns.State.BOT_PENDING and not self.answering.answers
+        quiet = self._speech.empty and self._machine.floor_free
+        text = self._absence.line(now, owed=owed and self._speech.empty, quiet=quiet)
+        if text:
+            self.say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
 
     # --- mute and hold ------------------------------------------------------------------------------------
 
@@ -589,6 +649,7 @@ class Session:
                 self._apply(self._machine.tick(now), now)
             self.answering.tick(now)
             while True:
+                self._bridge_absence(now)
                 if self._tasks is not None:
                     self._speaking.next(self._tasks)
                 self._speech.feed(self._machine.floor_free)
@@ -604,6 +665,8 @@ class Session:
                     break
         finally:
             self._advancing = False
+        if self._parting is not None and now >= self._parting.by:
+            self._parted()
         self._set_timer(now)
 
     def _set_timer(self, now: float) -> None:
@@ -617,6 +680,8 @@ class Session:
             self._playout.deadline(),
             self._speech.next_at(),
             self.answering.deadline,
+            self._absence.deadline,
+            self._parting.by if self._parting is not None else None,
         )
         due = min((t for t in times if t is not None), default=None)
         if due is not None:
@@ -678,6 +743,13 @@ class Session:
             self._transcript.bot(event.text)
             self._machine.question = event.text
         self.answering.note(event)
+        if isinstance(event, MessageAborted):
+            self._greeted.unheard(event.message_id)
+        if isinstance(event, MessageConfirmed | MessageAborted):
+            over = self._parting is not None and self._parting.message_id == event.message_id
+            if over and self._end is None:
+                # In a turn of its own: who tells of it may be in the middle of what is done there.
+                self._loop.call_soon(self.guarded, self._parted)
         self._emit_event(event)
 
     def synthesised(self) -> None:

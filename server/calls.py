@@ -159,6 +159,8 @@ class Call:
         lost = self.events.lost_since(self._cursor)
         if again and (self._cursor or lost):
             owner.offer(_announced_again(self._first))
+            if self.session is not None and not self.is_over:
+                self.session.guarded(self.session.announced_again)
         if lost:
             text = f"{lost} events from seq {self._cursor + 1} on are no longer kept: the agent was away too long"
             self._warn(owner, WarningCode.EVENTS_LOST, text)
@@ -377,12 +379,13 @@ class CallRegistry:
                 continue
             call.owner = None
             if call.session is not None:
-                call.session.finish_streams()
+                call.session.guarded(call.session.agent_left)
             agent = successor(call.slug)
             if agent is not None:
                 self._give_back([call], agent)
                 continue
-            grace_s = self._limits.agent_grace_s
+            wanted_s = call.config.session.away.grace_s
+            grace_s = self._limits.agent_grace_s if wanted_s is None else wanted_s
             call.grace = self._loop.call_later(grace_s, self._agent_stayed_away, call, grace_s)
 
     def agent_came(self, agent: Agent) -> None:
@@ -424,8 +427,9 @@ class CallRegistry:
     def _agent_stayed_away(self, call: Call, grace_s: float) -> None:
         session = call.session
         if session is not None:
+            detail = f"the agent did not come back within {grace_s:g} s"
             session.guarded(session.agent_gone)
-            session.end(EndReason.FAILED, f"the agent did not come back within {grace_s:g} s")
+            session.guarded(lambda: session.part(EndReason.FAILED, detail))
         else:
             self._forget(call)
 

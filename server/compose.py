@@ -311,6 +311,7 @@ def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
         holding_after_s=settings.holding_after_s,
         trouble_text="" if settings.trouble_text == OFF else settings.trouble_text,
         tool_timeout_s=settings.tool_timeout_s,
+        away=settings.agent_away,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from media.noise import QUIETEST_DB
 from media.segmenter import VadParams
 from pipeline import lines
+from pipeline.absence import Away, AwayMode
 from pipeline.endpointing import Endpointing, Mode
 from pipeline.ports import ToolSpec
 from pipeline.session import SessionConfig
@@ -20,6 +21,7 @@ from pipeline.tools import TIMEOUT_S, Tool
 from pipeline.turns import TurnParams
 from server.engines import Picks
 from server.protocol import (
+    AwaySettings,
     InterruptionSettings,
     LlmSettings,
     SttSettings,
@@ -46,6 +48,7 @@ class Defaults:
     holding_after_s: float = 2.0
     trouble_text: str | None = None
     tool_timeout_s: float = TIMEOUT_S
+    away: AwayMode = "line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         holding_text=_line(defaults.holding_text, lines.HOLDING, language),
         holding_after_s=defaults.holding_after_s,
         trouble_text=_line(defaults.trouble_text, lines.TROUBLE, language),
+        away=_away(layers, language, defaults),
     )
     picks = Picks(
         stt=pick(_first(layers, "stt"), session.stt_language or language, defaults.stt),
@@ -181,6 +185,25 @@ def _first(layers: Sequence[dict[str, Any]], key: str) -> Any:
 
 def _part(layers: Sequence[dict[str, Any]], key: str, name: str) -> Any:
     return next((v for part in _values(layers, key) if (v := getattr(part, name, None)) is not None), None)
+
+
+def _away(layers: Sequence[dict[str, Any]], language: str, defaults: Defaults) -> Away:
+    """Its parts joined key by key, as those of the language model. Without a text the usual one is said."""
+    values: list[AwayMode | AwaySettings] = list(_values(layers, "away"))
+    parts = [AwaySettings(mode=value) if isinstance(value, str) else value for value in values]
+
+    def first(name: str) -> Any:
+        return next((value for part in parts if (value := getattr(part, name)) is not None), None)
+
+    mode: AwayMode = first("mode") or defaults.away
+    text, after_ms = first("text"), first("after_ms")
+    if text is not None:
+        text = _greeting(text, language)
+    elif mode == "message":
+        text = lines.line(lines.FAREWELL, language)
+    else:
+        text = _line(defaults.holding_text, lines.HOLDING, language)
+    return Away(mode, text, None if after_ms is None else after_ms / 1000, first("grace_s"))
 
 
 def _greeting(value: str | dict[str, str] | None, language: str) -> str:

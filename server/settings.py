@@ -269,6 +269,14 @@ class Settings(BaseSettings):
         "How long a call waits for its agent to connect again.",
         unit="s",
     )
+    agent_away: Literal["wait", "line", "message"] = setting(
+        CALLS,
+        "TALKWIRE_AGENT_AWAY",
+        "line",
+        "What the caller hears meanwhile, where the agent does not say: `wait`: nothing; `line`: the holding line, "
+        "once, where the agent owes him an answer; `message`: an apology, when the time is over and the call ends.",
+        allowed="wait, line or message",
+    )
     media_timeout_s: Annotated[float, Field(ge=1, le=120)] = setting(
         CALLS,
         "TALKWIRE_MEDIA_TIMEOUT_S",

@@ -93,6 +93,7 @@ from server.protocol.commands import (
 )
 from server.protocol.configuration import (
     AnalysisSettings,
+    AwaySettings,
     Configuration,
     InterruptionSettings,
     LlmSettings,
@@ -181,6 +182,7 @@ __all__ = [
     "AnyCallEvent",
     "AnyCommand",
     "AudioMetrics",
+    "AwaySettings",
     "BotCancel",
     "BotClear",
     "BotFinished",

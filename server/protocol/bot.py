@@ -9,7 +9,7 @@ from pydantic import Field
 from server.protocol.base import CallEvent
 
 InterruptReason = Literal["early", "user_spoke", "cancelled"]
-AbortReason = Literal["early", "new_turn", "cancelled", "call_ended"]
+AbortReason = Literal["early", "new_turn", "cancelled", "call_ended", "duplicate_greeting"]
 PauseReason = Literal["user_spoke", "held"]
 
 
@@ -95,7 +95,8 @@ class MessageAborted(CallEvent):
     message_id: str = Field(description="The message.")
     reason: AbortReason = Field(
         description="`early`: cut off before 2000 ms were heard; `new_turn`: the user went on before it was "
-        "heard; `cancelled`: by the agent; `call_ended`: the call was over first."
+        "heard; `cancelled`: by the agent; `call_ended`: the call was over first; `duplicate_greeting`: the agent "
+        "was told of the call once more, and greeted as it had done."
     )
 
 

@@ -142,8 +142,8 @@ class CallCommand(Command):
 class SessionConfigure(Configuration, Command):
     """Changes the keys that it holds for one call, from now on; answered by `session.configured`.
 
-    The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `tools`, `interruption` and `turn_detection` take
-    effect at once: a sentence that is being spoken and speech that is being heard are finished as they were begun.
+    The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `tools`, `interruption`, `turn_detection` and `away`
+    take effect at once: a sentence that is being spoken and speech that is being heard are finished as they were begun.
     The other keys belong to the beginning of a call, and have no effect any more.
     """
 

@@ -26,6 +26,7 @@ DetectionMode = Annotated[
     Literal["local", "silence", "native", "smart_turn", "auto"],
     Allowed("local (or smart_turn, auto), silence or native"),
 ]
+AwayMode = Annotated[Literal["wait", "line", "message"], Allowed("wait, line or message")]
 Phrases = Annotated[tuple[Text, ...], Field(max_length=500, strict=False)]
 
 
@@ -49,6 +50,13 @@ def _chooser(short: type, tag: str) -> Callable[[Any], str | None]:
         return "<object>" if isinstance(value, dict | BaseModel) else None
 
     return choose
+
+
+Greeting = Annotated[
+    Annotated[LongText, Tag("<text>")]
+    | Annotated[dict[LanguageTag, LongText], Field(max_length=100), Tag("<object>")],
+    one_of("text", "text, or an object of language to text"),
+]
 
 
 class VoiceSettings(Part):
@@ -243,6 +251,28 @@ class MediaSettings(Part):
     recording: bool | None = Field(default=None, description="Means the same as `analysis.recording`.")
 
 
+class AwaySettings(Part):
+    """What the caller hears while the connection of the agent is lost."""
+
+    mode: AwayMode | None = Field(
+        default=None,
+        description="`wait`: nothing is said. `line`: a holding line, once each time, where the caller has waited "
+        "for an answer that the agent is to give. `message`: a last word when `grace_s` is over, before the call "
+        "ends.",
+    )
+    text: Greeting | None = Field(
+        default=None,
+        description="What is said: text, or one text for each language; else the usual words. Empty: nothing.",
+    )
+    after_ms: Annotated[int, Range(0, 300_000)] | None = Field(
+        default=None,
+        description="With `line`: say it also where no answer is owed, after so long an absence, milliseconds.",
+    )
+    grace_s: Annotated[float, Range(0, 300)] | None = Field(
+        default=None, description="How long the call waits for the agent, seconds; else the server's setting."
+    )
+
+
 Voice = Annotated[
     Annotated[Text, Tag("<text>")] | Annotated[VoiceSettings, Tag("<object>")],
     one_of("text", "text such as provider/voice, or an object"),
@@ -259,10 +289,9 @@ Interruption = Annotated[
     Annotated[bool, Tag("<flag>")] | Annotated[InterruptionSettings, Tag("<object>")],
     one_of("flag", "true, false or an object"),
 ]
-Greeting = Annotated[
-    Annotated[LongText, Tag("<text>")]
-    | Annotated[dict[LanguageTag, LongText], Field(max_length=100), Tag("<object>")],
-    one_of("text", "text, or an object of language to text"),
+AwayOption = Annotated[
+    Annotated[AwayMode, Tag("<text>")] | Annotated[AwaySettings, Tag("<object>")],
+    one_of("text", "wait, line, message or an object"),
 ]
 
 
@@ -284,6 +313,11 @@ class SessionConfig(Part):
     turn_detection: TurnDetectionSettings | None = Field(default=None, description="When a turn is over.")
     vad: VadSettings | None = Field(default=None, description="When there is voice.")
     analysis: AnalysisSettings | None = Field(default=None, description="What is measured and recorded.")
+    away: AwayOption | None = Field(
+        default=None,
+        description="What the caller hears while the connection of the agent is lost: `wait`, `line`, `message` or "
+        "an object; default: the server's.",
+    )
 
 
 class Configuration(SessionConfig):

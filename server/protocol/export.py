@@ -20,6 +20,7 @@ from server.protocol.calls import HistoryMessage
 from server.protocol.commands import COMMANDS
 from server.protocol.configuration import (
     AnalysisSettings,
+    AwaySettings,
     Configuration,
     InterruptionSettings,
     LlmSettings,
@@ -49,6 +50,7 @@ OBJECTS: tuple[type[BaseModel], ...] = (
     VadSettings,
     AnalysisSettings,
     MediaSettings,
+    AwaySettings,
     SessionConfig,
     ToolDefinition,
     ToolFunction,

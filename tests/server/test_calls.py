@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -150,6 +150,11 @@ class Running:
 
     def unanswered_tools(self) -> list[ToolBatch]:
         return self.batches
+
+    def announced_again(self) -> None: ...
+
+    def guarded(self, act: Callable[[], None]) -> None:
+        act()
 
 
 def test_an_agent_that_is_back_is_asked_once_more_for_what_it_was_told_and_for_nothing_else() -> None:

@@ -65,6 +65,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "vad": {"threshold": 0.5, "speech_end_delay_ms": 300, "resume_min_ms": 200},
             "analysis": {"send_audio_metrics": True, "audio_metrics_interval_ms": 100, "recording": True},
             "media": {"recording": False},
+            "away": {"mode": "line", "text": {"en": "Wait."}, "after_ms": 2500, "grace_s": 10},
             "tools": [
                 {
                     "type": "function",
@@ -85,6 +86,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
                 "interruption": True,
                 "turn_detection": {"silence_ms": 600},
                 "vad": {"threshold": 1},
+                "away": "message",
                 "analysis": {"recording": False},
             },
         },
@@ -423,6 +425,12 @@ def test_a_wrong_field_is_named_with_what_is_allowed(fields: dict[str, Any], key
             "analysis.audio_metrics_interval_ms",
             "must be a whole number from 20 to 10000 (got 19)",
         ),
+        ({"away": "sing"}, "away", "must be wait, line or message (got text of 4"),
+        ({"away": True}, "away", "must be wait, line, message or an object"),
+        ({"away": {"mode": "sing"}}, "away.mode", "must be wait, line or message"),
+        ({"config": {"away": {"grace_s": 301}}}, "config.away.grace_s", "from 0 to 300"),
+        ({"away": {"after_ms": -1}}, "away.after_ms", "from 0 to 300000"),
+        ({"away": {"text": 5}}, "away.text", "text, or an object of language to text"),
         ({"analysis": {"recording": 1}}, "analysis.recording", "must be true or false (got 1)"),
         ({"media": {"recording": "on"}}, "media.recording", "must be true or false"),
         ({"turn_detection": {"silence_ms": 99}}, "turn_detection.silence_ms", "from 100 to 5000 (got 99)"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.absence import Away
 from pipeline.endpointing import Endpointing
 from pipeline.ports import ToolSpec
 from pipeline.tools import Tool
@@ -49,6 +50,22 @@ def test_parts_are_joined_key_by_key() -> None:
     assert session.turns.resume_ms == 150
     assert session.endpointing == Endpointing(mode="silence", silence_ms=700)
     assert session.turns.max_silence_ms == 2000
+
+
+def test_what_a_caller_hears_while_the_agent_is_away() -> None:
+    assert made().session.away == Away("line", "One moment, please.")
+    assert made(defaults=replace(DEFAULTS, away="wait")).session.away.mode == "wait"
+    assert made(layer(language="xx")).session.away.text == ""
+    assert made(defaults=replace(DEFAULTS, holding_text="")).session.away.text == ""
+    said = made(layer(away="message", language="de")).session.away
+    assert said.mode == "message"
+    assert "technisches Problem" in said.text
+    agent = layer(
+        language="es", away={"text": {"en": "Wait.", "es": "Espere."}, "grace_s": 4, "mode": "wait"}
+    )
+    channel = layer(config={"away": {"after_ms": 2500, "mode": "line"}})
+    assert made(channel, agent).session.away == Away("line", "Espere.", 2.5, 4.0)
+    assert made(layer(away={"mode": "message", "text": ""})).session.away.text == ""
 
 
 def test_how_a_turn_ends_is_the_agents_to_say() -> None:

@@ -15,10 +15,10 @@ import pytest
 from pipeline.events import CallStarted, EndReason
 from server import calls as registry_module
 from server.agents import Agent, AgentRegistry
-from server.calls import Call, CallLimits, CallRegistry
+from server.calls import Call, CallLimits, CallRegistry, CallState
 from server.clock import Clock
 from server.engines import EnginePool
-from server.protocol import AgentCreate
+from server.protocol import AgentCreate, AwaySettings
 from server.resolve import Defaults, resolve
 from server.ring import Entry, Ring
 from server.selection import Available, Offer
@@ -319,6 +319,69 @@ def test_calls_go_to_a_connection_that_came_before_the_old_one_was_found_dead(tm
             ids = [(frame["call_id"], frame["seq"]) for frame in second.told if "seq" in frame]
             assert [seq for call_id, seq in ids if call_id == "CA1"] == [2, 3]
             assert [seq for call_id, seq in ids if call_id == "CA2"] == [*range(1, call.events.last_seq + 1)]
+
+    run_virtual(main())
+
+
+def test_a_greeting_is_not_said_twice_to_a_caller_whose_call_is_announced_again(tmp_path: Path) -> None:
+    async def main(resume: dict[str, int] | None) -> list[str]:
+        async with house(tmp_path) as at:
+            first = Owner(resume)
+            call, leg = at.live(at.comes(first))
+            session = call.session
+            assert session is not None
+            session.reply("m1", "Hello.", "")
+            await leg.silence(1.0)
+            at.goes(first)
+            await leg.silence(1.0)
+            second = Owner({"CA1": 1} if resume is not None else None)
+            at.comes(second)
+            session.reply("m2", "Hello.", "")
+            await leg.silence(2.0)
+            return [f["message_id"] for f in second.told if f["event"] == "bot.interrupted"]
+
+    assert run_virtual(main(None)) == ["m2"]
+    assert run_virtual(main({})) == []
+
+
+@pytest.mark.parametrize(("mode", "spoken"), [("wait", []), ("line", []), ("message", ["Call again."])])
+def test_an_agent_that_stays_away_ends_its_calls_when_it_wishes(
+    tmp_path: Path, mode: str, spoken: list[str]
+) -> None:
+    async def main() -> None:
+        async with house(tmp_path, agent_grace_s=60.0) as at:
+            first = Owner({})
+            agent = at.comes(first)
+            away = {"mode": mode, "text": "Call again.", "grace_s": 3}
+            agent.configuration["away"] = AwaySettings.model_validate(away)
+            call, leg = at.live(agent)
+            await leg.silence(0.5)
+            at.goes(first)
+            await leg.silence(2.9)
+            assert call.state is CallState.LIVE
+            await leg.silence(1.5)
+            assert call.is_over
+            second = Owner({"CA1": 0})
+            at.comes(second)
+            assert [f["text"] for f in second.told if f["event"] == "bot.speaking"] == spoken
+            ended = second.told[-1]
+            assert (ended["event"], ended["reason"]) == ("call.ended", "failed")
+            assert ended["detail"] == "the agent did not come back within 3 s"
+
+    run_virtual(main())
+
+
+def test_a_call_whose_agent_comes_back_in_time_goes_on(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with house(tmp_path, agent_grace_s=3.0) as at:
+            first, second = Owner({}), Owner({"CA1": 1})
+            call, leg = at.live(at.comes(first))
+            await leg.silence(0.5)
+            at.goes(first)
+            await leg.silence(2.9)
+            at.comes(second)
+            await leg.silence(5.0)
+            assert not call.is_over
 
     run_virtual(main())
 

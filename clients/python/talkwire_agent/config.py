@@ -118,6 +118,21 @@ class AnalysisSettings(TypedDict, total=False):
     """Record the call and send `call.recording`."""
 
 
+class AwaySettings(TypedDict, total=False):
+    """What the caller hears while the connection of the agent is lost."""
+
+    mode: Literal["wait", "line", "message"] | None
+    """`wait`: nothing is said. `line`: a holding line, once each time, where the caller has waited for an
+    answer that the agent is to give. `message`: a last word when `grace_s` is over, before the call ends.
+    """
+    text: str | dict[str, str] | None
+    """What is said: text, or one text for each language; else the usual words. Empty: nothing."""
+    after_ms: int | None
+    """With `line`: say it also where no answer is owed, after so long an absence, milliseconds."""
+    grace_s: float | None
+    """How long the call waits for the agent, seconds; else the server's setting."""
+
+
 class LlmSettings(TypedDict, total=False):
     """The language model that answers."""
 
@@ -182,6 +197,10 @@ class SessionConfig(TypedDict, total=False):
     """When there is voice."""
     analysis: AnalysisSettings | None
     """What is measured and recorded."""
+    away: Literal["wait", "line", "message"] | AwaySettings | None
+    """What the caller hears while the connection of the agent is lost: `wait`, `line`, `message` or an
+    object; default: the server's.
+    """
 
 
 class MediaSettings(TypedDict, total=False):
@@ -208,6 +227,10 @@ class Config(TypedDict, total=False):
     """When there is voice."""
     analysis: AnalysisSettings | None
     """What is measured and recorded."""
+    away: Literal["wait", "line", "message"] | AwaySettings | None
+    """What the caller hears while the connection of the agent is lost: `wait`, `line`, `message` or an
+    object; default: the server's.
+    """
     greeting: str | dict[str, str] | None
     """Spoken by the server at the beginning of a call: text, or one text for each language."""
     llm: str | LlmSettings | None

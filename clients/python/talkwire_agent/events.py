@@ -59,6 +59,13 @@ ToolErrorCode = Literal[
     "error",
 ]
 """Why a tool gave no result."""
+MessageAbortedReason = Literal[
+    "early",
+    "new_turn",
+    "cancelled",
+    "call_ended",
+    "duplicate_greeting",
+]
 EndReason = Literal[
     "hangup",
     "timeout",
@@ -708,9 +715,10 @@ class MessageAborted(CallEvent):
     event: Literal["message.aborted"] = "message.aborted"
     message_id: str
     """The message."""
-    reason: Literal["early", "new_turn", "cancelled", "call_ended"] | str
+    reason: MessageAbortedReason | str
     """`early`: cut off before 2000 ms were heard; `new_turn`: the user went on before it was heard;
-    `cancelled`: by the agent; `call_ended`: the call was over first.
+    `cancelled`: by the agent; `call_ended`: the call was over first; `duplicate_greeting`: the agent was
+    told of the call once more, and greeted as it had done.
     """
 
 
