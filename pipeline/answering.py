@@ -100,6 +100,10 @@ class Answering:
         """When the caller is told that the answer takes a while."""
         self._line_held = False
         """The caller has been told in this turn that the answer takes a while."""
+        self.paused = False
+        """Somebody else is to answer: see ``pause``."""
+        self.ending = False
+        """The call is about to end: no further answer is begun."""
         self._tools = ToolRunner(config.tool_timeout_s)
         self._mind: Thinking | None = None
         """Once made it stays, for the tools that it has asked for."""
@@ -135,6 +139,30 @@ class Answering:
         """The call's own language model answers the user, not the agent."""
         return self._thinking is not None
 
+    @property
+    def _silent_for(self) -> NoResponseReason | None:
+        """Why nothing is answered; None: it is."""
+        return "paused" if self.paused else "ending" if self.ending else None
+
+    @property
+    def busy(self) -> bool:
+        """An answer is being thought about, or a tool runs."""
+        return self._tools.busy or (self._thinking is not None and self._thinking.silent)
+
+    def pause(self, *, on: bool) -> list[str]:
+        """From now on nothing is answered, but for what the caller is hearing; or it is again, from the next turn
+        on. Returns the messages of its own that are not to be said any more."""
+        self.paused = on
+        if self._mind is not None:
+            self._mind.last = on
+        if not on:
+            return []
+        current, thinking = self._speech.current, self._thinking
+        if current is None or thinking is None or thinking.message_id != current.message_id:
+            self.stop()
+        self._hold_at = None
+        return self._speech.unsaid()
+
     # --- what happens in the call -------------------------------------------------------------------------
 
     def knows(self, message: Message) -> None:
@@ -158,12 +186,15 @@ class Answering:
 
     def answer(self, tasks: asyncio.TaskGroup, turn: TurnRef, message_id: str) -> None:
         """The user's turn looks over, or is."""
-        if self._thinking is not None and not self._call.ended:
+        if self._thinking is not None and not self._call.ended and self._silent_for is None:
             self._thinking.answer(tasks, turn, message_id)
 
-    def confirmed(self, message_id: str, now: float) -> None:
+    def confirmed(self, turn: TurnRef, message_id: str, now: float) -> None:
         """The user's turn is over."""
-        if self._thinking is not None:
+        reason = self._silent_for
+        if self._thinking is not None and reason is not None and not self._thinking.answers(message_id):
+            self.no_response(turn, "", reason)
+        elif self._thinking is not None:
             self._line_held = False
             self._thinking.confirmed(message_id)
             if self._thinking.silent:
@@ -219,7 +250,8 @@ class Answering:
     def hold_the_line(self) -> None:
         """Tell the caller that the answer takes a while, unless it is being said or made already."""
         text = self._tools.filler or self._config.holding_text
-        if self._thinking is not None and text and not self._speaking.busy and self._speech.nothing_ready:
+        wanted = self._thinking is not None and text and self._silent_for is None
+        if wanted and not self._speaking.busy and self._speech.nothing_ready:
             self._line_held = True
             self._call.say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
 
@@ -233,7 +265,8 @@ class Answering:
         """All recognisers have failed. Where the server answers, nobody else can say so."""
         text = self._config.trouble_text
         nobody_speaks = self._machine.floor_free or self._machine.state is turns.State.BOT_SPEAKING
-        if self._thinking is not None and text and nobody_speaks and self._speech.only_holding:
+        wanted = self._thinking is not None and text and self._silent_for is None
+        if wanted and nobody_speaks and self._speech.only_holding:
             self._call.say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
 
     # --- what the mind asks -------------------------------------------------------------------------------

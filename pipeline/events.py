@@ -22,14 +22,19 @@ class EndReason(StrEnum):
     HANGUP = "hangup"
     CLIENT_HANGUP = "client_hangup"
     MAX_DURATION = "max_duration"
+    IDLE_TIMEOUT = "idle_timeout"
     FAILED = "failed"
 
 
 InterruptReason = Literal["early", "user_spoke", "cancelled"]
 AbortReason = Literal["early", "new_turn", "cancelled", "call_ended", "duplicate_greeting"]
 PauseReason = Literal["user_spoke", "held"]
-NoResponseReason = Literal["empty", "no_followup"]
-"""Why the model says nothing: it gave nothing, or its tools wanted no answer."""
+NoResponseReason = Literal["empty", "no_followup", "paused", "ending"]
+"""Why the model says nothing: it gave nothing, or its tools wanted no answer; somebody has paused it; a limit of the
+call is reached."""
+LimitReason = Literal["idle_timeout", "max_duration"]
+MuteReason = Literal["muted", "held", "bot_speaking"]
+"""Why the user is not listened to: by command, for the call is on hold, for the bot is heard."""
 ToolKind = Literal["client", "system"]
 """Who runs it: the agent's process, or the server itself."""
 ToolErrorCode = Literal["timeout", "bad_arguments", "unknown_tool", "agent_gone", "error"]
@@ -326,6 +331,50 @@ class CallStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionCreated:
+    """Behind ``CallStarted``: this is one connection of its media, under an id of its own."""
+
+    interaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReady:
+    """The engines are warm, or not for lack of trying, and the user is listened to."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionIdleWarning:
+    """The user has said nothing for long."""
+
+    remaining_s: float
+    """Until the idle timeout."""
+    idle_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTimeout:
+    """A limit is reached: the call ends, as soon as what is said in answer was heard."""
+
+    reason: LimitReason
+    farewell_s: float
+    """At the latest after so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserMuteStarted:
+    """The user is not listened to from here on, for this reason; there may be several at a time."""
+
+    reason: MuteReason
+
+
+@dataclass(frozen=True, slots=True)
+class UserMuteStopped:
+    """This reason is over."""
+
+    reason: MuteReason
+
+
+@dataclass(frozen=True, slots=True)
 class CallMuted:
     """The user is not listened to: what he says is understood, and kept for the end of it."""
 
@@ -396,6 +445,11 @@ class EngineFault:
     """The engine that takes its place, itself perhaps; None: what it was to do is not done."""
 
 
+RuleEvent = (
+    SessionCreated | SessionReady | SessionIdleWarning | SessionTimeout | UserMuteStarted | UserMuteStopped
+)
+"""About the rules of a conversation."""
+
 Event = (
     SpeechStarted
     | SpeechEnded
@@ -425,6 +479,7 @@ Event = (
     | ToolCompleted
     | ToolFailed
     | CallStarted
+    | RuleEvent
     | CallMuted
     | CallUnmuted
     | CallHeld

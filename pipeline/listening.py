@@ -127,6 +127,7 @@ class Listening:
         """How much of a segment may be an echo, where that is not sure."""
         self._paused = False
         self._on = True
+        self._deaf = False
         self._heeded = False
         """The recogniser is given the open segment."""
         self._lost = False
@@ -188,6 +189,18 @@ class Listening:
         told in any case."""
         self._on = on
 
+    def deafen(self, *, on: bool) -> None:
+        """Whether voice counts for nothing from here on; the detector goes on learning what the line sounds like.
+        What was said meanwhile belongs to no later speech."""
+        if on and not self._deaf:
+            self.flush()
+        elif self._deaf and not on:
+            self._segmenter.flush(self.end)
+            self._quiet_from = self.end
+            self._pre_roll.clear()
+            self._sound.clear()
+        self._deaf = on
+
     def close(self) -> None:
         """Nothing is told from here on."""
         self._closed = True
@@ -244,6 +257,10 @@ class Listening:
         self.probability = window.probability
         volume = self._loudness.push(window) if window.rms is not None else 1.0
         events = self._segmenter.push(window)
+        if self._deaf:
+            if self._segmenter.speaking:
+                self._segmenter.flush(window.end)
+            return
         if self._bot_is_near(window.end):
             events = self._without_echo(events, window.end)
         for event in events:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from media.frames import AudioFrame
+from media.music import HoldMusic, Player
 from media.playout import Playout, Send
 from media.ports import AudioLeg, VoiceDetector
 from media.segmenter import VadParams
@@ -38,12 +39,17 @@ from pipeline.events import (
     MessageAborted,
     MessageConfirmed,
     ReplyRejected,
+    SessionCreated,
+    SessionReady,
+    SessionTimeout,
     TurnEnd,
     TurnRef,
     UserMessage,
 )
+from pipeline.limits import End, Limits, SessionLimits
 from pipeline.listening import Listening
 from pipeline.message import Message, Placed
+from pipeline.microphone import Microphone
 from pipeline.monitor import CallRecorder, Monitor
 from pipeline.ports import Ears, Mind, SttOptions, Voice
 from pipeline.speaking import Speaking
@@ -52,6 +58,10 @@ from pipeline.tools import TIMEOUT_S, Taken, Tool, ToolBatch, ToolResult
 from pipeline.transcript import Transcript
 
 HOUSEKEEPING_S = 1.0
+WARM_S = 5.0
+"""How long a call waits for its engines to get warm, until it counts as ready all the same."""
+MUSIC_MS = 300
+"""Hold music that lies ready to be sent."""
 BOT_WORDS, BOT_WORDS_S = 60, 8.0
 """What was heard of the bot so lately may come back as an echo, and be understood."""
 STREAM_IDLE_S = 15.0
@@ -69,6 +79,8 @@ class Engines:
     """None: its agent does the thinking."""
     turn_model: AudioTurnModel | None = None
     """What hears whether a turn is over; None: that is judged without one."""
+    hold_music: HoldMusic | None = None
+    """What a caller hears on hold; None: silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,9 @@ class SessionConfig:
     """How often ``AudioMetrics`` is told; None: never."""
     media_timeout_s: float = 10.0
     """A caller whose audio stays away for longer is gone."""
-    max_duration_s: float = 3600.0
+    limits: SessionLimits = field(default_factory=SessionLimits)
+    mute_while_speaking: bool = False
+    """The user is not listened to while the bot is heard."""
     prompt: str = ""
     """What the language model is to be and to do."""
     raw_prompt: bool = False
@@ -158,6 +172,12 @@ class Session:
         self._housekeeper: asyncio.TimerHandle | None = None
         self._advancing = False
         self._speaking = Speaking(engines.tts, self._speech, self._rate, self, config)
+        self._limits = Limits(config.limits, self._started_at)
+        self._mic = Microphone(while_speaking=config.mute_while_speaking)
+        self._music: Player | None = None
+        """It plays: the call is on hold."""
+        self._echo = 0
+        """The last segment that was the bot's own voice."""
         self._warming: list[asyncio.Task[None]] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._end: tuple[EndReason, str] | None = None
@@ -212,17 +232,26 @@ class Session:
     def _open(self) -> None:
         config = self._config
         self.emit(CallStarted(config.language))
+        self.emit(SessionCreated(self._ids()))
         self._ears.open()
         if self._tasks is not None:
             for engine in (self._engines.stt, self._engines.llm, self._engines.tts):
                 if engine is not None:
                     self._warming.append(self._tasks.create_task(engine.warm(), name="warm up"))
+            self._warming.append(self._tasks.create_task(self._tell_ready(), name="tell ready"))
         self._housekeeper = self._loop.call_later(HOUSEKEEPING_S, self.guarded, self._housekeep)
-        if config.greeting:
+        if config.greeting and not self.answering.paused:
             greeting = Message(f"msg_{self._ids()[:12]}", config.greeting, known=True)
             greeting.interruptible = config.greeting_interruptible
             self.say(greeting)
         self._advance()
+
+    async def _tell_ready(self) -> None:
+        engines = self._warming[:-1]
+        if engines:
+            await asyncio.wait(engines, timeout=WARM_S)
+        if self._end is None:
+            self.emit(SessionReady())
 
     def guarded(self, act: Callable[[], None]) -> None:
         """Run what the loop, a detector or an engine calls. A bug in it must not leave a call that nobody
@@ -244,6 +273,7 @@ class Session:
             finally:
                 self.answering.close(now)
                 self._ears.flush()
+                self._tell_mic(self._mic.end())
         except Exception as error:  # noqa: BLE001 - raised by run
             self._crash = self._crash or error
         finally:
@@ -257,6 +287,7 @@ class Session:
 
     def _stop_talking(self, now: float) -> None:
         self._progress(now)
+        self._stop_music(now)
         heard = self._speech.current is not None and not self._speech.paused
         self._tell(self._speech.cut(now, "cancelled", "call_ended"), now)
         if heard:
@@ -267,16 +298,14 @@ class Session:
     def _housekeep(self) -> None:
         now = self._loop.time()
         silent_s = now - self._ears.at
-        if now - self._started_at >= self._config.max_duration_s:
-            self.end(EndReason.MAX_DURATION, f"the call reached {self._config.max_duration_s:.0f} s")
-        elif silent_s >= self._config.media_timeout_s:
+        if silent_s >= self._config.media_timeout_s:
             self.end(EndReason.FAILED, f"no audio came from the carrier for {silent_s:.0f} s")
         else:
             if silent_s >= HOUSEKEEPING_S:
                 # A path that died in the middle of a word would leave the speech open.
                 self._ears.flush()
-                self._advance()
             self._end_dry_stream(now)
+            self._advance()
             self._housekeeper = self._loop.call_later(HOUSEKEEPING_S, self.guarded, self._housekeep)
 
     def _end_dry_stream(self, now: float) -> None:
@@ -286,7 +315,6 @@ class Session:
             self._dry, self._dry_since = message, now
         elif message is not None and now - self._dry_since >= STREAM_IDLE_S:
             self.finish(message)
-            self._advance()
 
     # --- changes ------------------------------------------------------------------------------------------
 
@@ -301,6 +329,8 @@ class Session:
         self._config, self._engines = config, engines
         self._machine.params, self._machine.judge = config.turns, self._judge()
         self._judge_sound()
+        self._limits.change(config.limits)
+        self._mic.while_speaking = config.mute_while_speaking
         self._speaking.change(engines.tts, config)
         self.answering.change(engines.llm, config)
         self._absence.change(config.away, config.holding_after_s)
@@ -322,7 +352,8 @@ class Session:
             self.guarded(self._advance)
 
     def on_dtmf(self, digit: str) -> None:
-        """Nothing listens for keys yet."""
+        """Nobody is told of keys yet; that there is a caller they show."""
+        self.activity()
 
     def on_closed(self, reason: str, detail: str) -> None:
         self.end(EndReason(reason), detail)
@@ -333,6 +364,12 @@ class Session:
         if isinstance(event, turns.ProviderTurn) and not isinstance(self._machine.judge, Native):
             return  # Who says when a turn is over is configured, and it is not the recogniser.
         now = self._loop.time()
+        if isinstance(event, turns.Echo):
+            self._echo = event.segment_id
+        elif isinstance(event, turns.Heard) and event.text and event.segment_id != self._echo:
+            self._limits.activity(now)
+        elif isinstance(event, turns.VoiceEnded) and self._engines.stt is None:
+            self._limits.activity(now)  # Nobody can say whether it was words.
         self._apply(self._machine.receive(event, now), now)
 
     def bot_ends(self) -> float | None:
@@ -546,6 +583,43 @@ class Session:
         if text:
             self.say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
 
+    # --- session rules ------------------------------------------------------------------------------------
+
+    def activity(self) -> None:
+        """The caller gave a sign of life: he is not idle from here on."""
+        if self._end is None:
+            self._limits.activity(self._loop.time())
+
+    def pause(self, *, on: bool) -> None:
+        """The language model says nothing more, but for what is being heard, or may answer again from the next turn
+        on. All else goes on: the agent can still speak. Twice is once."""
+        if self._end is None and on is not self.answering.paused:
+            unsaid = self.answering.pause(on=on)
+            for message_id in unsaid:
+                self.cancel(message_id)
+
+    def _tell_mic(self, events: list[Event]) -> None:
+        for event in events:
+            self._emit_event(event)
+        self._ears.deafen(on=self._mic.deaf)
+
+    def _note_limits(self, now: float) -> None:
+        state, held = self._machine.state, self._machine.held
+        spoken = state in (turns.State.LISTENING, turns.State.ANALYSING) or self._ears.speaking
+        speaks = not self._speech.empty
+        busy = speaks or spoken or held or self._machine.muted or self.answering.busy
+        self._limits.note(busy=busy, speaks=speaks and not held, now=now)
+
+    def _keep_limits(self, now: float) -> None:
+        self._note_limits(now)
+        for output in self._limits.tick(now):
+            if isinstance(output, End):
+                self.end(output.reason, output.detail)
+                return
+            self.emit(output)
+            if isinstance(output, SessionTimeout):
+                self.answering.ending = True
+
     # --- mute and hold ------------------------------------------------------------------------------------
 
     def mute(self) -> None:
@@ -556,19 +630,37 @@ class Session:
     def unmute(self) -> None:
         """Listen to the user again."""
         if self._end is None and self._machine.muted:
+            self._tell_mic(self._mic.open("muted"))
             self._turn_to(turns.Unmute())
 
     def hold(self) -> None:
-        """Let neither side hear the other. What the bot was saying goes on after ``unhold``."""
+        """Let neither side hear the other, and the caller music. What the bot was saying goes on after ``unhold``."""
         if self._end is None and not self._machine.held:
             self._turn_to(turns.Hold())
             self._ears.listen(on=False)
+            if self._engines.hold_music is not None:
+                self._music = Player(self._engines.hold_music.at(self._rate), self._rate)
+                self._advance()
 
     def unhold(self) -> None:
         """Let the conversation go on."""
         if self._end is None and self._machine.held:
+            self._stop_music(self._loop.time())
             self._ears.listen(on=True)
+            self._tell_mic(self._mic.open("held"))
             self._turn_to(turns.Unhold())
+
+    def _play_music(self) -> None:
+        """Music is on the same timeline as what the bot says, which waits, and part of no message."""
+        while self._music is not None and self._playout.queued_ms < MUSIC_MS:
+            self._playout.write(self._music.take(self._rate // 10))
+
+    def _stop_music(self, now: float) -> None:
+        if self._music is not None:
+            self._music = None
+            self._leg.clear()
+            self._playout.clear(now)
+            self._monitor.note_bot(now)
 
     def _turn_to(self, event: turns.Input) -> None:
         now = self._loop.time()
@@ -615,7 +707,7 @@ class Session:
     def _cut(self, now: float, reason: InterruptReason, abort: AbortReason, *, by_user: bool = False) -> None:
         current = self._speech.current
         played_ms = self._speech.played_ms(now)
-        if current is not None and not self._speech.paused:
+        if current is not None and self._is_heard:
             self._leg.clear()
         self._tell(self._speech.cut(now, reason, abort, by_user=by_user), now)
         self._speaking.cancel_orphan()
@@ -627,13 +719,18 @@ class Session:
 
     def _cut_current(self, now: float, message: Message) -> None:
         played_ms = self._speech.played_ms(now)
-        if not self._speech.paused:
+        if self._is_heard:
             self._leg.clear()
         self._tell(self._speech.cut_one(message, now), now)
         self._speaking.cancel(message)
         if message.started:
             cut = turns.BotCut(played_ms, by_user=False, answered=not message.holding)
             self._apply(self._machine.receive(cut, now), now)
+
+    @property
+    def _is_heard(self) -> bool:
+        """What the play-out has is being heard: the current message, or music in its place."""
+        return not self._speech.paused or self._music is not None
 
     # --- acting -------------------------------------------------------------------------------------------
 
@@ -648,11 +745,13 @@ class Session:
             if deadline is not None and now >= deadline:
                 self._apply(self._machine.tick(now), now)
             self.answering.tick(now)
-            while True:
+            self._keep_limits(now)
+            while self._end is None:
                 self._bridge_absence(now)
                 if self._tasks is not None:
                     self._speaking.next(self._tasks)
                 self._speech.feed(self._machine.floor_free)
+                self._play_music()
                 position = self._playout.sent
                 for order in self._playout.pull(now):
                     if isinstance(order, Send):
@@ -675,6 +774,7 @@ class Session:
             self._timer = None
         if self._end is not None:
             return
+        self._note_limits(now)
         times = (
             self._machine.deadline,
             self._playout.deadline(),
@@ -682,6 +782,7 @@ class Session:
             self.answering.deadline,
             self._absence.deadline,
             self._parting.by if self._parting is not None else None,
+            self._limits.deadline,
         )
         due = min((t for t in times if t is not None), default=None)
         if due is not None:
@@ -711,7 +812,7 @@ class Session:
                     if isinstance(output, EagerTurn | TurnEnd) and self._tasks is not None:
                         self.answering.answer(self._tasks, output.turn, output.message_id)
                     if isinstance(output, TurnEnd):
-                        self.answering.confirmed(output.message_id, now)
+                        self.answering.confirmed(output.turn, output.message_id, now)
 
     def _tell(self, events: list[BotEvent], now: float) -> None:
         """Emit what the bot did, and let the machine know whether it is heard."""
@@ -751,6 +852,9 @@ class Session:
                 # In a turn of its own: who tells of it may be in the middle of what is done there.
                 self._loop.call_soon(self.guarded, self._parted)
         self._emit_event(event)
+        told = self._mic.after(event)
+        if told:
+            self._tell_mic(told)
 
     def synthesised(self) -> None:
         """Something of a sentence has come, or it is over."""

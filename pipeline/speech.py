@@ -103,6 +103,10 @@ class SpeechQueue:
         """Streamed messages whose text is not complete."""
         return [m for m in self._messages if m.streamed and not m.complete]
 
+    def unsaid(self) -> list[str]:
+        """Answers of the call's own mind, and lines of its, that nobody has heard anything of."""
+        return [m.message_id for m in self._messages if m.base is None and (m.own or m.holding)]
+
     def add(self, message: Message, *, first: bool = False) -> list[BotEvent]:
         """Queue a message; ``first``: before all others, where none of them is being heard.
 

@@ -159,6 +159,8 @@ class Thinking:
         self._message_id = ""
         self.silent = False
         """An answer is wanted, and nothing of it has come yet, or nothing since tools began to run."""
+        self.last = False
+        """The generation in the making is the last one: no tool that it asks for runs, and none follows."""
 
     @property
     def message_id(self) -> str:
@@ -191,6 +193,10 @@ class Thinking:
             self._mouth.no_response(answer.turn, answer.empty, "empty")
         if answer.held:
             self._release(answer)
+
+    def answers(self, reply_to: str) -> bool:
+        """An answer to this message is being made, or was."""
+        return bool(reply_to) and self._reply_to == reply_to
 
     def discard(self, reply_to: str) -> None:
         """What is being thought in answer to this message is void. Tools that run go on."""
@@ -321,7 +327,7 @@ class Thinking:
         self._mouth.generated(answer.turn, message_id, text, end, result.provider)
         if self._answer is not answer:
             return  # What it said has ended the answer, or the call.
-        if result.calls:
+        if result.calls and not self.last:
             self.silent = not spoken
             answer.held = result.calls
             if answer.confirmed:
@@ -421,10 +427,10 @@ class Thinking:
 
     def _awaits(self, answer: _Answer) -> bool:
         """Whether there is, or will be, more to answer to."""
-        return answer.rounds <= MAX_ROUNDS and (answer.unseen or self._runner.busy)
+        return not self.last and answer.rounds <= MAX_ROUNDS and (answer.unseen or self._runner.busy)
 
     def _follow(self, answer: _Answer) -> None:
         """The next generation, where all is there that it is to know."""
         ready = self._task is None and not answer.held and not answer.over and not self._runner.busy
-        if ready and answer.unseen and answer.rounds <= MAX_ROUNDS:
+        if ready and answer.unseen and not self.last and answer.rounds <= MAX_ROUNDS:
             self._begin(answer)

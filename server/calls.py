@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from server.agents import Agent, Owner
 from server.clock import Clock
 from server.engines import EnginesFor
 from server.journal import Journal
+from server.pauses import Pauses
 from server.protocol import AgentResumed, ResumedCall, ServerWarning, WarningCode, to_json
 from server.resolve import CallConfig
 from server.ring import Entry, Ring
@@ -223,6 +225,8 @@ class CallRegistry:
         self._over: deque[str] = deque(maxlen=1000)
         self._ended: OrderedDict[str, tuple[float, Call]] = OrderedDict()
         self._taps: set[tuple[Tap, Callable[[Call], bool]]] = set()
+        self.pauses: dict[str, Pauses] = {}
+        """By the slug of the agent, which may be away."""
         self._idle = asyncio.Event()
         self._idle.set()
         self._writer = writer_thread()
@@ -290,6 +294,7 @@ class CallRegistry:
             leg, self._engines(call.config.picks), call.config.session, _teller(call), _new_id, recorder
         )
         call.session = session
+        session.pause(on=self._paused(call))
         self._tasks.create_task(self._hold(call, session, recorder), name=f"call {call.call_id}")
         return session
 
@@ -300,6 +305,30 @@ class CallRegistry:
         ears = config.picks.stt != call.config.picks.stt
         call.config = config
         call.session.reconfigure(self._engines(config.picks), config.session, other_ears=ears)
+
+    def pause(self, slug: str, call_id: str | None, contact: str | None) -> None:
+        """Have the language model be silent in calls of an agent: one, those with a contact, or all. Raises
+        ``ValueError`` where too many contacts are paused."""
+        self.pauses.setdefault(slug, Pauses()).pause(call_id, contact)
+        self._apply_pauses(slug)
+
+    def resume(self, slug: str, call_id: str | None, contact: str | None) -> None:
+        """Take one of these levels back; without any of them all."""
+        if slug in self.pauses:
+            self.pauses[slug].resume(call_id, contact)
+            self._apply_pauses(slug)
+
+    def _apply_pauses(self, slug: str) -> None:
+        for call in list(self._calls.values()):
+            session = call.session
+            if call.slug == slug and session is not None:
+                session.guarded(partial(session.pause, on=self._paused(call)))
+        if not self.pauses[slug]:
+            del self.pauses[slug]
+
+    def _paused(self, call: Call) -> bool:
+        pauses = self.pauses.get(call.slug)
+        return pauses is not None and pauses.holds(call.call_id, call.facts.contact)
 
     async def _hold(self, call: Call, session: Session, recorder: Recorder | None) -> None:
         try:
@@ -352,6 +381,8 @@ class CallRegistry:
 
     def _forget(self, call: Call) -> None:
         call.state = CallState.ENDED
+        if call.slug in self.pauses:
+            self.resume(call.slug, call.call_id, None)
         for handle in (call.no_media, call.grace, call.asking_again):
             if handle is not None:
                 handle.cancel()

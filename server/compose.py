@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import structlog
 
+from media import wav
+from media.music import HoldMusic
 from media.ports import VoiceDetector
 from pipeline.chain import Deadlines
 from pipeline.errors import ProviderUnavailable
@@ -26,7 +29,7 @@ from server.resolve import Defaults
 from server.secrets import load_or_create_secret
 from server.selection import Available, Offer
 from server.services import Services
-from server.settings import OFF, Settings, Stage
+from server.settings import OFF, Settings, SettingsError, Stage
 from server.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -58,6 +61,35 @@ def turn_model(settings: Settings) -> AudioTurnModel | None:
     from pipeline.endpointing.smart_turn import SmartTurn
 
     return SmartTurn(settings.turn_model)
+
+
+MAX_MUSIC = 10 << 20
+"""Bytes of a file of hold music."""
+PHONE_HZ = 8000
+
+
+def hold_music(settings: Settings) -> HoldMusic | None:
+    """What callers hear on hold, ready for the telephone. Reads a file: not for the event loop. Raises
+    ``SettingsError``."""
+    if settings.hold_music == OFF:
+        return None
+    path = None if settings.hold_music is None else Path(settings.hold_music).expanduser()
+    try:
+        music = HoldMusic() if path is None else _music_of(path)
+        music.at(PHONE_HZ)
+    except OSError as error:
+        cause = f"{path} cannot be read: {error.strerror or error}"
+    except ValueError as error:
+        cause = str(error)
+    else:
+        return music
+    raise SettingsError(f"TALKWIRE_HOLD_MUSIC must be a WAV file of at least a second, or off: {cause}")
+
+
+def _music_of(path: Path) -> HoldMusic:
+    if path.stat().st_size > MAX_MUSIC:
+        raise ValueError(f"{path} is larger than {MAX_MUSIC >> 20} MB")
+    return HoldMusic(*wav.read(path))
 
 
 class OpenAiHow(TypedDict):
@@ -170,6 +202,7 @@ def _wanted(settings: Settings) -> dict[tuple[str, str], str | None]:
 async def started(settings: Settings) -> AsyncIterator[EnginePool]:
     """The engines of this process, loaded; freed on the way out."""
     vad = await asyncio.to_thread(voice_detector, settings.vad)
+    music = await asyncio.to_thread(hold_music, settings)
     async with AsyncExitStack() as stack:
         row = rows(settings)
         if row["llm"] or _further(settings, ()) or any(DEFAULT in names for names in row.values()):
@@ -184,6 +217,7 @@ async def started(settings: Settings) -> AsyncIterator[EnginePool]:
                 language_model(name, settings) for name in (*row["llm"], *_further(settings, row["llm"]))
             ),
             turn_model=turn_model(settings),
+            hold_music=music,
             deadlines={stage: _deadlines(settings, stage) for stage in EMBEDDED},
             wanted=_wanted(settings),
         )
@@ -307,6 +341,8 @@ def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
         recording=settings.recording,
         media_timeout_s=settings.media_timeout_s,
         max_duration_s=settings.max_call_s,
+        idle_timeout_s=settings.idle_timeout_s,
+        farewell_s=settings.farewell_s,
         holding_text="" if settings.holding_text == OFF else settings.holding_text,
         holding_after_s=settings.holding_after_s,
         trouble_text="" if settings.trouble_text == OFF else settings.trouble_text,

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from media.music import HoldMusic
 from media.ports import VoiceDetector
 from pipeline.chain import Choice, Deadlines, Health, LlmChain, SttChain, TtsChain
 from pipeline.endpointing.smart_turn import AudioTurnModel
@@ -50,6 +51,8 @@ class EnginePool:
     llm: tuple[LanguageModel, ...] = ()
     """Also those that only agents who name them get."""
     turn_model: AudioTurnModel | None = None
+    hold_music: HoldMusic | None = None
+    """None: silence."""
     deadlines: Mapping[str, Deadlines] = field(default_factory=dict)
     """By stage."""
     health: Health = field(default_factory=Health)
@@ -67,6 +70,7 @@ class EnginePool:
             tts=TtsChain(_choices(self.tts, picks.tts), self._deadlines("tts"), self.health),
             llm=LlmChain(llm, self._deadlines("llm"), self.health) if llm else None,
             turn_model=self.turn_model,
+            hold_music=self.hold_music,
         )
 
     def _deadlines(self, stage: str) -> Deadlines:

@@ -15,6 +15,7 @@ from media.segmenter import VadParams
 from pipeline import lines
 from pipeline.absence import Away, AwayMode
 from pipeline.endpointing import Endpointing, Mode
+from pipeline.limits import SessionLimits
 from pipeline.ports import ToolSpec
 from pipeline.session import SessionConfig
 from pipeline.tools import TIMEOUT_S, Tool
@@ -43,6 +44,9 @@ class Defaults:
     recording: bool = False
     media_timeout_s: float = 10.0
     max_duration_s: float = 3600.0
+    """No call lasts longer, whatever its agent says."""
+    idle_timeout_s: float = 60.0
+    farewell_s: float = 8.0
     holding_text: str | None = None
     """None: the usual words in the language of the call; empty: nothing."""
     holding_after_s: float = 2.0
@@ -88,7 +92,8 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         vad=_vad(layers),
         metrics_interval_ms=interval_ms,
         media_timeout_s=defaults.media_timeout_s,
-        max_duration_s=defaults.max_duration_s,
+        limits=_limits(layers, defaults),
+        mute_while_speaking=bool(_first(layers, "mute_while_speaking")),
         prompt=_prompt(layers),
         raw_prompt=bool(_first(layers, "raw_prompt")),
         temperature=_of(llm, LlmSettings, "temperature"),
@@ -126,6 +131,22 @@ def _llm(layers: Sequence[dict[str, Any]]) -> LlmSettings | None:
         temperature=first("temperature"),
         max_tokens=first("max_tokens"),
         fallback=first("fallback"),
+    )
+
+
+def _limits(layers: Sequence[dict[str, Any]], defaults: Defaults) -> SessionLimits:
+    def first(name: str, default: float) -> float:
+        value = _part(layers, "session_limits", name)
+        return default if value is None else float(value)
+
+    usual = SessionLimits()
+    longest_s = first("max_duration_seconds", usual.max_duration_s)
+    return SessionLimits(
+        max_duration_s=min(longest_s or defaults.max_duration_s, defaults.max_duration_s),
+        idle_timeout_s=first("idle_timeout_seconds", defaults.idle_timeout_s),
+        idle_warning_s=first("idle_warning_seconds", usual.idle_warning_s),
+        idle_grace_s=first("idle_grace_seconds", usual.idle_grace_s),
+        farewell_s=defaults.farewell_s,
     )
 
 

@@ -260,7 +260,27 @@ class Settings(BaseSettings):
         CALLS, "TALKWIRE_MAX_CALLS", 40, "Calls at the same time; a further one is rejected.", unit="calls"
     )
     max_call_s: Annotated[float, Field(ge=10, le=86_400)] = setting(
-        CALLS, "TALKWIRE_MAX_CALL_S", 3600.0, "Longest call; then it ends with `max_duration`.", unit="s"
+        CALLS,
+        "TALKWIRE_MAX_CALL_S",
+        3600.0,
+        "Longest call, whatever its agent allows (`session_limits`; 600 s where it says nothing); then it ends with "
+        "`max_duration`.",
+        unit="s",
+    )
+    idle_timeout_s: Annotated[float, Field(ge=0, le=86_400)] = setting(
+        CALLS,
+        "TALKWIRE_IDLE_TIMEOUT_S",
+        60.0,
+        "How long the caller may say nothing, where the agent does not say (`session_limits`); then he is warned, and "
+        "the call ends with `idle_timeout`. 0: for as long as the call lasts.",
+        unit="s",
+    )
+    farewell_s: Annotated[float, Field(ge=0, le=60)] = setting(
+        CALLS,
+        "TALKWIRE_FAREWELL_S",
+        8.0,
+        "How long, at most, the caller hears what the agent says to a timeout before the call ends.",
+        unit="s",
     )
     agent_grace_s: Annotated[float, Field(ge=0, le=300)] = setting(
         CALLS,
@@ -276,6 +296,14 @@ class Settings(BaseSettings):
         "What the caller hears meanwhile, where the agent does not say: `wait`: nothing; `line`: the holding line, "
         "once, where the agent owes him an answer; `message`: an apology, when the time is over and the call ends.",
         allowed="wait, line or message",
+    )
+    hold_music: Annotated[str, Field(min_length=1, max_length=1000)] | None = setting(
+        CALLS,
+        "TALKWIRE_HOLD_MUSIC",
+        None,
+        "What a caller hears on hold: a WAV file of at most 10 MB, played again and again; unset: music that the server "
+        "makes itself; `off`: silence.",
+        allowed="a path, or off",
     )
     media_timeout_s: Annotated[float, Field(ge=1, le=120)] = setting(
         CALLS,

@@ -27,6 +27,11 @@ class CallFacts:
     direction: Literal["inbound", "outbound"] = "inbound"
     transport: Literal["phone", "webrtc"] = "phone"
 
+    @property
+    def contact(self) -> str:
+        """The other side."""
+        return self.from_ if self.direction == "inbound" else self.to
+
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
@@ -154,6 +159,15 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 transport=call.transport,
                 language=event.language.split("-")[0],
             )
+        case (
+            events.SessionCreated()
+            | events.SessionReady()
+            | events.SessionIdleWarning()
+            | events.SessionTimeout()
+            | events.UserMuteStarted()
+            | events.UserMuteStopped()
+        ):
+            return _rules_to_wire(event, ids)
         case events.CallMuted():
             return wire.CallMuted(**ids)
         case events.CallUnmuted():
@@ -205,6 +219,26 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 retryable=event.retryable,
                 fallback=event.fallback,
             )
+        case _:
+            assert_never(event)
+
+
+def _rules_to_wire(event: events.RuleEvent, ids: dict[str, Any]) -> AnyCallEvent:
+    match event:
+        case events.SessionCreated():
+            return wire.SessionCreated(**ids, interaction_id=event.interaction_id)
+        case events.SessionReady():
+            return wire.SessionReady(**ids)
+        case events.SessionIdleWarning():
+            return wire.SessionIdleWarning(
+                **ids, remaining_seconds=event.remaining_s, idle_timeout_seconds=event.idle_timeout_s
+            )
+        case events.SessionTimeout():
+            return wire.SessionTimeout(**ids, reason=event.reason, farewell_seconds=event.farewell_s)
+        case events.UserMuteStarted():
+            return wire.UserMuteStarted(**ids, reason=event.reason)
+        case events.UserMuteStopped():
+            return wire.UserMuteStopped(**ids, reason=event.reason)
         case _:
             assert_never(event)
 

@@ -195,6 +195,8 @@ class AgentConnection:
                 self._send(wire.ChannelRemoved(agent_id=command.agent_id, ref=command.ref))
             case wire.SessionConfigure():
                 return self._configure_session(command)
+            case wire.SessionPause() | wire.SessionResume():
+                return self._pause(command)
             case _:
                 return self._on_call(command)
         return DONE
@@ -281,6 +283,33 @@ class AgentConnection:
         call.session.guarded(lambda: calls.configure(call, config))
         self._send(wire.SessionConfigured(session_id=command.session_id))
         self._warn(call.facts.agent_id, command)
+        return DONE
+
+    def _pause(self, command: wire.SessionPause | wire.SessionResume) -> Outcome:
+        calls, agent = self._services.calls, self._agent(command.agent_id)
+        session_id, contact = command.session_id, command.contact
+        call = calls.get(session_id) if session_id is not None else None
+        if session_id is not None and (call is None or call.slug != agent.slug):
+            text = f"agent {command.agent_id!r} has no live call {session_id!r}"
+            raise ProtocolError(
+                ErrorCode.SESSION_UNKNOWN,
+                text,
+                agent_id=command.agent_id,
+                call_id=session_id,
+                key="session_id",
+            )
+        told = {"agent_id": command.agent_id, "session_id": session_id, "contact": contact}
+        if isinstance(command, wire.SessionResume):
+            calls.resume(agent.slug, session_id, contact)
+            self._send(wire.SessionResumed(**told))
+            return DONE
+        try:
+            calls.pause(agent.slug, session_id, contact)
+        except ValueError as error:
+            raise ProtocolError(
+                ErrorCode.BAD_MESSAGE, str(error), agent_id=command.agent_id, key="contact"
+            ) from None
+        self._send(wire.SessionPaused(**told))
         return DONE
 
     def _agent(self, agent_id: str) -> Agent:

@@ -75,6 +75,8 @@ def _carry_out(call: Call, session: Session, command: wire.AnyCallCommand, tell:
             session.hold()
         case wire.CallUnhold():
             session.unhold()
+        case wire.SessionResetIdle():
+            session.activity()
         case wire.CallHangup():
             session.end(EndReason.CLIENT_HANGUP, command.reason or "the agent hung up")
     return DONE

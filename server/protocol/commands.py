@@ -142,9 +142,10 @@ class CallCommand(Command):
 class SessionConfigure(Configuration, Command):
     """Changes the keys that it holds for one call, from now on; answered by `session.configured`.
 
-    The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `tools`, `interruption`, `turn_detection` and `away`
-    take effect at once: a sentence that is being spoken and speech that is being heard are finished as they were begun.
-    The other keys belong to the beginning of a call, and have no effect any more.
+    The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `tools`, `interruption`, `turn_detection`, `away`,
+    `session_limits` and `mute_while_speaking` take effect at once: a sentence that is being spoken and speech that
+    is being heard are finished as they were begun. The other keys belong to the beginning of a call, and have no
+    effect any more.
     """
 
     event: Literal["session.configure"] = "session.configure"
@@ -255,7 +256,7 @@ class CallUnmute(CallCommand):
 
 
 class CallHold(CallCommand):
-    """Puts the call on hold; answered by `call.held`. The caller hears silence."""
+    """Puts the call on hold; answered by `call.held`. The caller hears music, or what the operator has chosen."""
 
     event: Literal["call.hold"] = "call.hold"
 
@@ -273,6 +274,45 @@ class CallHangup(CallCommand):
     reason: str | None = Field(
         default=None, max_length=500, description="Why, in the client's words; becomes `call.ended.detail`."
     )
+
+
+class SessionResetIdle(CallCommand):
+    """Says that the caller is not idle: the idle time of `session_limits` begins anew. For signs of life that the
+    server does not see itself, as a click on a page is. Without effect once `session.timeout` was sent."""
+
+    event: Literal["session.reset_idle"] = "session.reset_idle"
+
+
+class PauseCommand(Command):
+    """Concerns an agent's calls: one of them, those with a contact, both, or without either all."""
+
+    agent_id: Id = Field(description="The agent, which must be one of this connection.")
+    session_id: Id | None = Field(
+        default=None,
+        description="One call. Where it is not live the answer is `error` with `SESSION_UNKNOWN`.",
+    )
+    contact: Id | None = Field(
+        default=None, description="The other side's number: its calls, those to come as well."
+    )
+
+
+class SessionPause(PauseCommand):
+    """Silences the server's language model, for somebody else takes over; answered by `session.paused`. Without
+    `session_id` and `contact`: in all calls of the agent, those to come as well.
+
+    What is being spoken is finished, what waits is dropped. Transcripts and turns go on, each turn with
+    `llm.no_response` (`paused`) instead of an answer; `bot.reply` is spoken as ever. A call that begins paused has no
+    greeting. Held by the server until `session.resume`, also while the agent connects anew.
+    """
+
+    event: Literal["session.pause"] = "session.pause"
+
+
+class SessionResume(PauseCommand):
+    """Lets the language model answer again, from the next turn on; answered by `session.resumed`. Takes the level
+    back that it names; without `session_id` and `contact` all levels of the agent."""
+
+    event: Literal["session.resume"] = "session.resume"
 
 
 COMMANDS: tuple[type[Command], ...] = (
@@ -297,6 +337,9 @@ COMMANDS: tuple[type[Command], ...] = (
     CallHold,
     CallUnhold,
     CallHangup,
+    SessionResetIdle,
+    SessionPause,
+    SessionResume,
 )
 """All commands, in the order of the written page."""
 
@@ -316,8 +359,18 @@ AnyCallCommand = (
     | CallHold
     | CallUnhold
     | CallHangup
+    | SessionResetIdle
 )
 """Commands about a call."""
 
-AnyCommand = Connect | Configuring | ChannelRemove | ClientPing | ClientPong | AnyCallCommand
+AnyCommand = (
+    Connect
+    | Configuring
+    | ChannelRemove
+    | SessionPause
+    | SessionResume
+    | ClientPing
+    | ClientPong
+    | AnyCallCommand
+)
 """All commands, as a type for a total ``match``."""

@@ -245,6 +245,29 @@ class AnalysisSettings(Part):
     recording: bool | None = Field(default=None, description="Record the call and send `call.recording`.")
 
 
+class SessionLimitSettings(Part):
+    """How long a call may last, and how long its caller may say nothing."""
+
+    max_duration_seconds: Annotated[float, Range(0, 86_400)] | None = Field(
+        default=None,
+        description="Longest call, seconds; 600 is usual. 0, or more than the operator allows: as long as he does.",
+    )
+    idle_timeout_seconds: Annotated[float, Range(0, 86_400)] | None = Field(
+        default=None,
+        description="How long the caller may say nothing, seconds; 60 is usual. 0: for as long as the call lasts.",
+    )
+    idle_warning_seconds: Annotated[float, Range(0, 3600)] | None = Field(
+        default=None,
+        description="How long before that `session.idle_warning` comes first, seconds; 15 is usual. 0: it never "
+        "comes. As long as the timeout or longer: it comes at the timeout only.",
+    )
+    idle_grace_seconds: Annotated[float, Range(0, 3600)] | None = Field(
+        default=None,
+        description="How long after it `session.timeout` comes, seconds; 10 is usual. 0: at once, without the "
+        "second warning.",
+    )
+
+
 class MediaSettings(Part):
     """Recording, in its older place."""
 
@@ -312,6 +335,14 @@ class SessionConfig(Part):
     )
     turn_detection: TurnDetectionSettings | None = Field(default=None, description="When a turn is over.")
     vad: VadSettings | None = Field(default=None, description="When there is voice.")
+    mute_while_speaking: bool | None = Field(
+        default=None,
+        description="True: the user is not listened to while the bot is heard. He cannot interrupt it, and what he "
+        "says meanwhile is lost.",
+    )
+    session_limits: SessionLimitSettings | None = Field(
+        default=None, description="How long a call may last, and its caller say nothing."
+    )
     analysis: AnalysisSettings | None = Field(default=None, description="What is measured and recorded.")
     away: AwayOption | None = Field(
         default=None,

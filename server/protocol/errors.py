@@ -83,6 +83,10 @@ class ErrorCode(Code):
         "RESULT_UNKNOWN",
         "Only in an `ack`: no tool was asked for by any of these ids.",
     )
+    SESSION_UNKNOWN = (
+        "SESSION_UNKNOWN",
+        "The agent has no live call with this `session_id`.",
+    )
     MEDIA_REFUSED = (
         "MEDIA_REFUSED",
         "The carrier's audio connection of a call was refused: the call could not begin.",

@@ -41,6 +41,16 @@ from server.protocol.replies import (
     ServerWarning,
     SessionConfigured,
 )
+from server.protocol.session import (
+    SessionCreated,
+    SessionIdleWarning,
+    SessionPaused,
+    SessionReady,
+    SessionResumed,
+    SessionTimeout,
+    UserMuteStarted,
+    UserMuteStopped,
+)
 from server.protocol.tools import LlmToolCall, ToolCompleted, ToolFailed, ToolStarted
 from server.protocol.turns import (
     EagerTurn,
@@ -69,7 +79,11 @@ EVENTS: tuple[type[Event], ...] = (
     ErrorEvent,
     ServerWarning,
     Ack,
+    SessionPaused,
+    SessionResumed,
     CallStarted,
+    SessionCreated,
+    SessionReady,
     SpeechStarted,
     SpeechEnded,
     UserSpeaking,
@@ -101,7 +115,11 @@ EVENTS: tuple[type[Event], ...] = (
     CallUnmuted,
     CallHeld,
     CallUnheld,
+    UserMuteStarted,
+    UserMuteStopped,
     AudioMetrics,
+    SessionIdleWarning,
+    SessionTimeout,
     CallEnded,
     CallRecording,
 )

@@ -68,6 +68,7 @@ class LlmNoResponse(TurnEvent):
 
     event: Literal["llm.no_response"] = "llm.no_response"
     message_id: str | None = Field(default=None, description="The message that is empty, where there is one.")
-    reason: Literal["empty", "no_followup"] = Field(
-        description="`empty`: the model gave no text; `no_followup`: its tools wanted no answer."
+    reason: Literal["empty", "no_followup", "paused", "ending"] = Field(
+        description="`empty`: the model gave no text; `no_followup`: its tools wanted no answer; `paused`: see "
+        "`session.pause`; `ending`: `session.timeout` was sent."
     )

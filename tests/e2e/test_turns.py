@@ -70,7 +70,7 @@ async def test_a_message_that_must_be_heard_is_heard(tmp_path: Path) -> None:
 
 async def test_a_call_is_held_and_muted_by_its_agent(tmp_path: Path) -> None:
     async with (
-        running(tmp_path) as server,
+        running(tmp_path, hold_music="off") as server,
         registered(server.ws, greeting=LONG) as agent,
         server.carrier() as carrier,
     ):

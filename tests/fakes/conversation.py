@@ -13,9 +13,11 @@ import itertools
 import random
 from collections.abc import Callable
 
+from media.music import HoldMusic
 from pipeline.chain import Choice, Deadlines, Health, LlmChain, TtsChain
 from pipeline.errors import ProviderError
 from pipeline.events import BotFinished, BotInterrupted, EagerTurn, EndReason, TurnEnd
+from pipeline.limits import SessionLimits
 from pipeline.session import Engines, Session, SessionConfig
 from pipeline.turns import TurnParams
 from tests.fakes.leg import FakeLeg
@@ -27,6 +29,7 @@ from tests.fakes.tts import FakeTts, Plan
 from tests.fakes.vad import FakeVad
 
 STEPS = 12
+MUSIC = HoldMusic()
 DEADLINES = Deadlines(answer_s=1.5, last_s=4.0, gap_s=3.0)
 HEARD = (
     "", "", "yes", "mhm", "uh-huh", "hold on", "what time is it", "I would like a room for two", "my number is",
@@ -72,7 +75,7 @@ async def _converse(seed: int) -> Conversation:
     numbers = itertools.count(1)
     session = Session(
         leg,
-        Engines(FakeVad(), ear, await _voice(rng), mind),
+        Engines(FakeVad(), ear, await _voice(rng), mind, hold_music=MUSIC if rng.random() < 0.7 else None),
         _config(rng),
         lambda event: out.log.append((loop.time(), event)),
         lambda: f"{next(numbers):012d}{0:020d}",
@@ -115,6 +118,21 @@ def _config(rng: random.Random) -> SessionConfig:
         trouble_text=rng.choice(("", "Say that again.")),
         metrics_interval_ms=rng.choice((None, None, None, 100)),
         turns=params,
+        limits=_limits(rng),
+        mute_while_speaking=rng.random() < 0.2,
+    )
+
+
+def _limits(rng: random.Random) -> SessionLimits:
+    """Often such as are reached within the conversation."""
+    if rng.random() < 0.5:
+        return SessionLimits()
+    return SessionLimits(
+        max_duration_s=rng.choice((0.0, 5.0, 10.0, 600.0)),
+        idle_timeout_s=rng.choice((0.0, 1.0, 2.0, 4.0)),
+        idle_warning_s=rng.choice((0.0, 0.5, 3.0)),
+        idle_grace_s=rng.choice((0.0, 0.5, 2.0)),
+        farewell_s=rng.choice((0.0, 0.5, 3.0)),
     )
 
 
@@ -181,7 +199,7 @@ class _People:
 
     def _act(self) -> None:
         session = self._session
-        acts: list[tuple[Callable[[], None], int]] = [
+        acts: list[tuple[Callable[[], None], float]] = [
             (self._reply, 6),
             (self._stream, 3),
             (self._more, 3),
@@ -191,6 +209,9 @@ class _People:
             (session.mute, 1),
             (session.unmute, 2),
             (session.finish_streams, 1),
+            (session.activity, 1),
+            (lambda: session.pause(on=True), 0.5),
+            (lambda: session.pause(on=False), 1),
         ]
         self._rng.choices([act for act, _ in acts], [weight for _, weight in acts])[0]()
 
@@ -199,6 +220,8 @@ class _People:
         session = self._session
         for late in (session.hold, session.mute, session.unmute, session.unhold, session.finish_streams):
             late()
+        session.activity()
+        session.pause(on=True)
         session.cancel(None)
         session.reply("late", "Hello?", "")
         session.stream_start("late", "")

@@ -20,10 +20,15 @@ from pipeline.events import (
     CallUnheld,
     CallUnmuted,
     EagerTurn,
+    EndReason,
     Event,
     MessageAborted,
     MessageConfirmed,
     ReplyRejected,
+    SessionCreated,
+    SessionIdleWarning,
+    SessionReady,
+    SessionTimeout,
     SpeechEnded,
     SpeechStarted,
     TurnContinued,
@@ -31,6 +36,8 @@ from pipeline.events import (
     TurnPause,
     TurnResumed,
     UserMessage,
+    UserMuteStarted,
+    UserMuteStopped,
     UserSpeaking,
 )
 from tests.fakes.leg import FakeLeg
@@ -71,6 +78,7 @@ def promises(call: Conversation) -> None:
         _bot(events)
         turns_in_order(events)
         sides_in_order(events)
+        limits_in_order(call.log)
         _transcript(events)
     except AssertionError as error:
         error.add_note(f"seed {call.seed}")
@@ -79,8 +87,11 @@ def promises(call: Conversation) -> None:
 
 def _frame(events: list[Event]) -> None:
     assert isinstance(events[0], CallStarted)
+    assert isinstance(events[1], SessionCreated)
     assert isinstance(events[-1], CallEnded)
     assert sum(isinstance(event, CallStarted | CallEnded) for event in events) == 2
+    assert sum(isinstance(event, SessionCreated) for event in events) == 1
+    assert sum(isinstance(event, SessionReady) for event in events) <= 1
 
 
 def segments_in_order(events: list[Event]) -> None:
@@ -255,9 +266,24 @@ def turns_in_order(events: list[Event]) -> None:
 
 
 def sides_in_order(events: list[Event]) -> None:
-    """Hold and mute alternate with their ends; nobody hears anything meanwhile."""
+    """Hold and mute alternate with their ends; nobody hears anything meanwhile. Of each reason not to listen to the
+    user the begin and the end are told."""
     held = muted = False
+    deaf: set[str] = set()
     for event in events:
+        match event:
+            case UserMuteStarted():
+                assert event.reason not in deaf, "muted twice"
+                deaf.add(event.reason)
+            case UserMuteStopped():
+                assert event.reason in deaf, "listened to already"
+                deaf.discard(event.reason)
+            case CallUnheld():
+                assert "held" not in deaf, "on hold still"
+            case SpeechStarted():
+                assert "bot_speaking" not in deaf, "the user was heard over a bot that does not listen"
+            case CallEnded():
+                assert not deaf, "not listened to at the end"
         match event:
             case CallHeld():
                 assert not held
@@ -276,6 +302,27 @@ def sides_in_order(events: list[Event]) -> None:
             case UserSpeaking():
                 assert not held, "the user was listened to while the call was held"
                 assert not muted, "the user was listened to"
+
+
+def limits_in_order(log: list[tuple[float, Event]]) -> None:
+    """A timeout comes once, the call ends for it within its time, and no warning follows it."""
+    timed_out: tuple[float, SessionTimeout] | None = None
+    for at, event in log:
+        match event:
+            case SessionIdleWarning():
+                assert timed_out is None, "a warning behind the timeout"
+                assert 0 <= event.remaining_s < event.idle_timeout_s
+            case SessionTimeout():
+                assert timed_out is None, "two timeouts"
+                timed_out = (at, event)
+            case CallEnded():
+                by_limit = event.reason in (EndReason.IDLE_TIMEOUT, EndReason.MAX_DURATION)
+                if timed_out is not None:
+                    assert event.at - timed_out[0] <= timed_out[1].farewell_s + 0.01, (
+                        "a farewell without an end"
+                    )
+                elif by_limit:
+                    assert "enough" in event.detail, "a limit that was not told"
 
 
 def _transcript(events: list[Event]) -> None:

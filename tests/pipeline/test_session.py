@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from media.frames import Pcm
+from media.music import HoldMusic
 from pipeline.chain import Choice, Deadlines, Health, TtsChain
 from pipeline.endpointing import Endpointing
 from pipeline.endpointing.smart_turn import AudioTurnModel
@@ -32,6 +33,9 @@ from pipeline.events import (
     MessageAborted,
     MessageConfirmed,
     ReplyRejected,
+    SessionCreated,
+    SessionReady,
+    SessionTimeout,
     SpeechEnded,
     SpeechStarted,
     TurnContinued,
@@ -39,7 +43,9 @@ from pipeline.events import (
     UserMessage,
     Utterance,
 )
+from pipeline.limits import SessionLimits
 from pipeline.message import MAX_RESUMED
+from pipeline.monitor import CallRecorder
 from pipeline.ports import (
     Mind,
     SttCapabilities,
@@ -133,7 +139,9 @@ class Scene:
     log: list[tuple[float, Event]] = field(default_factory=list)
 
     def names(self) -> list[str]:
-        return [type(event).__name__ for _, event in self.log]
+        """But for what is told of every call."""
+        usual = (SessionCreated, SessionReady)
+        return [type(event).__name__ for _, event in self.log if not isinstance(event, usual)]
 
     def of(self, kind: type[E]) -> list[E]:
         return [event for _, event in self.log if isinstance(event, kind)]
@@ -151,6 +159,9 @@ def call(
     ear: type[ScriptedEar] | None = None,
     mind: Mind | None = None,
     model: AudioTurnModel | None = None,
+    music: HoldMusic | None = None,
+    recorder: CallRecorder | None = None,
+    before: Callable[[Session], None] = lambda _: None,
 ) -> Scene:
     """Play a script on a call, hang up where it has not, and check what holds for each call."""
 
@@ -163,12 +174,14 @@ def call(
         log: list[tuple[float, Event]] = []
         session = Session(
             far,
-            Engines(FakeVad(), ears, TtsChain([Choice(tongue)], DEADLINES, Health()), mind, model),
+            Engines(FakeVad(), ears, TtsChain([Choice(tongue)], DEADLINES, Health()), mind, model, music),
             config or SessionConfig(endpointing=PLAIN),
             lambda event: log.append((loop.time() - 1000.0, event)),
             lambda: f"{next(numbers):012d}{0:020d}",
+            recorder,
         )
         far.listener = session
+        before(session)
         scene = Scene(session, far, ears, tongue, log)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(session.run())
@@ -614,10 +627,12 @@ def test_the_longest_call_ends() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.silence(15.0)
 
-    scene = call(script, config=SessionConfig(endpointing=PLAIN, max_duration_s=10.0))
+    limits = SessionLimits(max_duration_s=10.0)
+    scene = call(script, config=SessionConfig(endpointing=PLAIN, limits=limits))
     (ended,) = scene.of(CallEnded)
     assert ended.reason is EndReason.MAX_DURATION
-    assert ended.duration_s == pytest.approx(10.0, abs=1.1)
+    assert scene.at(SessionTimeout) == pytest.approx(10.0, abs=0.001)
+    assert ended.duration_s == pytest.approx(11.0, abs=0.01)
 
 
 def test_metrics_come_at_their_interval_for_both_sides() -> None:

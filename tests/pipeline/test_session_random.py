@@ -23,12 +23,16 @@ from pipeline.events import (
     Event,
     MessageAborted,
     MessageConfirmed,
+    SessionCreated,
+    SessionTimeout,
     SpeechEnded,
     SpeechStarted,
     TurnContinued,
     TurnEnd,
     TurnResumed,
     UserMessage,
+    UserMuteStarted,
+    UserMuteStopped,
 )
 from tests.fakes.conversation import converse
 from tests.fakes.promises import Conversation, promises
@@ -81,6 +85,7 @@ def _twice(log: Log, place: int) -> Log:
 
 NEEDED = [
     SpeechStarted, SpeechEnded, BotSpeaking, BotFinished, BotInterrupted, MessageConfirmed, MessageAborted, CallEnded,
+    SessionCreated, UserMuteStarted, UserMuteStopped,
 ]  # fmt: skip
 
 
@@ -92,6 +97,7 @@ def test_an_event_that_is_missing_is_noticed(conversations: list[Conversation], 
 ONCE = [
     SpeechStarted, SpeechEnded, EagerTurn, TurnEnd, TurnContinued, TurnResumed, BotSpeaking, BotWord, BotPaused,
     BotResumed, BotFinished, BotInterrupted, MessageConfirmed, MessageAborted, CallHeld, CallUnmuted, CallEnded,
+    SessionCreated, SessionTimeout, UserMuteStarted, UserMuteStopped,
 ]  # fmt: skip
 
 

@@ -54,9 +54,13 @@ def valid(frames: list[Frame]) -> None:
 async def walking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Walker]:
     """A live call; at its end it must still be one that can be heard."""
     monkeypatch.setattr("server.doors.agent.ERRORS_PER_S", 10_000)
-    async with running(tmp_path) as server, registered(server.ws) as agent, server.carrier() as carrier:
+    async with (
+        running(tmp_path) as server,
+        registered(server.ws, session_limits={"idle_timeout_seconds": 0}) as agent,
+        server.carrier() as carrier,
+    ):
         call = await carrier.place_call("+15550001111", "+15550002222")
-        await agent.wait("call.started")
+        await agent.wait("session.ready")
         walker = Walker(agent, call.call_sid)
         yield walker
         if not walker.over:
@@ -185,6 +189,16 @@ async def _hesitating(talk: Talk) -> None:
         await talk.agent.wait(answer)
 
 
+async def _left_alone(talk: Talk) -> None:
+    """Somebody takes over and gives it back; then nobody says anything any more."""
+    for command, answer in (("session.pause", "session.paused"), ("session.resume", "session.resumed")):
+        await talk.agent.send(command, agent_id="tester")
+        await talk.agent.wait(answer)
+    limits = {"idle_timeout_seconds": 0.6, "idle_warning_seconds": 0.3, "idle_grace_seconds": 0.1}
+    await talk.agent.send("session.configure", session_id=talk.call.call_sid, session_limits=limits)
+    await talk.agent.wait("session.timeout")
+
+
 async def _registering(talk: Talk) -> list[Frame]:
     """All that has no call: registrations and their end, warnings, and who goes silent."""
     url = f"ws://{talk.agent.socket.remote_address[0]}:{talk.agent.socket.remote_address[1]}"
@@ -233,6 +247,7 @@ async def test_every_event_is_seen_and_is_what_the_schema_says(
         async with talking(tmp_path / "two") as talk:
             await _hesitating(talk)
             seen.extend(await _registering(talk))
+            await _left_alone(talk)
         seen.extend(talk.agent.frames)
 
     async with asyncio.TaskGroup() as tasks:

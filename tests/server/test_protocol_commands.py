@@ -175,6 +175,16 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     ],
     "CallMute": [{"event": "call.mute", "call_id": "CA1"}],
     "CallUnmute": [{"event": "call.unmute", "call_id": "CA1"}],
+    "SessionResetIdle": [{"event": "session.reset_idle", "call_id": "CA1"}],
+    "SessionPause": [
+        {"event": "session.pause", "agent_id": "My Agent"},
+        {"event": "session.pause", "agent_id": "My Agent", "session_id": "CA1"},
+        {"event": "session.pause", "agent_id": "My Agent", "contact": "+1 (555) 000-1111"},
+    ],
+    "SessionResume": [
+        {"event": "session.resume", "agent_id": "My Agent"},
+        {"event": "session.resume", "agent_id": "My Agent", "session_id": "CA1"},
+    ],
     "CallHold": [{"event": "call.hold", "call_id": "CA1"}],
     "CallUnhold": [{"event": "call.unhold", "call_id": "CA1"}],
     "CallHangup": [

@@ -137,6 +137,34 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "extras": {"message_id": "m1", "reason": "message_obsolete"},
         },
     ],
+    "SessionPaused": [
+        {"event": "session.paused", "agent_id": "My Agent"},
+        {"event": "session.paused", "agent_id": "My Agent", "session_id": "CA1"},
+        {"event": "session.paused", "agent_id": "My Agent", "contact": "+1 (555) 000-1111"},
+    ],
+    "SessionResumed": [
+        {"event": "session.resumed", "agent_id": "My Agent"},
+        {"event": "session.resumed", "agent_id": "My Agent", "contact": "+1 (555) 000-1111"},
+    ],
+    "SessionCreated": [{"event": "session.created", **CALL, "interaction_id": "c0ffee"}],
+    "SessionReady": [{"event": "session.ready", **CALL}],
+    "SessionIdleWarning": [
+        {
+            "event": "session.idle_warning",
+            **CALL,
+            "remaining_seconds": 15.0,
+            "idle_timeout_seconds": 60.0,
+        },
+    ],
+    "SessionTimeout": [
+        {"event": "session.timeout", **CALL, "reason": "idle_timeout", "farewell_seconds": 8.0},
+        {"event": "session.timeout", **CALL, "reason": "max_duration", "farewell_seconds": 0.0},
+    ],
+    "UserMuteStarted": [
+        {"event": "user.mute_started", **CALL, "reason": reason}
+        for reason in ("muted", "held", "bot_speaking")
+    ],
+    "UserMuteStopped": [{"event": "user.mute_stopped", **CALL, "reason": "held"}],
     "CallStarted": [
         {
             "event": "call.started",
@@ -453,7 +481,8 @@ def test_every_event_of_a_call_carries_the_same_fields() -> None:
             assert issubclass(event, CallEvent)
             for row in TEST_DATA[name]:
                 assert row.keys() >= {"agent_id", "call_id", "session_id", "seq", "ts"}
-        if name.startswith(("Speech", "User", "Eager", "Turn", "Llm", "Tool")):
+        of_turn = name.startswith(("Speech", "User", "Eager", "Turn", "Llm", "Tool"))
+        if of_turn and not name.startswith("UserMute"):
             assert issubclass(event, TurnEvent)
     assert issubclass(ErrorEvent, AnswerEvent)
 

@@ -239,3 +239,27 @@ def test_what_interrupts_is_joined_key_by_key() -> None:
     assert (turns.interruption, turns.interrupt_words, turns.sure_ms) == (False, 3, 900)
     assert not made(channel, layer(interruption=False)).session.turns.interruption
     assert made(layer(interruption=True), agent).session.turns.interruption
+
+
+def test_limits_are_the_agents_within_the_operators_bound() -> None:
+    usual = made().session.limits
+    assert (usual.max_duration_s, usual.idle_timeout_s, usual.idle_warning_s, usual.idle_grace_s) == (
+        600.0, 60.0, 15.0, 10.0
+    )  # fmt: skip
+    agent = layer(session_limits={"max_duration_seconds": 900, "idle_timeout_seconds": 30})
+    channel = layer(config={"session_limits": {"idle_timeout_seconds": 0}})
+    limits = made(channel, agent).session.limits
+    assert (limits.max_duration_s, limits.idle_timeout_s) == (900.0, 0.0)
+    operator = replace(DEFAULTS, max_duration_s=120.0, idle_timeout_s=20.0, farewell_s=3.0)
+    for asked, bound in ((None, 120.0), (0, 120.0), (60, 60.0), (7200, 120.0)):
+        limits = made(layer(session_limits={"max_duration_seconds": asked}), defaults=operator).session.limits
+        assert limits.max_duration_s == bound
+    assert (limits.idle_timeout_s, limits.farewell_s) == (20.0, 3.0)
+
+
+def test_a_bot_listens_while_it_speaks_unless_told_otherwise() -> None:
+    assert not made().session.mute_while_speaking
+    assert made(layer(mute_while_speaking=True)).session.mute_while_speaking
+    assert not made(
+        layer(config={"mute_while_speaking": False}), layer(mute_while_speaking=True)
+    ).session.mute_while_speaking

@@ -23,6 +23,12 @@ FACTS = CallFacts("CA1", "My Agent", "+15550001111", "+15550002222")
 CLOCK = ToolCall("c1", "clock", '{"zone":null}')
 SAMPLES: list[events.Event] = [
     events.CallStarted("en-US"),
+    events.SessionCreated("a1b2"),
+    events.SessionReady(),
+    events.SessionIdleWarning(15.0, 60.0),
+    events.SessionTimeout("idle_timeout", 8.0),
+    events.UserMuteStarted("bot_speaking"),
+    events.UserMuteStopped("bot_speaking"),
     events.SpeechStarted(TURN, 1, 0.9, 10.0),
     events.SpeechEnded(TURN, 1, 800, 11.0),
     events.UserSpeaking(TURN, "what time", "", 0.5),
@@ -88,6 +94,9 @@ def test_each_is_told_with_the_calls_ids_and_its_stamp() -> None:
     assert ended["messages"] == ended["transcript"] == [{"role": "user", "content": "hello"}]
     assert ended["ended_at"] - ended["started_at"] == 10.0  # type: ignore[operator]
     assert by_name["error"]["code"] == "STT_BUSY"
+    warning = by_name["session.idle_warning"]
+    assert (warning["remaining_seconds"], warning["idle_timeout_seconds"]) == (15.0, 60.0)
+    assert by_name["session.created"]["interaction_id"] == "a1b2"
     assert by_name["llm.response"]["usage"] == {"input_tokens": 120}
     assert "message_id" not in by_name["llm.no_response"]
     assert by_name["llm.tool_call"]["tool_calls"] == [

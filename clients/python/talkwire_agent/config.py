@@ -107,6 +107,23 @@ class VadSettings(TypedDict, total=False):
     """How loud that voice has to be, 0 (-60 dBFS) to 1; 0: any."""
 
 
+class SessionLimitSettings(TypedDict, total=False):
+    """How long a call may last, and how long its caller may say nothing."""
+
+    max_duration_seconds: float | None
+    """Longest call, seconds; 600 is usual. 0, or more than the operator allows: as long as he does."""
+    idle_timeout_seconds: float | None
+    """How long the caller may say nothing, seconds; 60 is usual. 0: for as long as the call lasts."""
+    idle_warning_seconds: float | None
+    """How long before that `session.idle_warning` comes first, seconds; 15 is usual. 0: it never comes. As
+    long as the timeout or longer: it comes at the timeout only.
+    """
+    idle_grace_seconds: float | None
+    """How long after it `session.timeout` comes, seconds; 10 is usual. 0: at once, without the second
+    warning.
+    """
+
+
 class AnalysisSettings(TypedDict, total=False):
     """What is measured and kept of the audio."""
 
@@ -195,6 +212,12 @@ class SessionConfig(TypedDict, total=False):
     """When a turn is over."""
     vad: VadSettings | None
     """When there is voice."""
+    mute_while_speaking: bool | None
+    """True: the user is not listened to while the bot is heard. He cannot interrupt it, and what he says
+    meanwhile is lost.
+    """
+    session_limits: SessionLimitSettings | None
+    """How long a call may last, and its caller say nothing."""
     analysis: AnalysisSettings | None
     """What is measured and recorded."""
     away: Literal["wait", "line", "message"] | AwaySettings | None
@@ -225,6 +248,12 @@ class Config(TypedDict, total=False):
     """When a turn is over."""
     vad: VadSettings | None
     """When there is voice."""
+    mute_while_speaking: bool | None
+    """True: the user is not listened to while the bot is heard. He cannot interrupt it, and what he says
+    meanwhile is lost.
+    """
+    session_limits: SessionLimitSettings | None
+    """How long a call may last, and its caller say nothing."""
     analysis: AnalysisSettings | None
     """What is measured and recorded."""
     away: Literal["wait", "line", "message"] | AwaySettings | None

@@ -23,6 +23,7 @@ ErrorCode = Literal[
     "MESSAGE_UNKNOWN",
     "REPLY_REJECTED",
     "RESULT_UNKNOWN",
+    "SESSION_UNKNOWN",
     "MEDIA_REFUSED",
     "PROVIDER_ERROR",
     "STT_BUSY",
@@ -332,6 +333,30 @@ class Ack(Event):
     """
 
 
+class SessionPaused(Event):
+    """Answers `session.pause`: the server's language model is silent in these calls."""
+
+    event: Literal["session.paused"] = "session.paused"
+    agent_id: str
+    """The agent, as spelled in the command."""
+    session_id: str | None = None
+    """The call, where it is one."""
+    contact: str | None = None
+    """Whose calls, as spelled in the command."""
+
+
+class SessionResumed(Event):
+    """Answers `session.resume`. A call stays paused while another level still holds for it."""
+
+    event: Literal["session.resumed"] = "session.resumed"
+    agent_id: str
+    """The agent, as spelled in the command."""
+    session_id: str | None = None
+    """The call, where it is one."""
+    contact: str | None = None
+    """Whose calls, as spelled in the command."""
+
+
 class CallStarted(CallEvent):
     """A call was answered and its audio flows. First event of a call.
 
@@ -351,6 +376,22 @@ class CallStarted(CallEvent):
     """What the channel knows of the call besides; values as they came."""
     language: str | None = None
     """Language of the call, BCP-47 base tag."""
+
+
+class SessionCreated(CallEvent):
+    """Follows `call.started`. Tells this connection of the caller's audio from every other one."""
+
+    event: Literal["session.created"] = "session.created"
+    interaction_id: str
+    """Unique among all connections of all calls."""
+
+
+class SessionReady(CallEvent):
+    """The engines of the call are warm, or did not get so within 5 s, and the caller is listened to. Once
+    in a call; not in one that ends before.
+    """
+
+    event: Literal["session.ready"] = "session.ready"
 
 
 class SpeechStarted(TurnEvent):
@@ -539,8 +580,10 @@ class LlmNoResponse(TurnEvent):
     event: Literal["llm.no_response"] = "llm.no_response"
     message_id: str | None = None
     """The message that is empty, where there is one."""
-    reason: Literal["empty", "no_followup"] | str
-    """`empty`: the model gave no text; `no_followup`: its tools wanted no answer."""
+    reason: Literal["empty", "no_followup", "paused", "ending"] | str
+    """`empty`: the model gave no text; `no_followup`: its tools wanted no answer; `paused`: see
+    `session.pause`; `ending`: `session.timeout` was sent.
+    """
 
 
 class LlmToolCall(TurnEvent):
@@ -766,6 +809,28 @@ class CallUnheld(CallEvent):
     event: Literal["call.unheld"] = "call.unheld"
 
 
+class UserMuteStarted(CallEvent):
+    """The user is not listened to from here on. Several reasons may hold at a time; each has its
+    `user.mute_stopped`, before `call.ended`.
+    """
+
+    event: Literal["user.mute_started"] = "user.mute_started"
+    reason: Literal["muted", "held", "bot_speaking"] | str
+    """`muted`: by `call.mute`; `held`: the call is on hold; `bot_speaking`: the bot is heard, and
+    `mute_while_speaking` is set.
+    """
+
+
+class UserMuteStopped(CallEvent):
+    """A reason not to listen to the user is over. Where none is left, he is listened to again."""
+
+    event: Literal["user.mute_stopped"] = "user.mute_stopped"
+    reason: Literal["muted", "held", "bot_speaking"] | str
+    """`muted`: by `call.mute`; `held`: the call is on hold; `bot_speaking`: the bot is heard, and
+    `mute_while_speaking` is set.
+    """
+
+
 class AudioMetrics(CallEvent):
     """The level of one side's audio, at the interval that was asked for; only with `send_audio_metrics`."""
 
@@ -784,6 +849,35 @@ class AudioMetrics(CallEvent):
     """Probability of voice, 0 to 1; the user's only."""
     timestamp: float
     """The end of the audio measured, epoch seconds."""
+
+
+class SessionIdleWarning(CallEvent):
+    """The caller has said nothing for long: twice before `session.timeout`, at `idle_warning_seconds`
+    before `idle_timeout_seconds` of silence, and when it is reached; then `idle_grace_seconds` follow.
+
+    What the bot says, a running tool, an answer in the making, mute and hold stop this time; speech and
+    keys of the caller, and `session.reset_idle`, set it back. Not sent for warnings that are switched off
+    with 0.
+    """
+
+    event: Literal["session.idle_warning"] = "session.idle_warning"
+    remaining_seconds: float
+    """Until the idle timeout, as far as nobody says anything; 0: it is reached."""
+    idle_timeout_seconds: float
+    """As in `session_limits`."""
+
+
+class SessionTimeout(CallEvent):
+    """A limit of the call is reached: it ends, whatever comes. What the agent says in answer, within 1 s,
+    or had said before, is heard first, for at most `farewell_seconds`; then `call.ended` comes with the
+    same reason.
+    """
+
+    event: Literal["session.timeout"] = "session.timeout"
+    reason: Literal["max_duration", "idle_timeout"] | str
+    """`idle_timeout`: the caller said nothing for too long; `max_duration`: the call is too long."""
+    farewell_seconds: float
+    """The longest time until the call ends, seconds."""
 
 
 class CallEnded(CallEvent):
@@ -849,7 +943,11 @@ EVENTS: dict[str, type[Event]] = {
     "error": ErrorEvent,
     "server.warning": ServerWarning,
     "ack": Ack,
+    "session.paused": SessionPaused,
+    "session.resumed": SessionResumed,
     "call.started": CallStarted,
+    "session.created": SessionCreated,
+    "session.ready": SessionReady,
     "speech.started": SpeechStarted,
     "speech.ended": SpeechEnded,
     "user.speaking": UserSpeaking,
@@ -881,7 +979,11 @@ EVENTS: dict[str, type[Event]] = {
     "call.unmuted": CallUnmuted,
     "call.held": CallHeld,
     "call.unheld": CallUnheld,
+    "user.mute_started": UserMuteStarted,
+    "user.mute_stopped": UserMuteStopped,
     "audio.metrics": AudioMetrics,
+    "session.idle_warning": SessionIdleWarning,
+    "session.timeout": SessionTimeout,
     "call.ended": CallEnded,
     "call.recording": CallRecording,
 }
