@@ -41,7 +41,8 @@ def main() -> int:
             return server.wait() or 1
         keys = settings.load_api_keys()
         agent = {**environment, "TALKWIRE_URL": f"ws://{local}", "TALKWIRE_API_KEYS": keys[0]}
-        if settings.endpoint("llm") is not None and settings.llm != ("none",):
+        by_itself = settings.endpoint("llm") is not None if settings.llm == ("auto",) else True
+        if by_itself and settings.llm != ("none",):
             agent.setdefault("TALKWIRE_DEMO_LLM", "1")
         children.append(subprocess.Popen([sys.executable, str(HERE / "demo_agent.py")], env=agent))
         print(f"\n  Talkwire runs. Open http://{local}/ or, in a second shell, call it:\n")

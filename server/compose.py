@@ -24,7 +24,7 @@ from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
 from server.engines import EnginePool
 from server.looplag import LoopLag
-from server.providers import DEFAULT, remedy
+from server.providers import DEFAULT, HOSTED, remedy
 from server.resolve import Defaults
 from server.secrets import load_or_create_secret
 from server.selection import Available, Offer
@@ -98,7 +98,11 @@ class OpenAiHow(TypedDict):
 
 
 def recogniser(name: str, settings: Settings) -> SpeechToText:
-    if name == "openai":
+    if name in HOSTED:
+        from pipeline.providers.openai import Endpoint, OpenAiStt
+
+        return OpenAiStt(Endpoint(*settings.llm_endpoints()[name]), "", name, early=settings.stt_early)
+    if name == DEFAULT:
         from pipeline.providers.openai import OpenAiStt
 
         how: OpenAiHow = {"partials_ms": settings.stt_partials_ms, "early": settings.stt_early}
@@ -148,6 +152,13 @@ def _further(settings: Settings, row: Sequence[str]) -> list[str]:
     # By itself the default one is in the row, unless it was found to have no language model.
     known = {*row, DEFAULT} if settings.llm == ("auto",) else set(row)
     return [name for name in settings.llm_endpoints() if name not in known]
+
+
+def _further_ears(settings: Settings) -> list[str]:
+    """The hosted services that hear as well, where their key is set."""
+    if settings.stt == ("none",):
+        return []
+    return [name for name in settings.llm_endpoints() if name in HOSTED and HOSTED[name].hears]
 
 
 def _llm_row(settings: Settings) -> list[tuple[str, str | None]]:
@@ -205,13 +216,14 @@ async def started(settings: Settings) -> AsyncIterator[EnginePool]:
     music = await asyncio.to_thread(hold_music, settings)
     async with AsyncExitStack() as stack:
         row = rows(settings)
-        if row["llm"] or _further(settings, ()) or any(DEFAULT in names for names in row.values()):
+        spare = (*_further(settings, row["llm"]), *_further_ears(settings))
+        if spare or row["llm"] or any(DEFAULT in names for names in row.values()):
             # Half a second of reading files: not on the loop.
             await asyncio.to_thread(import_module, "pipeline.providers.openai")
         probes = await _without_what_is_missing(settings, row)
         pool = EnginePool(
             vad,
-            stt=tuple(recogniser(name, settings) for name in row["stt"]),
+            stt=tuple(recogniser(name, settings) for name in (*row["stt"], *_further_ears(settings))),
             tts=tuple(synthesiser(name, settings) for name in row["tts"]),
             llm=tuple(
                 language_model(name, settings) for name in (*row["llm"], *_further(settings, row["llm"]))
@@ -324,12 +336,17 @@ def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
             for index, engine in enumerate(engines)
         ]
 
+    ears = [name for name in _further_ears(settings) if name in {engine.name for engine in pool.stt}]
     loaded = [engine.name for engine in pool.llm]
     row = [(name, model) for name, model in _llm_row(settings) if name in loaded]
     further = [name for name in _further(settings, [name for name, _ in row]) if name in loaded]
     row += [(name, None) for name in loaded if name not in {*dict(row), *further}]
     return Defaults(
-        stt=offer("stt", speech(pool.stt)),
+        stt=offer(
+            "stt",
+            speech([engine for engine in pool.stt if engine.name not in ears]),
+            [Available(name, usual=False) for name in ears],
+        ),
         tts=offer("tts", speech(pool.tts, settings.voice)),
         llm=offer(
             "llm",

@@ -16,6 +16,8 @@ class Hosted:
     url: str
     key: str
     """The setting that holds it."""
+    hears: bool = False
+    """It transcribes speech, too."""
 
 
 DEFAULT = "openai"
@@ -25,7 +27,7 @@ HOSTED: Mapping[str, Hosted] = {
     "cerebras": Hosted("https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
     "deepseek": Hosted("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
     "google": Hosted("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
-    "groq": Hosted("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    "groq": Hosted("https://api.groq.com/openai/v1", "GROQ_API_KEY", hears=True),
     "mistral": Hosted("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
     "openrouter": Hosted("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     "together": Hosted("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
@@ -78,10 +80,11 @@ def remedy(stage: str, provider: str) -> str:
         return f"set OPENAI_API_KEY, OPENAI_BASE_URL or {setting}_BASE_URL"
     if provider in BUILT_IN[stage]:
         return f"add {provider} to {setting}"
+    hosted = HOSTED.get(provider)
+    if hosted is not None and (stage == "llm" or (stage == "stt" and hosted.hears)):
+        return f"set {hosted.key}"
     if stage != "llm":
         return ""
-    if provider in HOSTED:
-        return f"set {HOSTED[provider].key}"
     if provider in LOCAL:
         return f"set TALKWIRE_LLM_PROVIDERS={provider}={LOCAL[provider]}"
     return f"set TALKWIRE_LLM_PROVIDERS={provider}=<its base URL>"

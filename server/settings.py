@@ -583,7 +583,11 @@ class Settings(BaseSettings):
         allowed="a key",
     )
     groq_api_key: SecretStr | None = setting(
-        PROVIDERS, "GROQ_API_KEY", None, "Opens the models of Groq (`groq/...`).", allowed="a key"
+        PROVIDERS,
+        "GROQ_API_KEY",
+        None,
+        "Opens the models of Groq (`groq/...`), for language and speech to text.",
+        allowed="a key",
     )
     mistral_api_key: SecretStr | None = setting(
         PROVIDERS, "MISTRAL_API_KEY", None, "Opens the models of Mistral (`mistral/...`).", allowed="a key"

@@ -50,7 +50,9 @@ class Providers:
 async def providers(data_dir: Path, **settings: Any) -> AsyncIterator[Providers]:
     async with (
         endpoint(key=DEFAULT_KEY, **DELAYS) as default,
-        endpoint(key=GROQ_KEY, llm_models=("llama-3.3-70b", "openai/gpt-oss-20b"), **DELAYS) as groq,
+        endpoint(
+            key=GROQ_KEY, llm_models=("llama-3.3-70b",), stt_models=("whisper-large-v3",), **DELAYS
+        ) as groq,
         endpoint(key=MINE_KEY, llm_models=("Org/Model",), **DELAYS) as mine,
     ):
         values: dict[str, Any] = {
@@ -85,7 +87,11 @@ async def one_turn(server: Running, **config: Any) -> Agent:
 
 async def test_each_provider_is_asked_by_its_name_with_its_own_key(tmp_path: Path) -> None:
     async with providers(tmp_path) as has:
-        agent = await one_turn(has.server, llm="groq/llama-3.3-70b")
+        agent = await one_turn(has.server, llm="groq/llama-3.3-70b", stt="groq/whisper-large-v3")
+        assert {record.form["model"][0] for record in has.groq.stt.requests if record.form} == {
+            "whisper-large-v3"
+        }
+        assert not any(record.form for record in has.default.stt.requests)
         assert agent.of("error") == agent.of("server.warning") == []
         response = agent.of("llm.response")[-1]
         assert (response["provider"], response["model"]) == ("groq", "llama-3.3-70b")

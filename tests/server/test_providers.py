@@ -18,6 +18,7 @@ from server.providers import HOSTED, LOCAL
 from server.resolve import Defaults, missing, resolve, substitutions
 from server.selection import Available, Offer
 from server.settings import Settings, SettingsError
+from tests.fakes.stt import FakeStt
 from tests.fakes.tts import FakeTts
 from tests.fakes.vad import FakeVad
 from tests.server.test_selection import layer
@@ -373,6 +374,18 @@ def test_a_row_without_a_model_is_told_once_the_models_are_known() -> None:
     assert "set TALKWIRE_LLM=ollama/MODEL with one of a, b" in pool.problem("llm", "ollama")
     pool.note("llm", "ollama", Probe(None, frozenset({"only"})))
     assert (pool.problem("llm", "ollama"), pool.model("llm", "ollama")) == ("", "only")
+
+
+def test_a_service_that_hears_is_a_recogniser_too() -> None:
+    groq = compose.recogniser("groq", Settings(groq_api_key=SecretStr("g")))
+    pool = EnginePool(FakeVad(), (FakeStt(), groq), (FakeTts(),))
+    offer = compose._defaults(Settings(groq_api_key=SecretStr("g")), pool).stt
+    config = resolve([layer(stt="groq/whisper-large-v3")], Defaults(stt=offer))
+    assert config.picks.stt == (Pick("groq", "whisper-large-v3"), Pick("fake"))
+    assert resolve([layer()], Defaults(stt=offer)).picks.stt == (Pick("fake"),)
+    assert compose._further_ears(Settings(groq_api_key=SecretStr("g"), stt=("none",))) == []
+    ((_, text),) = told(stt="groq/whisper-large-v3")
+    assert "set GROQ_API_KEY" in text
 
 
 def test_the_table_is_written_down(request: pytest.FixtureRequest) -> None:

@@ -79,7 +79,9 @@ class OpenAiStream:
         self._open = segment = Segment(segment_id, self._limits)
         if len(self._segments) >= MAX_SEGMENTS:
             segment.over = True
-            busy = ProviderBusy(NAME, "stt", f"{MAX_SEGMENTS} segments wait for their text already")
+            busy = ProviderBusy(
+                self._engine.name, "stt", f"{MAX_SEGMENTS} segments wait for their text already"
+            )
             self._loop.call_soon(self._deliver, SttFailed(segment_id, busy))
         else:
             self._segments.append(segment)
@@ -213,19 +215,20 @@ class OpenAiStt:
     not count: the answer asked for at the pause is the final.
     """
 
-    name = NAME
-
     def __init__(
         self,
         endpoint: Endpoint,
         model: str = DEFAULT_MODEL,
+        name: str = NAME,
         *,
         stream: bool = True,
         partials_ms: int = 0,
         early: bool = True,
         settle_ms: int = 400,
     ) -> None:
-        self._client = Client(endpoint, "stt", "/audio/transcriptions")
+        self._client = Client(endpoint, "stt", "/audio/transcriptions", name)
+        self.name = name
+        """As in settings: of several services of this shape each has its own."""
         self.model = model
         """Where a request names none."""
         self._stream = stream
@@ -251,7 +254,7 @@ class OpenAiStt:
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[asyncio.TaskGroup] = loop.create_future()
         # Not a call's task: the engine owns it, and it owns the requests of all streams.
-        self._owner = loop.create_task(_own(opened), name=f"{NAME} transcriptions")
+        self._owner = loop.create_task(_own(opened), name=f"{self.name} transcriptions")
         self._group = await opened
 
     async def warm(self) -> None:
@@ -277,7 +280,7 @@ class OpenAiStt:
         rate = options.sample_rate_hz
         if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
             raise ValueError(
-                f"{NAME} takes {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, not {rate}: resample the audio"
+                f"{self.name} takes {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, not {rate}: resample the audio"
             )
         limits = Limits(
             int(MAX_PART_S * rate), self._settle_ms * rate // 1000, self._partials_ms * rate // 1000
