@@ -245,8 +245,11 @@ def warnings(key: str, value: Asked | None, language: str | None, offer: Offer) 
         found.append(_substituted(key, asked, instead, offer))
     for words in fallbacks(value):
         spare = wish(offer.stage, words, offer)
-        if _chosen(spare, offer.engines, offer) is None:
+        behind = _chosen(spare, offer.engines, offer)
+        if behind is None:
             found.append(_substituted(f"{key}.fallback", spare, "nothing", offer))
+        else:
+            found += _problem(f"{key}.fallback", behind, offer)
     engine = offer.find(picks[0].engine) if picks else None
     if engine is None:
         return found
@@ -256,11 +259,13 @@ def warnings(key: str, value: Asked | None, language: str | None, offer: Offer) 
         known = ", ".join(engine.languages[:20])
         text = f"{engine.name} does not know the language {language!r}; it knows {known}"
         found.append((WarningCode.LANGUAGE_UNSUPPORTED, key, text))
+    return found + _problem(key, engine, offer)
+
+
+def _problem(key: str, engine: Available, offer: Offer) -> list[Told]:
     problem = offer.problem(offer.stage, engine.name)
-    if problem:
-        text = f"{key}: {engine.name} would not work now: {problem}"
-        found.append((WarningCode.PROVIDER_PROBLEM, key, text))
-    return found
+    text = f"{key}: {engine.name} would not work now: {problem}"
+    return [(WarningCode.PROVIDER_PROBLEM, key, text)] if problem else []
 
 
 def _substituted(key: str, asked: Wish, instead: str, offer: Offer) -> Told:

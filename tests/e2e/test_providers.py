@@ -113,6 +113,7 @@ async def test_each_provider_is_asked_by_its_name_with_its_own_key(tmp_path: Pat
 
 async def test_the_fallback_that_the_agent_names_answers(tmp_path: Path) -> None:
     async with providers(tmp_path) as has:
+        await has.groq.llm.request()  # the probe
         has.groq.llm.plan = Plan(status=429, retry_after_s=30)
         llm = {"model": "groq/llama-3.3-70b", "fallback": ["mine/Org/Model"]}
         agent = await one_turn(has.server, llm=llm)
@@ -124,7 +125,7 @@ async def test_the_fallback_that_the_agent_names_answers(tmp_path: Path) -> None
         again = await one_turn(has.server, llm=llm)
         assert again.of("error") == []
         assert again.of("llm.response")[-1]["provider"] == "mine"
-        assert len(has.groq.llm.requests) == 1
+        assert [record.status for record in has.groq.llm.requests] == [400, 429]  # the first is the probe
 
 
 async def test_a_wrong_key_of_one_provider_is_told_to_those_who_ask_for_it(tmp_path: Path) -> None:
@@ -164,3 +165,33 @@ async def test_a_strict_server_refuses_what_it_does_not_have_and_applies_nothing
         assert registered_agent.configuration["greeting"] == "Hello."
         assert registered_agent.channels == {}
         assert agent.of("server.warning") == agent.of("channel.added") == []
+        await agent.send("agent.configure", agent_id="My Agent", ack="7", llm="grok/grok-4")
+        answered = await agent.wait("ack", ack="7")
+        assert (answered["status"], answered["code"]) == ("error", "PROVIDER_KEY_REQUIRED")
+
+
+async def test_a_strict_server_refuses_the_same_of_a_live_call(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path, strict_providers=True) as server,
+        registered(server.ws, "My Agent") as agent,
+        server.carrier() as carrier,
+    ):
+        call = await carrier.place_call("+15550001111", "+15550002222")
+        await agent.wait("call.started")
+        await agent.send(
+            "session.configure", session_id=call.call_sid, voice="elevenlabs/sarah", language="es"
+        )
+        refused = await agent.wait("error")
+        assert (refused["code"], refused["agent_id"], refused["key"]) == (
+            "PROVIDER_KEY_REQUIRED",
+            "My Agent",
+            "voice",
+        )
+        live = server.services.calls.get(call.call_sid)
+        assert live is not None
+        assert live.config.session.language == "en"
+        await agent.send("session.configure", session_id=call.call_sid, language="es")
+        await agent.wait("session.configured")
+        assert live.config.session.language == "es"
+        call.hang_up()
+        await agent.wait("call.ended")

@@ -69,6 +69,7 @@ def told(offer: Offer = LLM, **keys: Any) -> list[tuple[str, str]]:
         ({"llm": "groq/llama"}, Pick("groq", "llama")),
         ("mine/Some-Model", Pick("mine", "Some-Model")),
         ("ollama", Pick("ollama", "llama3.2")),
+        ("ollama/llama3.2", Pick("ollama", "llama3.2")),
         # A server of one's own has models with the names of other providers.
         ("google/gemma-3-4b", Pick("openai", "google/gemma-3-4b")),
         ("gpt-4o", Pick("openai", "gpt-4o")),
@@ -103,6 +104,10 @@ def test_a_model_that_is_not_listed_is_asked_for_all_the_same_where_there_is_no_
     found = substitutions(layer(llm="openrouter/a/b"), HAS)
     assert [(code, key) for code, key, _ in found] == [(WarningCode.PROVIDER_PROBLEM, "llm")]
     assert "has no model 'a/b'" in found[0][2]
+
+
+def test_a_variant_of_a_listed_model_is_taken_for_listed() -> None:
+    assert substitutions(layer(llm="openrouter/qwen/qwen3-8b:nitro"), HAS) == []
 
 
 def test_speech_of_other_platforms_is_replaced_and_told() -> None:
@@ -153,6 +158,14 @@ def test_an_agent_names_who_answers_where_its_model_fails(fallback: Any, behind:
     assert [key for key, _ in found] == (["llm.fallback"] if "xai" in str(fallback) else [])
 
 
+def test_a_problem_of_a_fallback_is_told_too() -> None:
+    offer = replace(LLM, problem=lambda stage, name: "its API key was refused" if name == "groq" else "")
+    asked = {"model": "gpt-4o", "fallback": ["mine/x", "groq/llama"]}
+    ((code, key, text),) = substitutions(layer(llm=asked), replace(HAS, llm=offer))
+    assert (code, key) == (WarningCode.PROVIDER_PROBLEM, "llm.fallback")
+    assert "groq would not work now: its API key was refused" in text
+
+
 def test_its_fallback_takes_the_place_of_what_is_not_here() -> None:
     asked = {"model": "anthropic/opus", "fallback": "groq/llama"}
     assert llm_row(asked) == (Pick("groq", "llama"),)
@@ -190,7 +203,7 @@ def test_the_operators_row_may_have_one_provider_with_several_models() -> None:
 
 ALIASES = (
     "elevenlabs/sarah=openai/shimmer,21m00Tcm=openai/echo,tts.elevenlabs=openai,deepgram/flux=openai/whisper-1,"
-    "claude=groq/llama,gpt-4o=ollama/llama3.2,xai=xai"
+    "claude=groq/llama,anthropic/sonnet=groq/other,gpt-4o=ollama/llama3.2,xai=xai"
 )
 
 
@@ -234,6 +247,7 @@ def test_a_recogniser_of_another_platform_is_one_of_ours(stt: Any) -> None:
         ({"provider": "claude", "model": "opus"}, Pick("groq", "llama")),
         ("gpt-4o", Pick("ollama", "llama3.2")),
         ({"model": "openai/gpt-4o"}, Pick("ollama", "llama3.2")),
+        ({"provider": "anthropic", "model": "anthropic/sonnet"}, Pick("groq", "other")),
         ("anthropic/opus", USUAL),
         ("xai/grok", USUAL),
     ],

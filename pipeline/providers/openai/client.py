@@ -248,7 +248,7 @@ class Client:
 
     async def probe(self) -> Probe:
         """See ``Probed``: the list of models, and the route with a request that lacks everything. The route says
-        whether the key is taken: some want another header for their list."""
+        whether the key is taken: some want another header for their list, or none."""
         try:
             async with asyncio.timeout(PROBE_S):
                 return await self._probe()
@@ -260,14 +260,15 @@ class Client:
     async def _probe(self) -> Probe:
         status, body = await self._status(_MODELS)
         models = wire.model_ids(body) if status == 200 else None
-        if models and self.stage == "llm":
+        lists_chat = bool(models) and self.stage == "llm"
+        if lists_chat and (self.endpoint.hosted or not self.endpoint.api_key):
             return Probe(None, models)
         if status >= 500 and status != 501:
             return Probe(self.error(f"{self.endpoint.shown} answers with HTTP {status}"), None)
         status, _ = await self._status(self.route, b"{}")
         if status in _KEY_REFUSED:
             return Probe(self._key_refused(), models)
-        if status in _NO_ROUTE:
+        if status in _NO_ROUTE and not lists_chat:
             return Probe(self.unavailable(self._no_route()), models, missing=True)
         return Probe(None, models)
 

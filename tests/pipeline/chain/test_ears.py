@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.chain import Choice, Deadlines, Health, SttChain
 from pipeline.chain.ears import MAX_SEGMENT_S
-from pipeline.errors import ProviderError, ProviderTimeout
+from pipeline.errors import ProviderBusy, ProviderError, ProviderTimeout
 from pipeline.ports import SttCapabilities, SttEvent, SttFailed, SttFinal, SttOptions, SttPartial, Takeover
 from tests.fakes.loop import run_virtual
 from tests.fakes.stt import FakeStt, Hears
@@ -175,6 +175,30 @@ def test_what_will_be_refused_again_is_not_asked_for_again() -> None:
         assert isinstance(failed, SttFailed)
         assert failed.error is refusal
         assert ear.takeovers == []
+
+    play(script)
+
+
+def test_one_that_wants_to_be_left_alone_is_not_asked_before() -> None:
+    async def script() -> None:
+        busy = ProviderBusy("a", "stt", "too much is asked of it")
+        busy.retry_after_s = 20.0
+        a, b = engine("a", Hears(error=busy), "from a"), engine("b", otherwise=Hears("from b"))
+        ear = Ear(a, b)
+        ear.say(1)
+        await asyncio.sleep(10)
+        ear.say(2)
+        await asyncio.sleep(11)
+        ear.say(3)
+        await asyncio.sleep(1)
+        assert [text for _, _, text in ear.finals] == ["from b", "from b", "from a"]
+        assert ear.takeovers == [(0.0, "b")]
+        alone = engine("a", Hears(error=busy), "never asked")
+        other = Ear(alone)
+        other.say(1)
+        await asyncio.sleep(1)
+        assert (other.takeovers, other.finals) == ([], [])
+        assert len(alone.streams[0].segments) == 1
 
     play(script)
 

@@ -163,6 +163,13 @@ def test_one_alone_is_waited_for_as_long_as_for_an_answer() -> None:
     assert found.first_s == pytest.approx(0.1 + 1.2 + 0.3, abs=0.01)
 
 
+def test_the_wait_that_it_wanted_does_not_count_as_its_own() -> None:
+    model = FakeLlm(left_alone("fake", 1.2), Says(first_s=NEVER))
+    found = asked(model)
+    assert isinstance(found.error, ProviderTimeout)
+    assert found.ended_s == pytest.approx(0.1 + 1.2 + 6.0, abs=0.01)
+
+
 def test_one_alone_that_wants_longer_fails_the_request_and_the_next_one_at_once() -> None:
     async def several() -> None:
         health = Health()

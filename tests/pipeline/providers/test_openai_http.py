@@ -462,6 +462,16 @@ async def test_a_list_of_models_behind_another_door_says_nothing_about_the_key(s
         assert [record.status for record in server.requests] == [401, 400]
 
 
+async def test_a_list_of_models_without_a_door_says_nothing_about_the_key() -> None:
+    async with serving() as server, made("llm", server) as engine:
+        server.llm.next(Plan(status=401))
+        found = await engine.probe()
+        assert found.problem is not None
+        assert "its API key was refused" in found.problem.cause
+        server.llm.next(Plan(status=404))
+        assert (await engine.probe()).problem is None
+
+
 @pytest.mark.parametrize(
     ("plan", "retry_after_s"),
     [
@@ -686,6 +696,19 @@ async def test_a_refusal_by_the_model_is_said() -> None:
     async with serving() as server, llm(server) as engine:
         server.llm.next(Plan(deltas=({"content": None, "refusal": "I am sorry."},)))
         assert text_of(await answer(engine)) == "I am sorry."
+
+
+async def test_the_tokens_are_counted_where_the_server_tells_them() -> None:
+    refuses = Plan(status=400, message="Unsupported parameter: stream_options")
+    async with serving() as server, llm(server) as engine:
+        counted = (await answer(engine))[-1]
+        assert isinstance(counted, LlmEnd)
+        assert (counted.input_tokens or 0, counted.output_tokens or 0) > (0, 0)
+        server.llm.next(refuses)
+        untold = (await answer(engine))[-1]
+        assert isinstance(untold, LlmEnd)
+        assert (untold.input_tokens, untold.output_tokens) == (None, None)
+        assert untold.finish_reason == "stop"
 
 
 async def test_a_server_that_does_not_stream_is_understood() -> None:
