@@ -332,7 +332,12 @@ def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
 
     def speech(engines: Sequence[SpeechToText | TextToSpeech], voice: str | None = None) -> list[Available]:
         return [
-            Available(engine.name, engine.capabilities.languages, None if index else voice)
+            Available(
+                engine.name,
+                engine.capabilities.languages,
+                None if index else voice,
+                voices=frozenset(name.lower() for name in getattr(engine, "voices", ())),
+            )
             for index, engine in enumerate(engines)
         ]
 

@@ -30,7 +30,8 @@ from server.protocol import (
     VoiceSettings,
     WarningCode,
 )
-from server.selection import Offer, Told, language_in, pick, warnings
+from server.selection import Offer, language_in, pick
+from server.substitutes import Told, warnings
 
 
 @dataclass(frozen=True, slots=True)

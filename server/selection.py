@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.engines import Pick, lists
-from server.protocol import LlmSettings, SttSettings, VoiceSettings, WarningCode
+from server.protocol import LlmSettings, SttSettings, VoiceSettings
 from server.providers import DEFAULT, NAMES, SHORTCUTS, canonical, remedy
 
 _SEPARATOR = re.compile("[/:]")
@@ -33,9 +33,15 @@ class Available:
     """The one that the operator's row has it with; None: what it uses where nobody says otherwise."""
     usual: bool = True
     """It has a model where nobody names one."""
+    voices: frozenset[str] = frozenset()
+    """What it knows, in lower case, also joined by a plus; empty: that is not known."""
 
     def speaks(self, language: str | None) -> bool:
         return not self.languages or language is None or language.split("-")[0].lower() in self.languages
+
+    def has_voice(self, voice: str | None) -> bool:
+        """False only where it is known not to have it."""
+        return voice is None or not self.voices or self.voices.issuperset(voice.lower().split("+"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +198,10 @@ def pick(value: Asked | None, language: str | None, offer: Offer) -> tuple[Pick,
     other does."""
     able = [engine for engine in offer.engines if engine.speaks(language)] or list(offer.engines)
     asked = wish(offer.stage, value, offer)
-    chosen = _chosen(asked, able, offer)
+    chosen = engine_for(asked, able, offer)
     first = [] if chosen is None else [_picked(chosen, asked, offer)]
     named = [wish(offer.stage, words, offer) for words in fallbacks(value)]
-    behind = [_picked(engine, w, offer) for w in named if (engine := _chosen(w, able, offer)) is not None]
+    behind = [_picked(engine, w, offer) for w in named if (engine := engine_for(w, able, offer)) is not None]
     if not behind:
         # The first one again, where the row has it with a model of its own.
         row = [engine for engine in able if engine is not chosen or engine.model is not None]
@@ -208,12 +214,15 @@ def fallbacks(value: Asked | None) -> tuple[str, ...]:
     return value.fallbacks if isinstance(value, LlmSettings) else ()
 
 
-def _chosen(asked: Wish, able: Sequence[Available], offer: Offer) -> Available | None:
+def engine_for(asked: Wish, able: Sequence[Available], offer: Offer) -> Available | None:
     """The engine of a wish; None: it is not to be had."""
     if asked.provider is None:
-        # A bare voice or model is one of the operator's first engine.
+        # A bare voice or model is one of the operator's first engine, unless another one is known to have it.
         row = offer.engines if asked.voice or asked.model else able
-        return row[0] if row else None
+        first = row[0] if row else None
+        if first is not None and not first.has_voice(asked.voice):
+            return next((e for e in row if e.voices and e.has_voice(asked.voice)), first)
+        return first
     found = offer.find(asked.provider)
     if found is None or (offer.model_of(found, asked.model) is None and not found.usual):
         return None
@@ -221,87 +230,9 @@ def _chosen(asked: Wish, able: Sequence[Available], offer: Offer) -> Available |
 
 
 def _picked(engine: Available, asked: Wish, offer: Offer) -> Pick:
-    return Pick(engine.name, offer.model_of(engine, asked.model), asked.voice or engine.voice)
+    voice = asked.voice if engine.has_voice(asked.voice) else None
+    return Pick(engine.name, offer.model_of(engine, asked.model), voice or engine.voice)
 
 
 def _default(engine: Available, offer: Offer) -> Pick:
     return _picked(engine, Wish(), offer)
-
-
-Told = tuple[WarningCode, str, str]
-"""A code, the key that it is about, and a sentence."""
-
-
-def warnings(key: str, value: Asked | None, language: str | None, offer: Offer) -> list[Told]:
-    """What of a wish this server replaces or cannot do."""
-    asked = wish(offer.stage, value, offer)
-    picks = pick(value, language, offer)
-    if offer.stage == "llm" and not picks:
-        return [(WarningCode.PROVIDER_SUBSTITUTED, key, _nobody(key, asked, offer))]
-    instead = _shown(picks[0]) if picks else "nothing"
-    chosen = _chosen(asked, offer.engines, offer)
-    found: list[Told] = []
-    if chosen is None and asked.provider is not None:
-        found.append(_substituted(key, asked, instead, offer))
-    for words in fallbacks(value):
-        spare = wish(offer.stage, words, offer)
-        behind = _chosen(spare, offer.engines, offer)
-        if behind is None:
-            found.append(_substituted(f"{key}.fallback", spare, "nothing", offer))
-        else:
-            found += _problem(f"{key}.fallback", behind, offer)
-    engine = offer.find(picks[0].engine) if picks else None
-    if engine is None:
-        return found
-    if chosen is not None and asked.model is not None and not offer.lists(engine.name, asked.model):
-        found.append(_unlisted(key, engine, asked.model, offer))
-    if language is not None and not engine.speaks(language):
-        known = ", ".join(engine.languages[:20])
-        text = f"{engine.name} does not know the language {language!r}; it knows {known}"
-        found.append((WarningCode.LANGUAGE_UNSUPPORTED, key, text))
-    return found + _problem(key, engine, offer)
-
-
-def _problem(key: str, engine: Available, offer: Offer) -> list[Told]:
-    problem = offer.problem(offer.stage, engine.name)
-    text = f"{key}: {engine.name} would not work now: {problem}"
-    return [(WarningCode.PROVIDER_PROBLEM, key, text)] if problem else []
-
-
-def _substituted(key: str, asked: Wish, instead: str, offer: Offer) -> Told:
-    """A provider that is not to be had."""
-    name = asked.provider or DEFAULT
-    if offer.find(name) is not None:
-        text = f"{key}: {name} is asked for without a model; {offer.replaced_by(instead)}: name one, as in {name}/MODEL"
-        return WarningCode.PROVIDER_SUBSTITUTED, key, text
-    advice = offer.remedy(name)
-    alias = f"map it to an engine with TALKWIRE_ALIASES={name}=..."
-    advice = f"{advice}, or {alias}" if advice else alias
-    text = f"{key}: {name} is not available on this server; {offer.replaced_by(instead)}: {advice}"
-    return WarningCode.PROVIDER_SUBSTITUTED, key, text
-
-
-def _nobody(key: str, asked: Wish, offer: Offer) -> str:
-    """There is no language model at all to take its place."""
-    name = asked.provider or DEFAULT
-    advice = offer.remedy(name)
-    if offer.further:
-        has = ", ".join(engine.name for engine in offer.further)
-        advice = f"ask for a model of what it has ({has}), as in {offer.further[0].name}/MODEL; or {advice}"
-    if name != DEFAULT and not offer.off:
-        advice += f"; for another one {offer.remedy(DEFAULT)}"
-    return (
-        f"{key}: this server has no language model for it, so nobody answers but the agent process: {advice}"
-    )
-
-
-def _unlisted(key: str, engine: Available, model: str, offer: Offer) -> Told:
-    text = f"{key}: {engine.name} has no model {model!r}"
-    if not offer.replaces(engine, model):
-        return WarningCode.PROVIDER_PROBLEM, key, f"{text}, as far as it tells"
-    instead = offer.model_of(engine, None) or "its default"
-    return WarningCode.PROVIDER_SUBSTITUTED, key, f"{text}; {offer.replaced_by(instead)}"
-
-
-def _shown(pick: Pick) -> str:
-    return pick.engine if pick.model is None else f"{pick.engine}/{pick.model}"

@@ -143,6 +143,26 @@ async def test_a_wrong_key_of_one_provider_is_told_to_those_who_ask_for_it(tmp_p
             assert agent.of("server.warning") == []
 
 
+async def test_a_voice_id_of_another_platform_is_heard_in_a_voice_of_ours(tmp_path: Path) -> None:
+    names: dict[str, Any] = {"voice": {"voice_id": "21m00Tcm4TlvDq8ikWAM"}, "stt": "deepgram/flux"}
+    async with (
+        running(tmp_path, aliases=(("tts.elevenlabs", "espeak/f3"),)) as server,
+        registered(server.ws, greeting="Hello.", **names) as agent,
+        server.carrier() as carrier,
+    ):
+        found = {warning["keys"][0]: warning["warning"] for warning in agent.of("server.warning")}
+        assert list(found) == ["stt", "voice"]
+        assert "espeak has no voice '21m00Tcm4TlvDq8ikWAM'; its default takes its place" in found["voice"]
+        call = await carrier.place_call("+15550001111", "+15550002222")
+        assert (await agent.wait("message.confirmed"))["text"] == "Hello."
+        await agent.send("agent.configure", agent_id="tester", voice="elevenlabs/sarah")
+        await agent.wait("agent.configured")
+        assert len(agent.of("server.warning")) == 2
+        call.hang_up()
+        await agent.wait("call.ended")
+        assert agent.of("error") == []
+
+
 async def test_a_strict_server_refuses_what_it_does_not_have_and_applies_nothing(tmp_path: Path) -> None:
     async with running(tmp_path, strict_providers=True) as server, connected(server.ws) as agent:
         await agent.send("agent.create", agent_id="My Agent", llm="anthropic/opus", greeting="Hello.")

@@ -120,6 +120,31 @@ def test_speech_of_other_platforms_is_replaced_and_told() -> None:
     assert "add flite to TALKWIRE_TTS" in text
 
 
+@pytest.mark.parametrize(
+    ("voice", "first", "lacks"),
+    [
+        ("21m00Tcm4Tl", Pick("espeak"), True),
+        ({"voice_id": "21m00Tcm4Tl"}, Pick("espeak"), True),
+        ("espeak/sarah", Pick("espeak"), True),
+        ("en-us+f9", Pick("espeak"), True),
+        ("en-US+f3", Pick("espeak", voice="en-US+f3"), False),
+        ("espeak/F3", Pick("espeak", voice="F3"), False),
+        ("slt", Pick("flite", voice="slt"), False),
+        ("openai/21m00Tcm4Tl", Pick("openai", voice="21m00Tcm4Tl"), False),
+    ],
+)
+def test_a_voice_that_an_engine_does_not_have_is_not_asked_of_it(
+    voice: Any, first: Pick, lacks: bool
+) -> None:
+    espeak = Available("espeak", voices=frozenset({"en-us", "f3"}))
+    row = (espeak, Available("openai"), Available("flite", voices=frozenset({"slt"})))
+    has = replace(HAS, tts=Offer("tts", row))
+    assert resolve([layer(voice=voice)], has).picks.tts[0] == first
+    found = substitutions(layer(voice=voice), has)
+    assert [(code, key) for code, key, _ in found] == [(WarningCode.PROVIDER_SUBSTITUTED, "voice")] * lacks
+    assert all("TALKWIRE_ALIASES=" in text and "espeak has no voice" in text for _, _, text in found)
+
+
 def test_the_engine_in_place_of_another_knows_the_language() -> None:
     config = resolve([layer(stt="deepgram/flux", language="es", voice="polly/Lucia")], HAS)
     assert [pick.engine for pick in config.picks.stt] == ["openai"]

@@ -53,8 +53,9 @@ class Voices:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Languages and speakers that a request may name."""
-        return (*sorted(self._by_name.values()), *sorted(self._variants.values(), key=str.lower))
+        """Languages, by name and by tag, and speakers that a request may name."""
+        languages = {name.lower(): name for name in (*self._by_tag, *self._by_name.values())}
+        return (*sorted(languages.values()), *sorted(self._variants.values(), key=str.lower))
 
     def find(self, language: str, voice: str | None) -> str:
         """The voice by espeak's name. Raises ``ValueError`` with what is allowed."""
