@@ -375,6 +375,13 @@ class UserMuteStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class LanguageChanged:
+    """The conversation is held in another language from here on."""
+
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallMuted:
     """The user is not listened to: what he says is understood, and kept for the end of it."""
 
@@ -480,6 +487,7 @@ Event = (
     | ToolFailed
     | CallStarted
     | RuleEvent
+    | LanguageChanged
     | CallMuted
     | CallUnmuted
     | CallHeld

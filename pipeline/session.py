@@ -36,6 +36,7 @@ from pipeline.events import (
     EngineFault,
     Event,
     InterruptReason,
+    LanguageChanged,
     MessageAborted,
     MessageConfirmed,
     ReplyRejected,
@@ -326,7 +327,10 @@ class Session:
         options = _stt_options(self._rate, config)
         if other_ears or options != self._ears.options:
             self._ears.change(engines.stt, options)
+        other = _base_of(config.language) != _base_of(self._config.language)
         self._config, self._engines = config, engines
+        if other:
+            self.emit(LanguageChanged(config.language))
         self._machine.params, self._machine.judge = config.turns, self._judge()
         self._judge_sound()
         self._limits.change(config.limits)
@@ -868,3 +872,7 @@ class Session:
 
 def _stt_options(sample_rate_hz: int, config: SessionConfig) -> SttOptions:
     return SttOptions(sample_rate_hz, config.stt_language or config.language, config.phrases)
+
+
+def _base_of(language: str) -> str:
+    return language.split("-")[0].lower()

@@ -68,6 +68,7 @@ class CallConfig:
 def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
     """``layers`` are the configurations of channel and agent, the nearer one first."""
     language = _first(layers, "language") or defaults.language
+    languages = (language, _first(layers[-1:], "language") or defaults.language)
     llm = _llm(layers)
     interval_ms = None
     if _part(layers, "analysis", "send_audio_metrics"):
@@ -82,7 +83,7 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
     )
     session = SessionConfig(
         language=language,
-        greeting=_greeting(_first(layers, "greeting"), language),
+        greeting=_greeting(_first(layers, "greeting"), languages),
         stt_language=_stt_language(_first(layers, "stt")),
         voice_language=_of(_first(layers, "voice"), VoiceSettings, "language"),
         speed=_of(_first(layers, "voice"), VoiceSettings, "speed") or 1.0,
@@ -104,7 +105,7 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         holding_text=_line(defaults.holding_text, lines.HOLDING, language),
         holding_after_s=defaults.holding_after_s,
         trouble_text=_line(defaults.trouble_text, lines.TROUBLE, language),
-        away=_away(layers, language, defaults),
+        away=_away(layers, languages, defaults),
     )
     picks = Picks(
         stt=pick(_first(layers, "stt"), session.stt_language or language, defaults.stt),
@@ -190,7 +191,10 @@ def substitutions(layer: dict[str, Any], defaults: Defaults) -> list[Told]:
 def missing(layer: dict[str, Any], defaults: Defaults) -> Told | None:
     """Where the operator is strict: the first thing that a configuration asks for and that is not to be had."""
     told = substitutions(layer, defaults) if defaults.llm.strict else []
-    return next((one for one in told if one[0] is WarningCode.PROVIDER_SUBSTITUTED), None)
+    return next((one for one in told if one[0] in _NOT_TO_BE_HAD), None)
+
+
+_NOT_TO_BE_HAD = (WarningCode.PROVIDER_SUBSTITUTED, WarningCode.LLM_NOT_CONFIGURED)
 
 
 def _values(layers: Sequence[dict[str, Any]], key: str) -> Iterator[Any]:
@@ -209,7 +213,7 @@ def _part(layers: Sequence[dict[str, Any]], key: str, name: str) -> Any:
     return next((v for part in _values(layers, key) if (v := getattr(part, name, None)) is not None), None)
 
 
-def _away(layers: Sequence[dict[str, Any]], language: str, defaults: Defaults) -> Away:
+def _away(layers: Sequence[dict[str, Any]], languages: Sequence[str], defaults: Defaults) -> Away:
     """Its parts joined key by key, as those of the language model. Without a text the usual one is said."""
     values: list[AwayMode | AwaySettings] = list(_values(layers, "away"))
     parts = [AwaySettings(mode=value) if isinstance(value, str) else value for value in values]
@@ -220,19 +224,21 @@ def _away(layers: Sequence[dict[str, Any]], language: str, defaults: Defaults) -
     mode: AwayMode = first("mode") or defaults.away
     text, after_ms = first("text"), first("after_ms")
     if text is not None:
-        text = _greeting(text, language)
+        text = _greeting(text, languages)
     elif mode == "message":
-        text = lines.line(lines.FAREWELL, language)
+        text = lines.line(lines.FAREWELL, languages[0])
     else:
-        text = _line(defaults.holding_text, lines.HOLDING, language)
+        text = _line(defaults.holding_text, lines.HOLDING, languages[0])
     return Away(mode, text, None if after_ms is None else after_ms / 1000, first("grace_s"))
 
 
-def _greeting(value: str | dict[str, str] | None, language: str) -> str:
-    """A greeting in several languages: that of the call, its base tag, else the first."""
+def _greeting(value: str | dict[str, str] | None, languages: Sequence[str]) -> str:
+    """A greeting in several languages: that of the call, that of its agent, each also by its base tag, else
+    the first."""
     if value is None or isinstance(value, str):
         return value or ""
-    return value.get(language) or value.get(language.split("-")[0]) or next(iter(value.values()), "")
+    tags = (tag for language in languages for tag in (language, language.split("-")[0]))
+    return next((value[tag] for tag in tags if value.get(tag)), "") or next(iter(value.values()), "")
 
 
 def _line(text: str | None, usual: dict[str, str], language: str) -> str:
@@ -258,6 +264,7 @@ def _turns(layers: Sequence[dict[str, Any]], language: str) -> TurnParams:
     volume, energy_db = (_interruption(layers, name) for name in ("min_volume", "energy_threshold_db"))
     if volume is None and energy_db is not None:
         volume = 1.0 - energy_db / QUIETEST_DB
+    words = _interruption(layers, "min_words")
     on = next(
         (said for value in _values(layers, "interruption") if (said := _wanted(value)) is not None), None
     )
@@ -271,7 +278,7 @@ def _turns(layers: Sequence[dict[str, Any]], language: str) -> TurnParams:
         interrupt_ms=_interruption(layers, "min_duration_ms"),
         interrupt_confidence=_interruption(layers, "confidence"),
         interrupt_volume=volume,
-        interrupt_words=_interruption(layers, "min_words"),
+        interrupt_words=None if words is None else max(1, words),
         backchannel_filter=_interruption(layers, "backchannel_filter"),
         pause_first=_interruption(layers, "pause_first"),
         sure_ms=_interruption(layers, "sure_ms"),

@@ -16,7 +16,7 @@ def warnings(key: str, value: Asked | None, language: str | None, offer: Offer) 
     asked = wish(offer.stage, value, offer)
     picks = pick(value, language, offer)
     if offer.stage == "llm" and not picks:
-        return [(WarningCode.PROVIDER_SUBSTITUTED, key, _nobody(key, asked, offer))]
+        return [(WarningCode.LLM_NOT_CONFIGURED, key, _nobody(key, asked, offer))]
     instead = _shown(picks[0]) if picks else "nothing"
     chosen = engine_for(asked, offer.engines, offer)
     found: list[Told] = []

@@ -168,6 +168,8 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
             | events.UserMuteStopped()
         ):
             return _rules_to_wire(event, ids)
+        case events.LanguageChanged():
+            return wire.CallUpdated(**ids, language=event.language.split("-")[0])
         case events.CallMuted():
             return wire.CallMuted(**ids)
         case events.CallUnmuted():

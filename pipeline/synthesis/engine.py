@@ -31,7 +31,7 @@ from pipeline.text import tokens
 from pipeline.workers import Worker, WorkerMain
 
 SAMPLE_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)
-MIN_SPEED, MAX_SPEED = 0.5, 2.5
+MIN_SPEED, MAX_SPEED = 0.25, 4.0
 _START_S = 10.0
 _STALL_S = 5.0
 """A worker that says nothing for so long in the middle of a request is killed."""

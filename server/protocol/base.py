@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
+
+from server.protocol.spelling import respelled
 
 PROTOCOL = "talkwire/1"
 """What a client announces in ``connect.protocol``, and what the server answers in ``connected.protocol``."""
@@ -83,7 +86,17 @@ class Lenient(BaseModel):
 
 
 class Part(Lenient):
-    """An object within a command."""
+    """An object within a command. Its keys may be spelled in the way of other languages (`minWords`)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_our_spelling(cls, value: Any) -> Any:
+        return respelled(value, _keys_of(cls)) if isinstance(value, dict) else value
+
+
+@cache
+def _keys_of(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
 
 
 class Command(Lenient, Message):

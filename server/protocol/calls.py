@@ -62,6 +62,13 @@ class CallStarted(CallEvent):
     language: str | None = Field(default=None, description="Language of the call, BCP-47 base tag.")
 
 
+class CallUpdated(CallEvent):
+    """`session.configure` has changed the language of the call. Comes before `session.configured`."""
+
+    event: Literal["call.updated"] = "call.updated"
+    language: str = Field(description="Language of the conversation from here on, without a region.")
+
+
 class CallMuted(CallEvent):
     """The user is not listened to any more: no turn begins, nothing is interrupted, and what he says is kept
     for `call.unmuted`. What he had said before is the end of his turn."""

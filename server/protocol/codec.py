@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from server.protocol.base import Command, Event, Message, Part
 from server.protocol.commands import COMMANDS, AgentCommand, AnyCommand
+from server.protocol.configuration import WITHOUT_EFFECT, SessionConfig
 from server.protocol.errors import ErrorCode, ProtocolError
 from server.protocol.events import EVENTS
 from server.protocol.replies import ErrorEvent
@@ -78,6 +79,8 @@ def unknown_keys(command: Command) -> list[str]:
 
 def _unknown(model: BaseModel, prefix: str) -> Iterator[str]:
     for key in model.model_extra or ():
+        if isinstance(model, SessionConfig) and key in WITHOUT_EFFECT:
+            continue
         yield f"{prefix}{key[:MAX_TOLD]}"
     for name in type(model).model_fields:
         value = getattr(model, name)

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from server.protocol.base import Allowed, Command, Id
 from server.protocol.configuration import Configuration
-from server.protocol.tools import Results, declared
+from server.protocol.tools import Results
 
 ChannelType = Literal["phone", "webrtc", "chat", "whatsapp", "mic"]
 Spoken = Annotated[str, Field(max_length=100_000), Allowed("text of at most 100000 characters")]
@@ -156,12 +156,6 @@ class SessionConfigure(Configuration, Command):
     @classmethod
     def _no_greeting(cls, value: Any) -> None:
         """It belongs to the beginning of a call. Clients send theirs along, in shapes of their own."""
-
-    @field_validator("tools", mode="before")
-    @classmethod
-    def _declared_tools(cls, value: Any) -> Any:
-        """Clients send the objects of their own library here, too."""
-        return declared(value)
 
 
 class BotReply(CallCommand):

@@ -27,6 +27,8 @@ DetectionMode = Annotated[
     Allowed("local (or smart_turn, auto), silence or native"),
 ]
 AwayMode = Annotated[Literal["wait", "line", "message"], Allowed("wait, line or message")]
+WITHOUT_EFFECT = frozenset({"flash", "mode"})
+"""Keys of older clients that nothing is said about: what they asked for is decided by others."""
 Phrases = Annotated[tuple[Text, ...], Field(max_length=500, strict=False)]
 
 
@@ -70,8 +72,9 @@ class VoiceSettings(Part):
     language: LanguageTag | None = Field(
         default=None, description="Language to be spoken, BCP-47; else that of the session."
     )
-    speed: Annotated[float, Range(0.5, 2)] | None = Field(
-        default=None, description="Pace, as a factor: 1 is the voice's own."
+    speed: Annotated[float, Range(0.25, 4)] | None = Field(
+        default=None,
+        description="Pace, as a factor: 1 is the voice's own. An engine may not reach the ends of the range.",
     )
 
 
@@ -158,9 +161,9 @@ class InterruptionSettings(Part):
     energy_threshold_db: Annotated[float, Range(-60, 0)] | None = Field(
         default=None, description="The same in dBFS, as older clients say it; `min_volume` goes first."
     )
-    min_words: Annotated[int, Range(1, 20)] | None = Field(
+    min_words: Annotated[int, Range(0, 20)] | None = Field(
         default=None,
-        description="Words that silence the bot although the voice did not last `min_duration_ms`.",
+        description="Words that silence the bot although the voice did not last `min_duration_ms`; 0 and 1: any.",
     )
     backchannel_filter: bool | None = Field(
         default=None, description='False: also a mere "mhm" or "right" over the bot interrupts it.'

@@ -140,6 +140,10 @@ class WarningCode(Code):
         "The engine, model or voice that was asked for is not to be had; the configured one takes its place. The "
         "text says what would make it available.",
     )
+    LLM_NOT_CONFIGURED = (
+        "LLM_NOT_CONFIGURED",
+        "The agent asks for `llm`, and the server has no language model for it: nobody answers but the agent process.",
+    )
     PROVIDER_PROBLEM = (
         "PROVIDER_PROBLEM",
         "The engine that this would use could not be reached, or refused its key, when it was last asked.",

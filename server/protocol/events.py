@@ -24,6 +24,7 @@ from server.protocol.calls import (
     CallStarted,
     CallUnheld,
     CallUnmuted,
+    CallUpdated,
 )
 from server.protocol.llm import LlmError, LlmNoResponse, LlmReasoning, LlmResponse, LlmThinking
 from server.protocol.replies import (
@@ -111,6 +112,7 @@ EVENTS: tuple[type[Event], ...] = (
     MessageConfirmed,
     MessageAborted,
     ReplyRejected,
+    CallUpdated,
     CallMuted,
     CallUnmuted,
     CallHeld,

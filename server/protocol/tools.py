@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from server.protocol.base import Allowed, Part, Range, TurnEvent
 
@@ -85,11 +85,11 @@ def _own_names(tools: tuple[ToolDefinition, ...]) -> tuple[ToolDefinition, ...]:
     return tools
 
 
-Tools = Annotated[tuple[ToolDefinition, ...], Field(max_length=128, strict=False), AfterValidator(_own_names)]
+_LIBRARYS_OWN = frozenset({"type", "schema", "ephemeral", "noFollowup", "_jsonSchema"})
 
 
 def declared(tools: Any) -> Any:
-    """``tools`` with the objects of a client's own library, which are ``{name, description, _jsonSchema, ...}``,
+    """``tools`` with the flat objects of client libraries, ``{name, description, parameters or _jsonSchema, ...}``,
     in the form of the wire; all else as it is."""
     return [_declared(tool) for tool in tools] if isinstance(tools, list) else tools
 
@@ -97,8 +97,18 @@ def declared(tools: Any) -> Any:
 def _declared(tool: Any) -> Any:
     if not isinstance(tool, dict) or "function" in tool or "name" not in tool:
         return tool
-    function = {"name": tool["name"], "parameters": tool.get("_jsonSchema")}
-    return {"function": {**function, "description": tool.get("description")}}
+    function = {key: value for key, value in tool.items() if key not in _LIBRARYS_OWN}
+    if "_jsonSchema" in tool:
+        function["parameters"] = tool["_jsonSchema"]
+    return {"function": function}
+
+
+Tools = Annotated[
+    tuple[ToolDefinition, ...],
+    Field(max_length=128, strict=False),
+    BeforeValidator(declared),
+    AfterValidator(_own_names),
+]
 
 
 # --- what an agent gives ----------------------------------------------------------------------------------

@@ -238,7 +238,8 @@ async def test_every_event_is_seen_and_is_what_the_schema_says(
 
     async def one() -> None:
         async with talking(tmp_path / "one", greeting="Hello.", **watched) as talk:
-            await talk.agent.send("session.configure", session_id=talk.call.call_sid, language="en")
+            for language in ("es", "en"):
+                await talk.agent.send("session.configure", session_id=talk.call.call_sid, language=language)
             await _in_turns(talk)
         await talk.agent.wait("call.recording")
         seen.extend(talk.agent.frames)

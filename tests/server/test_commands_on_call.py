@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from pipeline.session import Session
-from server.calls import Call
+from server.calls import Call, CallRegistry
 from server.doors.commands_on_call import on_call
 from server.protocol import AnyCallCommand, ErrorCode, Event, Outcome, ServerWarning, parse_command
 from server.resolve import resolve
@@ -26,9 +26,18 @@ from tests.server.test_calls import DEFAULTS, Owner, agent_of, registry
 class Line:
     """A live call and what is said to whoever commands it."""
 
-    def __init__(self, call: Call) -> None:
-        self.call = call
+    def __init__(self, call: Call, calls: CallRegistry) -> None:
+        self.call, self.calls = call, calls
         self.told: list[Event] = []
+        self.events: list[dict[str, Any]] = []
+        call.watch(self)
+
+    def offer(self, data: bytes) -> bool:
+        self.events.append(json.loads(data))
+        return True
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [frame for frame in self.events if frame["event"] == event]
 
     def do(self, event: str, **fields: Any) -> Outcome:
         command = parse_command(json.dumps({"event": event, "call_id": "CA1", **fields}))
@@ -44,7 +53,7 @@ async def a_call(tmp_path: Path) -> AsyncIterator[Line]:
         leg = FakeLeg()
         leg.listener = calls.start(call, leg)
         await leg.silence(0.1)
-        yield Line(call)
+        yield Line(call, calls)
 
 
 def test_a_message_begins_waits_or_is_refused(tmp_path: Path) -> None:
@@ -160,3 +169,16 @@ def test_a_fault_in_a_command_is_told_and_ends_the_call(
     with capture_logs() as logs:
         run_virtual(main())
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["call.crashed"]
+
+
+def test_a_change_of_language_is_told_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            for language in ("en-GB", "es-PE", "es", "en"):
+                line.calls.configure(line.call, resolve([{"language": language}], DEFAULTS))
+            assert [(f["language"], f["seq"] > 1) for f in line.of("call.updated")] == [
+                ("es", True),
+                ("en", True),
+            ]
+
+    run_virtual(main())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from server.protocol import (
     COMMANDS,
@@ -18,8 +19,10 @@ from server.protocol import (
     BotReplyStreamStart,
     ChannelAdd,
     Command,
+    Configuration,
     Connect,
     ErrorCode,
+    Part,
     ProtocolError,
     SessionConfigure,
     SttSettings,
@@ -28,6 +31,8 @@ from server.protocol import (
     to_json,
     unknown_keys,
 )
+from server.protocol.export import OBJECTS
+from server.protocol.spelling import respelled
 
 TEST_DATA: dict[str, list[dict[str, Any]]] = {
     "Connect": [
@@ -427,6 +432,8 @@ def test_a_wrong_field_is_named_with_what_is_allowed(fields: dict[str, Any], key
             "config.vad.threshold",
             "a number from 0.01 to 1 (got 1.01)",
         ),
+        ({"interruption": {"min_words": -1}}, "interruption.min_words", "from 0 to 20 (got -1)"),
+        ({"voice": {"speed": 4.1}}, "voice.speed", "a number from 0.25 to 4 (got 4.1)"),
         ({"vad": {"threshold": True}}, "vad.threshold", "must be a number from 0.01 to 1 (got true)"),
         ({"vad": {"resume_min_ms": "5"}}, "vad.resume_min_ms", "must be a whole number from 0 to 2000"),
         ({"vad": {"resume_min_ms": 1.5}}, "vad.resume_min_ms", "must be a whole number from 0 to 2000"),
@@ -582,6 +589,93 @@ def test_results_that_are_none_are_refused() -> None:
         assert error.code is ErrorCode.BAD_MESSAGE
         assert (error.key or "").startswith("results")
         assert error.call_id == "c"
+
+
+def test_an_agent_may_declare_flat_tools_too() -> None:
+    shape = {"type": "object", "properties": {"maxTokens": {"type": "number"}}}
+    flat = {"type": "function", "name": "a", "parameters": shape, "timeoutMs": 500, "strict": True}
+    agent = parse_command(json.dumps({"event": "agent.create", "agent_id": "a", "tools": [flat]}))
+    assert isinstance(agent, AgentCreate)
+    assert agent.tools is not None
+    function = agent.tools[0].function
+    assert (function.name, function.parameters, function.timeout_ms) == ("a", shape, 500)
+    assert unknown_keys(agent) == ["tools.0.function.strict"]
+
+
+# --- spelling ---------------------------------------------------------------------------------------------
+
+
+def in_humps(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def humped(value: Any) -> Any:
+    """A configuration as other languages spell it, the dictionaries of its developer as they are."""
+    if isinstance(value, list):
+        return [humped(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    free = ("parameters", "greeting")
+    return {in_humps(key): inner if key in free else humped(inner) for key, inner in value.items()}
+
+
+CONFIGURING = ("AgentCreate", "AgentConfigure", "SessionConfigure", "ChannelAdd", "ChannelConfigure")
+
+
+@pytest.mark.parametrize("name", CONFIGURING)
+def test_configuration_may_be_spelled_in_humps(name: str) -> None:
+    for row in TEST_DATA[name]:
+        assert humped(row) != row
+        assert parse_command(json.dumps(humped(row))) == parse_command(json.dumps(row))
+
+
+def test_every_configuration_key_may_be_spelled_in_humps() -> None:
+    def check(model: type[BaseModel]) -> None:
+        for field, info in model.model_fields.items():
+            name = in_humps(field)
+            given = model.__pydantic_validator__
+            if name != field and info.alias is None:
+                with pytest.raises(ValidationError) as caught:
+                    given.validate_python({name: object()})
+                assert any(fault["loc"][0] == field for fault in caught.value.errors()), (model, name)
+
+    check(Configuration)
+    for part in OBJECTS:
+        if issubclass(part, Part):
+            check(part)
+
+
+def test_our_own_spelling_goes_first() -> None:
+    keys = {"rawPrompt": True, "raw_prompt": False, "vad": {"minSilenceMs": 300, "min_silence_ms": 400}}
+    for fields in (keys, dict(reversed(keys.items()))):
+        parsed = parse_command(json.dumps({"event": "session.configure", "session_id": "c", **fields}))
+        assert isinstance(parsed, SessionConfigure)
+        assert parsed.raw_prompt is False
+        assert parsed.vad is not None
+        assert parsed.vad.min_silence_ms == 400
+        assert unknown_keys(parsed) == []
+
+
+def test_an_error_names_a_respelled_key_in_our_spelling() -> None:
+    error = refused({"event": "session.configure", "session_id": "c", "turnDetection": {"silenceMs": 1}})
+    assert error.key == "turn_detection.silence_ms"
+
+
+def test_a_name_of_client_libraries_is_taken_only_where_there_is_such_a_key() -> None:
+    assert respelled({"promptVars": {"aB": 1}}, {"vars"}) == {"vars": {"aB": 1}}
+    assert respelled({"promptVars": 1, "x": 2}, {"y"}) == {"promptVars": 1, "x": 2}
+    assert respelled({"a" * 200: 1, "aB": 2}, {"a_b"}) == {"a" * 200: 1, "a_b": 2}
+
+
+def test_what_does_nothing_and_harms_nobody_is_not_mentioned() -> None:
+    keys = {"flash": True, "mode": "fast", "memory": {}, "greetingInChat": True, "knowledgeBase": "kb"}
+    agent = parse_command(json.dumps({"event": "agent.create", "agent_id": "a", **keys, "config": keys}))
+    unknown = ["memory", "greetingInChat", "knowledgeBase"]
+    assert unknown_keys(agent) == [*unknown, *(f"config.{key}" for key in unknown)]
+    detection = {"turn_detection": {"flash": True}}
+    agent = parse_command(json.dumps({"event": "agent.create", "agent_id": "a", **detection}))
+    assert unknown_keys(agent) == ["turn_detection.flash"]
 
 
 # --- unknown keys -----------------------------------------------------------------------------------------

@@ -362,6 +362,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "BotResumed": [{"event": "bot.resumed", **TURN, "message_id": "m1", "word_index": 1}],
+    "CallUpdated": [{"event": "call.updated", **CALL, "language": "es"}],
     "CallMuted": [{"event": "call.muted", **CALL, "by": "agent"}],
     "CallUnmuted": [{"event": "call.unmuted", **CALL, "muted_transcript": "are you there"}],
     "CallHeld": [{"event": "call.held", **CALL}],

@@ -49,7 +49,8 @@ def llm_row(asked: Any, offer: Offer = LLM) -> tuple[Pick, ...]:
 
 def told(offer: Offer = LLM, **keys: Any) -> list[tuple[str, str]]:
     found = substitutions(layer(**keys), replace(HAS, llm=offer))
-    return [(key, text) for code, key, text in found if code is WarningCode.PROVIDER_SUBSTITUTED]
+    codes = (WarningCode.PROVIDER_SUBSTITUTED, WarningCode.LLM_NOT_CONFIGURED)
+    return [(key, text) for code, key, text in found if code in codes]
 
 
 # --- who is asked -----------------------------------------------------------------------------------------
@@ -312,6 +313,12 @@ def test_a_strict_operator_wants_nothing_replaced(keys: dict[str, Any], key: str
     assert says in found[2]
     assert "TALKWIRE_STRICT_PROVIDERS lets nothing take its place" in found[2]
     assert missing(layer(**keys), HAS) is None
+
+
+def test_a_strict_operator_without_any_model_refuses_who_wants_one() -> None:
+    found = missing(layer(llm="gpt-4o"), Defaults(llm=Offer("llm", strict=True)))
+    assert found is not None
+    assert found[0] is WarningCode.LLM_NOT_CONFIGURED
 
 
 def test_a_strict_operator_takes_what_is_here() -> None:

@@ -115,6 +115,7 @@ def test_what_interrupts_is_the_agents_to_say() -> None:
     assert not made(layer(interruption=False)).session.turns.interruption
     assert not made(layer(interruption={"enabled": False})).session.turns.interruption
     assert made(layer(interruption=True)).session.turns.interruption
+    assert made(layer(interruption={"min_words": 0})).session.turns.interrupt_words == 1
     older = made(layer(interruption={"energy_threshold_db": -36.0})).session.turns
     assert older.interrupt_volume == pytest.approx(0.4)
 
@@ -208,6 +209,27 @@ def test_metrics_have_an_interval_only_where_they_are_sent() -> None:
 def test_interruption_is_a_flag_or_an_object(value: Any, on: bool, ms: int) -> None:
     turns = made(layer(interruption=value)).session.turns
     assert (turns.interruption, turns.interrupt_ms) == (on, ms)
+
+
+def test_a_greeting_that_lacks_the_calls_language_is_in_the_agents() -> None:
+    greeting = {"fr": "Bonjour", "en": "Hello", "es": "Hola"}
+    agent = layer(greeting=greeting, language="es-PE")
+    assert made(layer(language="de"), agent).session.greeting == "Hola"
+    assert made(layer(language="de"), layer(language="it"), agent).session.greeting == "Hola"
+    assert made(layer(language="en-GB"), agent).session.greeting == "Hello"
+    exact = layer(greeting={**greeting, "es-PE": "Habla"}, language="es-PE")
+    assert made(layer(language="de"), exact).session.greeting == "Habla"
+    assert made(layer(language="de"), layer(greeting=greeting)).session.greeting == "Hello"
+    neither = {"fr": "Bonjour", "it": "Ciao"}
+    assert made(layer(language="de"), layer(greeting=neither)).session.greeting == "Bonjour"
+
+
+def test_a_language_model_that_the_server_has_not_is_told_as_that() -> None:
+    for llm in ("gpt-4o", {"provider": "openai"}):
+        ((code, key, text),) = substitutions(layer(llm=llm), DEFAULTS)
+        assert (code, key) == (WarningCode.LLM_NOT_CONFIGURED, "llm")
+        assert "OPENAI_API_KEY" in text
+    assert substitutions(layer(llm={"enabled": False}), DEFAULTS) == []
 
 
 def test_what_is_replaced_is_told() -> None:

@@ -169,7 +169,7 @@ def test_without_a_language_model_an_agent_that_wants_one_is_told_what_to_do() -
     config = resolve([layer(llm="gpt-4o")], HAS_NOTHING)
     assert config.picks.llm == ()
     ((code, key, text),) = substitutions(layer(llm="anthropic/x"), HAS_NOTHING)
-    assert (code, key) == (WarningCode.PROVIDER_SUBSTITUTED, "llm")
+    assert (code, key) == (WarningCode.LLM_NOT_CONFIGURED, "llm")
     assert "OPENAI_API_KEY" in text
 
 

@@ -58,6 +58,7 @@ SAMPLES: list[events.Event] = [
     events.ToolStarted(TURN, "t1", "c1", "clock", "client", {"zone": None}),
     events.ToolCompleted(TURN, "t1", "c1", "clock", "client", {"time": None}, 30),
     events.ToolFailed(TURN, "t1", "c2", "clock", "client", "timeout", "no result came", 3000),
+    events.LanguageChanged("es-PE"),
     events.CallMuted(),
     events.CallUnmuted("are you there"),
     events.CallHeld(),

@@ -210,8 +210,8 @@ async def test_a_worker_that_does_not_start_is_an_error() -> None:
     ("request_", "named"),
     [
         (TtsRequest("hello", 12345), "12345 Hz; use one of 8000"),
-        (TtsRequest("hello", RATE_HZ, speed=0.0), "use 0.5 to 2.5"),
-        (TtsRequest("hello", RATE_HZ, speed=float("nan")), "use 0.5 to 2.5"),
+        (TtsRequest("hello", RATE_HZ, speed=0.0), "use 0.25 to 4.0"),
+        (TtsRequest("hello", RATE_HZ, speed=float("nan")), "use 0.25 to 4.0"),
         (TtsRequest("a" * 1001, RATE_HZ), "1001 characters without white space"),
     ],
 )
