@@ -21,6 +21,11 @@ def slug(agent_id: str) -> str:
     return re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9-]", "", text)).strip("-")
 
 
+def is_dev(key: str) -> bool:
+    """By its slug, an agent is a developer's own copy of another one."""
+    return key.startswith("dev-")
+
+
 class Owner(Protocol):
     """The connection of an agent process."""
 
@@ -42,7 +47,7 @@ class Owner(Protocol):
         for it could not keep up and is closing."""
 
     def displace(self, agent_id: str, reason: str) -> None:
-        """It has lost this agent for good."""
+        """It has lost this agent for good; its other ones it keeps."""
 
 
 def merged(layers: dict[str, Any], change: Configuration) -> dict[str, Any]:
@@ -82,18 +87,35 @@ class NumberInUse(Exception):
     """Another agent answers this number."""
 
 
-class AgentRegistry:
-    """All agents that are online."""
+class TooManyAgents(Exception):
+    """As many agents as allowed are online."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} agents are online, and no more are allowed")
+        self.limit = limit
+
+
+class AgentRegistry:
+    """All agents that are online; ``max_agents`` at most, 0: any number.
+
+    A number has one owner. A developer's own agent, whose id begins with ``dev-``, may answer it beside the
+    owner, for the callers that its connection names (``set_callers``). Where no other agent has the number
+    there is nobody else to answer: it then takes everybody's calls, until an owner comes.
+    """
+
+    def __init__(self, max_agents: int = 0) -> None:
+        self._max_agents = max_agents
         self._agents: dict[str, Agent] = {}
-        self._numbers: dict[str, str] = {}
-        """Normalised number to slug."""
+        self._claims: dict[str, list[str]] = {}
+        """Normalised number to the slugs of the agents that added it, in the order in which they did."""
+        self._callers: dict[Owner, frozenset[str]] = {}
+        """Whose calls go to the developers' agents of a connection, normalised."""
 
     def create(self, agent_id: str, owner: Owner, configuration: Configuration, now: float) -> Agent:
         """Register an agent for a connection. A holder that went silent is displaced.
 
-        Raises ``AgentConflict`` while the holder lives, ``ValueError`` for an id without a letter or digit.
+        Raises ``AgentConflict`` while the holder lives, ``TooManyAgents``, ``ValueError`` for an id without a
+        letter or digit.
         """
         key = slug(agent_id)
         if not key:
@@ -110,6 +132,8 @@ class AgentRegistry:
             held.agent_id = agent_id
             held.configuration = merged({}, configuration)
             return held
+        if self._max_agents and len(self._agents) >= self._max_agents:
+            raise TooManyAgents(self._max_agents)
         agent = Agent(key, agent_id, owner, merged({}, configuration))
         self._agents[key] = agent
         return agent
@@ -125,9 +149,11 @@ class AgentRegistry:
     def add_number(self, agent: Agent, ref: str, configuration: Configuration) -> Channel:
         """Have an agent answer a number. Raises ``NumberInUse``."""
         number = normalise(ref)
-        if self._numbers.get(number, agent.slug) != agent.slug:
-            raise NumberInUse
-        self._numbers[number] = agent.slug
+        claims = self._claims.setdefault(number, [])
+        if agent.slug not in claims:
+            if not is_dev(agent.slug) and not all(map(is_dev, claims)):
+                raise NumberInUse
+            claims.append(agent.slug)
         agent.channels[number] = channel = Channel("phone", ref, merged({}, configuration))
         return channel
 
@@ -139,20 +165,36 @@ class AgentRegistry:
         number = normalise(ref)
         if agent.channels.pop(number, None) is None:
             return False
-        del self._numbers[number]
+        self._give_up(agent, number)
         return True
 
-    def answering(self, number: str) -> tuple[Agent, Channel] | None:
-        """Who answers calls to this number."""
+    def set_callers(self, owner: Owner, callers: Iterable[str]) -> list[Agent]:
+        """Whose calls go to the developers' agents of this connection, in place of those that it named before;
+        returns these agents."""
+        self._callers[owner] = frozenset(map(normalise, callers))
+        return [agent for agent in self._agents.values() if agent.owner is owner and is_dev(agent.slug)]
+
+    def answering(self, number: str, caller: str = "") -> tuple[Agent, Channel] | None:
+        """Who answers a call to this number. A developer's agent of the caller goes before the number's owner,
+        and the number before ``*``."""
         for candidate in (normalise(number), ANY):
-            key = self._numbers.get(candidate)
-            if key is not None:
-                agent = self._agents[key]
+            claims = self._claims.get(candidate)
+            if claims:
+                agent = self._chosen([self._agents[key] for key in claims], normalise(caller))
                 return agent, agent.channels[candidate]
         return None
 
+    def _chosen(self, agents: list[Agent], caller: str) -> Agent:
+        named = (a for a in agents if is_dev(a.slug) and caller in self._callers.get(a.owner, ()))
+        owner = next((agent for agent in agents if not is_dev(agent.slug)), agents[0])
+        return next(named, owner)
+
+    def has_agents(self, owner: Owner) -> bool:
+        return any(agent.owner is owner for agent in self._agents.values())
+
     def leave(self, owner: Owner) -> list[Agent]:
         """A connection is gone: its agents are offline."""
+        self._callers.pop(owner, None)
         gone = [agent for agent in self._agents.values() if agent.owner is owner]
         for agent in gone:
             self._drop(agent)
@@ -164,4 +206,10 @@ class AgentRegistry:
     def _drop(self, agent: Agent) -> None:
         del self._agents[agent.slug]
         for number in agent.channels:
-            del self._numbers[number]
+            self._give_up(agent, number)
+
+    def _give_up(self, agent: Agent, number: str) -> None:
+        claims = self._claims[number]
+        claims.remove(agent.slug)
+        if not claims:
+            del self._claims[number]

@@ -393,20 +393,31 @@ class CallRegistry:
 
     # --- agents come and go -------------------------------------------------------------------------------
 
-    def agent_left(self, owner: Owner, unsent: list[Entry], successor: Callable[[str], Agent | None]) -> None:
+    def agent_left(
+        self,
+        owner: Owner,
+        unsent: list[Entry],
+        successor: Callable[[str], Agent | None],
+        only: str | None = None,
+    ) -> None:
         """An agent's connection is gone, and could not send some of what it was given. Its calls wait for it,
-        unless another connection has taken it over already (``successor`` tells, by slug)."""
+        unless another connection has taken it over already (``successor`` tells, by slug). ``only``: the
+        connection has lost this one of its agents, by slug, and goes on."""
+
+        def lost(call: Call) -> bool:
+            return call.owner is owner and only in (None, call.slug)
+
         for entry in unsent:
             call = self._known(entry.call_id)
-            if call is not None and call.owner is owner:
+            if call is not None and lost(call):
                 call.not_sent(entry)
         for _, call in self._ended.values():
-            if call.owner is owner:
+            if lost(call):
                 call.owner = None
                 if (agent := successor(call.slug)) is not None and _missed(call, agent.owner):
                     self._give_back([call], agent)
         for call in self._calls.values():
-            if call.owner is not owner:
+            if not lost(call):
                 continue
             call.owner = None
             if call.session is not None:

@@ -259,6 +259,13 @@ class Settings(BaseSettings):
     max_calls: Annotated[int, Field(ge=1, le=10_000)] = setting(
         CALLS, "TALKWIRE_MAX_CALLS", 40, "Calls at the same time; a further one is rejected.", unit="calls"
     )
+    max_agents: Annotated[int, Field(ge=0, le=100_000)] = setting(
+        CALLS,
+        "TALKWIRE_MAX_AGENTS",
+        1000,
+        "Agents online at the same time; a further one is refused with `SERVER_AT_CAPACITY`. 0: any number.",
+        unit="agents",
+    )
     max_call_s: Annotated[float, Field(ge=10, le=86_400)] = setting(
         CALLS,
         "TALKWIRE_MAX_CALL_S",

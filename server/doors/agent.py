@@ -12,7 +12,7 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import protocol as wire
-from server.agents import Agent, AgentConflict, NumberInUse, merged
+from server.agents import Agent, AgentConflict, NumberInUse, TooManyAgents, merged, slug
 from server.doors.commands_on_call import no_call, on_call
 from server.doors.handshake import close, handshake, receive
 from server.outbox import Outbox
@@ -30,6 +30,8 @@ PROBE_S = 15.0
 IN_A_ROW = 16
 """Messages that are read before everybody else has a turn: a burst of thousands must not stall the calls,
 nor fill the outbox while nothing of it is sent."""
+RETRY_S = 30.0
+"""When a client may ask again whether there is room for its agent."""
 ERRORS_PER_S = 10
 """Malformed messages that are answered each second; of more only the log knows."""
 
@@ -85,6 +87,10 @@ class AgentConnection:
 
     def displace(self, agent_id: str, reason: str) -> None:
         self._send(wire.AgentDisplaced(agent_id=agent_id, reason=reason))
+        agents, calls = self._services.agents, self._services.calls
+        if agents.has_agents(self):
+            calls.agent_left(self, self._outbox.unsent(), agents.get, slug(agent_id))
+            return
         self._displaced = reason
         self._outbox.close()
 
@@ -193,6 +199,9 @@ class AgentConnection:
                 if not self._services.agents.remove_number(agent, command.ref):
                     raise self._no_channel(command.agent_id, command.ref)
                 self._send(wire.ChannelRemoved(agent_id=command.agent_id, ref=command.ref))
+            case wire.DevConfig():
+                agents = self._services.agents.set_callers(self, command.callers)
+                return Outcome(extras={"agents": [agent.agent_id for agent in agents]})
             case wire.SessionConfigure():
                 return self._configure_session(command)
             case wire.SessionPause() | wire.SessionResume():
@@ -220,6 +229,18 @@ class AgentConnection:
                     agent_id=command.agent_id,
                     retry_after_s=conflict.retry_after_s,
                     holder_alive=True,
+                )
+            )
+        except TooManyAgents as full:
+            text = f"this server has {full.limit} agents online and takes no more (TALKWIRE_MAX_AGENTS)"
+            return self._deny(
+                ErrorEvent(
+                    error=f"{text}; try again in {RETRY_S:g} s",
+                    code=ErrorCode.SERVER_AT_CAPACITY,
+                    agent_id=command.agent_id,
+                    retry_after_s=RETRY_S,
+                    used=full.limit,
+                    limit=full.limit,
                 )
             )
         except ValueError as error:

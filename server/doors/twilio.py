@@ -74,7 +74,7 @@ def _answer(call_id: str, fields: dict[str, str], services: Services) -> str:
         log.info("twilio.repeated_webhook", call_id=call_id)
         return twiml.hangup()
     number = fields.get("To", "")
-    answering = services.agents.answering(number)
+    answering = services.agents.answering(number, fields.get("From", ""))
     if answering is None:
         log.warning("call.rejected", call_id=call_id, to=number, reason="no agent is online for this number")
         return twiml.reject("rejected")

@@ -17,6 +17,7 @@ Cursors = Annotated[
     Field(max_length=1000),
     Allowed("an object of at most 1000 call ids, each with the seq of its last event, a whole number from 0"),
 ]
+Callers = Annotated[tuple[Id, ...], Field(max_length=1000, strict=False)]
 Origins = Annotated[tuple[Id, ...], Field(max_length=100, strict=False)]
 
 
@@ -128,6 +129,20 @@ class ChannelRemove(AgentCommand):
     event: Literal["channel.remove"] = "channel.remove"
     ref: Id = Field(description="The channel, as it was added; for a channel without a `ref` its type.")
     type: ChannelType | None = Field(default=None, description="Its kind, where one `ref` has several.")
+
+
+class DevConfig(Command):
+    """Says whose calls go to the developers' agents of this connection: those whose id begins with `dev-`.
+
+    Such an agent may add a number that another agent answers. Of the calls to it the agent gets those of these
+    callers, the owner all others. A number that nobody else has it answers for everybody. Sent again it replaces the
+    callers; they are forgotten with the connection.
+    """
+
+    event: Literal["dev.config"] = "dev.config"
+    callers: Callers = Field(
+        description="Numbers of callers, as `+15550001111`, or `sip:` addresses; at most 1000."
+    )
 
 
 # --- a call -----------------------------------------------------------------------------------------------
@@ -316,6 +331,7 @@ COMMANDS: tuple[type[Command], ...] = (
     ChannelAdd,
     ChannelConfigure,
     ChannelRemove,
+    DevConfig,
     ClientPing,
     ClientPong,
     SessionConfigure,
@@ -363,6 +379,7 @@ AnyCommand = (
     | ChannelRemove
     | SessionPause
     | SessionResume
+    | DevConfig
     | ClientPing
     | ClientPong
     | AnyCallCommand

@@ -55,6 +55,10 @@ class ErrorCode(Code):
         "AGENT_UNKNOWN",
         "The command names an agent that this connection has not created.",
     )
+    SERVER_AT_CAPACITY = (
+        "SERVER_AT_CAPACITY",
+        "As many agents are online as the server allows: `limit`. Try again after `retry_after_s`.",
+    )
     PHONE_IN_USE = (
         "PHONE_IN_USE",
         "Another agent answers this number. `phone` repeats it as it was typed.",
@@ -183,7 +187,8 @@ class CloseCode(IntEnum):
     )
     DISPLACED = (
         4001,
-        "The agent was taken over by another connection or deleted. Do not connect again by yourself.",
+        "The last agent of the connection was taken over by another one or deleted. Do not connect again by "
+        "yourself.",
     )
 
 

@@ -80,7 +80,10 @@ class SessionConfigured(Event):
 
 
 class AgentDisplaced(Event):
-    """The agent now belongs to another connection, or was deleted. Do not create it again by yourself."""
+    """The agent now belongs to another connection, or was deleted. Do not create it again by yourself.
+
+    Other agents of the connection stay. With its last one the socket closes with 4001.
+    """
 
     event: Literal["agent.displaced"] = "agent.displaced"
     agent_id: str = Field(description="The agent.")
@@ -126,8 +129,12 @@ class ErrorEvent(AnswerEvent):
     )
     phone: str | None = Field(default=None, description="For `PHONE_IN_USE`: the number, as it was typed.")
     retry_after_s: float | None = Field(
-        default=None, ge=0, description="For `AGENT_CONFLICT`: when to try again, seconds."
+        default=None,
+        ge=0,
+        description="For `AGENT_CONFLICT` and `SERVER_AT_CAPACITY`: when to try again, seconds.",
     )
+    used: int | None = Field(default=None, ge=0, description="For `SERVER_AT_CAPACITY`: agents online.")
+    limit: int | None = Field(default=None, ge=0, description="For `SERVER_AT_CAPACITY`: how many may be.")
     holder_alive: bool | None = Field(
         default=None, description="For `AGENT_CONFLICT`: whether the owner was heard from in the last 45 s."
     )

@@ -247,6 +247,69 @@ async def test_ten_thousand_messages_at_once_are_all_read_and_answered(tmp_path:
         assert agent.closed is None
 
 
+async def test_a_connection_that_loses_one_of_its_agents_goes_on_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.agents.STALE_S", 0.3)
+    async with (
+        running(tmp_path, agent_grace_s=1.0) as server,
+        registered(server.ws, "one", "+15550000001") as first,
+        server.carrier() as carrier,
+    ):
+        await first.send("agent.create", agent_id="two")
+        await first.send("channel.add", agent_id="two", type="phone", ref="+15550000002")
+        one = await carrier.place_call("+15550009999", "+15550000001")
+        two = await carrier.place_call("+15550009999", "+15550000002")
+        await first.wait("call.started", count=2)
+        await asyncio.sleep(0.5)
+        async with registered(server.ws, "one", "+15550000001") as second:
+            started = await second.wait("call.started")
+            assert started["agent_id"] == "one"
+            assert (await first.wait("agent.displaced"))["agent_id"] == "one"
+            for agent, call_id in ((second, one.call_sid), (first, two.call_sid)):
+                await agent.send("call.mute", call_id=call_id, ack="a")
+                assert (await agent.wait("ack"))["status"] == "success"
+                await agent.wait("call.muted", call_id=call_id)
+            await first.send("call.mute", call_id=one.call_sid, ack="b")
+            assert (await first.wait("ack", ack="b"))["code"] == "CALL_UNKNOWN"
+            one.hang_up()
+            await second.wait("call.ended", call_id=one.call_sid)
+            two.hang_up()
+            await first.wait("call.ended", call_id=two.call_sid)
+            assert not any(frame.get("call_id") == two.call_sid for frame in second.frames)
+
+
+async def test_a_server_that_is_full_of_agents_says_when_to_try_again(tmp_path: Path) -> None:
+    async with running(tmp_path, max_agents=1) as server, registered(server.ws, "one") as agent:
+        await agent.send("agent.create", agent_id="The Other", ack="1")
+        error = await agent.wait("error")
+        assert (error["code"], error["agent_id"], error["limit"]) == ("SERVER_AT_CAPACITY", "The Other", 1)
+        assert error["retry_after_s"] > 0
+        ack = await agent.wait("ack")
+        assert (ack["code"], ack["extras"]["used"]) == ("SERVER_AT_CAPACITY", 1)
+        await agent.send("agent.create", agent_id="one", ack="2")
+        assert (await agent.wait("ack", ack="2"))["status"] == "success"
+
+
+async def test_a_developer_takes_calls_of_his_own_phone_on_the_number_of_production(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path) as server,
+        registered(server.ws, "clock", "+15550001234") as production,
+        registered(server.ws, "dev-ann-clock", "+1 555 000 1234") as developer,
+        server.carrier() as carrier,
+    ):
+        await developer.send("dev.config", callers=["+1 (555) 000-1111"], ack="1")
+        assert (await developer.wait("ack"))["extras"] == {"agents": ["dev-ann-clock"]}
+        own = await carrier.place_call("+15550001111", "+15550001234")
+        assert (await developer.wait("call.started"))["call_id"] == own.call_sid
+        other = await carrier.place_call("+15550009999", "+15550001234")
+        assert (await production.wait("call.started"))["call_id"] == other.call_sid
+        for call, agent in ((own, developer), (other, production)):
+            call.hang_up()
+            await agent.wait("call.ended")
+            assert len(agent.of("call.started")) == 1
+
+
 async def test_several_agents_share_a_socket(tmp_path: Path) -> None:
     async with running(tmp_path) as server, registered(server.ws, "one", "+15550000001") as agent:
         await agent.send("agent.create", agent_id="two", greeting="Two here.")
@@ -265,7 +328,7 @@ async def test_a_client_that_does_not_read_is_closed_and_harms_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("server.doors.agent.OUTBOX_MESSAGES", 200)
-    async with running(tmp_path) as server:
+    async with running(tmp_path, max_agents=0) as server:
         sock = await websockets.connect(f"{server.ws}/client", compression=None, max_queue=1)
         await sock.send(json.dumps({"event": "connect", "api_key": KEY}))
         await sock.recv()

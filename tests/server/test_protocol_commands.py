@@ -129,6 +129,10 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         {"event": "channel.remove", "agent_id": "clock", "ref": "webrtc"},
         {"event": "channel.remove", "agent_id": "clock", "ref": "+15550002222", "type": "phone"},
     ],
+    "DevConfig": [
+        {"event": "dev.config", "callers": []},
+        {"event": "dev.config", "callers": ["+15550001111", "sip:dev@example.org"]},
+    ],
     "BotReply": [
         {"event": "bot.reply", "call_id": "CA1", "message_id": "m1", "text": "Hi.", "in_reply_to": ""},
         {
@@ -371,6 +375,10 @@ def test_nothing_that_a_client_sends_raises_anything_else(message: object) -> No
             "in_reply_to",
             "must be text of at most 200 characters (got text of 201 characters)",
         ),
+        ({"event": "dev.config"}, "callers", "callers is required"),
+        ({"event": "dev.config", "callers": "+1"}, "callers", "must be a list (got text"),
+        ({"event": "dev.config", "callers": [5]}, "callers.0", "must be text of 1 to 200 characters (got 5)"),
+        ({"event": "dev.config", "callers": ["+1"] * 1001}, "callers", "at most 1000 entries"),
         ({"event": "agent.create"}, "agent_id", "agent_id is required"),
         ({"event": "agent.create", "agent_id": ""}, "agent_id", "1 to 200 characters (got empty text)"),
         ({"event": "agent.create", "agent_id": 7}, "agent_id", "agent_id must be text"),

@@ -92,6 +92,15 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "retry_after_s": 5.0,
             "holder_alive": True,
         },
+        {
+            "event": "error",
+            "error": "full",
+            "code": "SERVER_AT_CAPACITY",
+            "agent_id": "My Agent",
+            "retry_after_s": 30.0,
+            "used": 1000,
+            "limit": 1000,
+        },
         {"event": "error", "error": "in use", "code": "PHONE_IN_USE", "agent_id": "a", "phone": "+1 (555) 0"},
         {
             "event": "error",

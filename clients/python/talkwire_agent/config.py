@@ -32,7 +32,7 @@ class VoiceSettings(TypedDict, total=False):
     language: str | None
     """Language to be spoken, BCP-47; else that of the session."""
     speed: float | None
-    """Pace, as a factor: 1 is the voice's own."""
+    """Pace, as a factor: 1 is the voice's own. An engine may not reach the ends of the range."""
 
 
 class InterruptionSettings(TypedDict, total=False):
@@ -51,7 +51,7 @@ class InterruptionSettings(TypedDict, total=False):
     energy_threshold_db: float | None
     """The same in dBFS, as older clients say it; `min_volume` goes first."""
     min_words: int | None
-    """Words that silence the bot although the voice did not last `min_duration_ms`."""
+    """Words that silence the bot although the voice did not last `min_duration_ms`; 0 and 1: any."""
     backchannel_filter: bool | None
     """False: also a mere "mhm" or "right" over the bot interrupts it."""
     pause_first: bool | None

@@ -16,6 +16,7 @@ ErrorCode = Literal[
     "PROVIDER_KEY_REQUIRED",
     "AGENT_CONFLICT",
     "AGENT_UNKNOWN",
+    "SERVER_AT_CAPACITY",
     "PHONE_IN_USE",
     "CHANNEL_UNSUPPORTED",
     "CHANNEL_UNKNOWN",
@@ -38,6 +39,7 @@ WarningCode = Literal[
     "UNKNOWN_KEYS",
     "LANGUAGE_UNSUPPORTED",
     "PROVIDER_SUBSTITUTED",
+    "LLM_NOT_CONFIGURED",
     "PROVIDER_PROBLEM",
     "TOOL_RESULT_UNKNOWN",
     "EVENTS_LOST",
@@ -177,7 +179,10 @@ class SessionConfigured(Event):
 
 
 class AgentDisplaced(Event):
-    """The agent now belongs to another connection, or was deleted. Do not create it again by yourself."""
+    """The agent now belongs to another connection, or was deleted. Do not create it again by yourself.
+
+    Other agents of the connection stay. With its last one the socket closes with 4001.
+    """
 
     event: Literal["agent.displaced"] = "agent.displaced"
     agent_id: str
@@ -262,7 +267,11 @@ class ErrorEvent(Event):
     phone: str | None = None
     """For `PHONE_IN_USE`: the number, as it was typed."""
     retry_after_s: float | None = None
-    """For `AGENT_CONFLICT`: when to try again, seconds."""
+    """For `AGENT_CONFLICT` and `SERVER_AT_CAPACITY`: when to try again, seconds."""
+    used: int | None = None
+    """For `SERVER_AT_CAPACITY`: agents online."""
+    limit: int | None = None
+    """For `SERVER_AT_CAPACITY`: how many may be."""
     holder_alive: bool | None = None
     """For `AGENT_CONFLICT`: whether the owner was heard from in the last 45 s."""
     provider: str | None = None
@@ -779,6 +788,14 @@ class ReplyRejected(CallEvent):
     """`message_obsolete`: the user has gone on; `call_ended`: the call is ending; others in words."""
 
 
+class CallUpdated(CallEvent):
+    """`session.configure` has changed the language of the call. Comes before `session.configured`."""
+
+    event: Literal["call.updated"] = "call.updated"
+    language: str
+    """Language of the conversation from here on, without a region."""
+
+
 class CallMuted(CallEvent):
     """The user is not listened to any more: no turn begins, nothing is interrupted, and what he says is
     kept for `call.unmuted`. What he had said before is the end of his turn.
@@ -975,6 +992,7 @@ EVENTS: dict[str, type[Event]] = {
     "message.confirmed": MessageConfirmed,
     "message.aborted": MessageAborted,
     "reply.rejected": ReplyRejected,
+    "call.updated": CallUpdated,
     "call.muted": CallMuted,
     "call.unmuted": CallUnmuted,
     "call.held": CallHeld,
