@@ -7,6 +7,7 @@ operator has set no auth token, it is let in only by the open-door rule, and onl
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl
 
 import structlog
@@ -27,6 +28,8 @@ from telephony.carriers.twilio.leg import StreamRefused, TwilioLeg, accept
 log = structlog.get_logger(__name__)
 
 MAX_FORM = 64 << 10
+CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+"""Twilio's has 34 characters. It becomes part of the answer, of events and of paths."""
 MEDIA_PATH = "/twilio/media/"
 TOKEN_LIFETIME_S = 60.0
 
@@ -49,8 +52,9 @@ async def voice(request: Request, services: Services) -> Response:
         return PlainTextResponse(str(refusal), 403)
     fields = dict(form)
     call_id = fields.get("CallSid", "")
-    if not call_id:
-        return PlainTextResponse("CallSid is missing: this is the voice webhook of a Twilio number", 400)
+    if not CALL_ID.fullmatch(call_id):
+        what = "must be at most 64 letters, digits, - and _" if call_id else "is missing"
+        return PlainTextResponse(f"CallSid {what}: this is the voice webhook of a Twilio number", 400)
     account = services.settings.twilio_account_sid
     if account is not None and fields.get("AccountSid") != account:
         return PlainTextResponse("this call belongs to another account than TWILIO_ACCOUNT_SID", 403)
@@ -118,6 +122,10 @@ async def media(websocket: WebSocket, token: str, services: Services) -> None:
         await socket.close(1008, "the call was given up before its media came")
         return
     await leg.run(listener)
+    if socket.binary:
+        await socket.close(1003, "a media stream has text frames only")
+    else:
+        await socket.close(1000, "the media stream is over")
 
 
 def _call_of(token: str, services: Services) -> Call:
@@ -179,10 +187,16 @@ class _Socket:
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
+        self.binary = False
+        """It was ended for a binary frame."""
 
     async def receive(self) -> str | None:
         message = await self._websocket.receive()
-        return message.get("text") if message["type"] == "websocket.receive" else None
+        if message["type"] != "websocket.receive":
+            return None
+        text: str | None = message.get("text")
+        self.binary = text is None
+        return text
 
     async def send(self, text: str) -> None:
         try:

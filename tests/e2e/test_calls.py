@@ -9,6 +9,7 @@ import io
 import json
 import wave
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 import numpy as np
@@ -324,6 +325,24 @@ async def test_garbage_in_the_stream_is_counted_and_then_ends_the_call(tmp_path:
         ended = await agent.wait("call.ended")
         assert ended["reason"] == "failed"
         assert "malformed" in ended["detail"]
+
+
+async def test_a_binary_frame_ends_the_stream_and_is_told(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, registered(server.ws) as agent, server.carrier() as carrier:
+        call = await carrier.place_call(FROM, TO)
+        await agent.wait("call.started")
+        call.send_raw(b"\x00")
+        assert (await agent.wait("call.ended"))["reason"] == "failed"
+        assert (await call.ended()).code == 1003
+
+
+@pytest.mark.parametrize("call_id", ["", "x" * 5000, "<a>", "CA\udcff", "CA 1"])
+async def test_a_webhook_without_a_sensible_call_id_is_refused(tmp_path: Path, call_id: str) -> None:
+    body = urlencode({"CallSid": call_id, "From": FROM, "To": TO}, errors="surrogateescape")
+    async with running(tmp_path) as server, registered(server.ws), httpx.AsyncClient() as http:
+        answer = await http.post(f"{server.url}/twilio/voice", content=body)
+        assert (answer.status_code, answer.text[:7]) == (400, "CallSid")
+        assert len(server.services.calls) == 0
 
 
 async def test_unsigned_requests_are_refused_but_by_the_open_door(tmp_path: Path) -> None:
