@@ -7,6 +7,50 @@ import sys
 
 import structlog
 
+A_MINUTE = 30
+"""Warnings and errors that say the same, of which so many are written each minute: anybody can send what causes one."""
+KINDS = 1000
+
+
+class Bounded(logging.Filter):
+    """Keeps somebody who sends nonsense from filling the disk. The next line that is written tells how many were not."""
+
+    def __init__(self, a_minute: int = A_MINUTE) -> None:
+        super().__init__()
+        self._a_minute = a_minute
+        self._windows: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        said = str(record.msg.get("event") if isinstance(record.msg, dict) else record.msg)
+        key = (record.name, said[:200])
+        since, written = self._windows.get(key, (record.created, 0))
+        if record.created - since >= 60.0:
+            self._tell(record, written - self._a_minute)
+            since, written = record.created, 0
+        if len(self._windows) >= KINDS and key not in self._windows:
+            self._windows.clear()
+        self._windows[key] = (since, written + 1)
+        return written < self._a_minute
+
+    @staticmethod
+    def _tell(record: logging.LogRecord, more: int) -> None:
+        if more > 0 and isinstance(record.msg, dict):
+            record.msg["not_written"] = more
+        elif more > 0:
+            record.msg = f"{record.msg} (and {more} times more before, not written)"
+
+
+class NoTraceback(logging.Filter):
+    """The web server tells of a client's broken UTF-8 with its own traceback: that is the client's fault, and no bug."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info is not None and isinstance(record.exc_info[1], UnicodeDecodeError):
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.exc_info = None
+        return True
+
 
 def configure(level: str, fmt: str) -> None:
     """Set up structlog and the standard library's logging, which uvicorn uses, alike."""
@@ -37,6 +81,7 @@ def configure(level: str, fmt: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*tail, renderer])
     )
+    handler.addFilter(Bounded())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -46,5 +91,6 @@ def configure(level: str, fmt: str) -> None:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
     logging.getLogger("uvicorn.error").setLevel("WARNING")
+    logging.getLogger("uvicorn.error").addFilter(NoTraceback())
     for chatty in ("httpx", "httpx2", "openai"):
         logging.getLogger(chatty).setLevel("WARNING")
