@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline import turns
@@ -17,21 +18,26 @@ from pipeline.events import (
     Event,
     LlmAnswered,
     LlmAsked,
+    LlmBefore,
     LlmFailed,
     LlmReasoned,
     MessageAborted,
     MessageConfirmed,
     NoResponse,
     NoResponseReason,
+    PreparingTimeout,
     ToolCallsRequested,
     ToolCompleted,
     ToolFailed,
     ToolStarted,
     TurnRef,
     UserMessage,
+    Warned,
 )
 from pipeline.message import Message
 from pipeline.ports import ChatMessage, LlmEnd, Mind
+from pipeline.preparing import Barrier
+from pipeline.prompt import MAX_CHARS, Filled, Prompt
 from pipeline.speaking import Speaking
 from pipeline.speech import SpeechQueue
 from pipeline.thinking import Manner, Thinking
@@ -53,6 +59,9 @@ class Conversation(Protocol):
 
     def turn_of(self, in_reply_to: str) -> TurnRef | None: ...
 
+    def epoch(self) -> float:
+        """The time of day, epoch seconds."""
+
     def guarded(self, act: Callable[[], None]) -> None:
         """Run what an engine calls: a bug in it ends the call."""
 
@@ -71,6 +80,12 @@ class Conversation(Protocol):
 
     def told(self, error: ProviderError, by: str | None) -> None:
         """An engine failed; ``by`` takes its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    turn: TurnRef | None
+    then: Callable[[], None]
 
 
 class Answering:
@@ -93,7 +108,12 @@ class Answering:
         self._config = config
         self._ids = ids
         self._loop = asyncio.get_running_loop()
-        self._dialogue = Dialogue(config.prompt, verbatim=config.raw_prompt)
+        self.dialogue = Dialogue()
+        self.prompt = Prompt()
+        self._instruct()
+        self._barrier = Barrier(config.preparing)
+        self._waiting: _Waiting | None = None
+        """What goes on when the agent is ready."""
         self._known: set[str] = set()
         """Messages that are to enter the dialogue as far as they are heard."""
         self._hold_at: float | None = None
@@ -113,18 +133,47 @@ class Answering:
         if mind is None:
             return None
         if self._mind is None:
-            self._mind = Thinking(mind, self._dialogue, self, self._ids, self._manner, self._tools)
+            self._mind = Thinking(
+                mind, self.dialogue, self, self._ids, self._manner, self._tools, self._before
+            )
         self._mind.change(mind)
         return self._mind
 
     def _manner(self) -> Manner:
         config = self._config
-        return Manner(config.temperature, config.max_tokens, config.tools)
+        system = self._told(self.prompt.render(self._call.epoch()))
+        return Manner(config.temperature, config.max_tokens, config.tools, system)
+
+    def _instruct(self) -> None:
+        config = self._config
+        self.prompt.configure(
+            config.prompt, raw=config.raw_prompt, variables=config.variables, zone=config.timezone
+        )
+
+    def fill(self, template: str) -> str:
+        """A text with the call's variables in it."""
+        return self._told(self.prompt.fill(template, self._call.epoch()))
+
+    def _told(self, filled: Filled) -> str:
+        """What was filled in; what of it could not be is told to the agent."""
+        turn = self._machine.turn
+        if filled.unknown:
+            names = ", ".join(filled.unknown)
+            text = (
+                f"the prompt names variables that nobody has set, and they are left empty: {names}. Set them "
+            )
+            text += "by vars or history.set_vars"
+            self._call.emit(Warned(turn, "UNKNOWN_VARIABLE", text, filled.unknown))
+        if filled.cut:
+            text = f"with its variables filled in the prompt is longer than {MAX_CHARS} characters: it is cut there"
+            self._call.emit(Warned(turn, "PROMPT_TOO_LONG", text))
+        return filled.text
 
     def change(self, mind: Mind | None, config: SessionConfig) -> None:
         """Answer otherwise from now on."""
         self._config = config
-        self._dialogue.instruct(config.prompt, verbatim=config.raw_prompt)
+        self._instruct()
+        self._barrier.config = config.preparing
         self._tools.timeout_s = config.tool_timeout_s
         if self._thinking is not None and mind is not None:
             self._thinking.change(mind)
@@ -173,16 +222,21 @@ class Answering:
     def note(self, event: Event) -> None:
         """What the language model is to know of what happened."""
         if isinstance(event, UserMessage):
-            self._dialogue.user(event.turn.turn_id, event.text)
+            self.dialogue.user(event.turn.turn_id, event.text)
         elif isinstance(event, MessageConfirmed) and event.text and event.message_id in self._known:
-            self._dialogue.bot(event.text, event.message_id)
+            self.dialogue.bot(event.text, event.message_id)
         if isinstance(event, MessageConfirmed | MessageAborted):
             self._known.discard(event.message_id)
-            self._dialogue.unheard(event.message_id)
+            self.dialogue.unheard(event.message_id)
+
+    @property
+    def thinks(self) -> bool:
+        """The call has a language model of its own, or had one."""
+        return self._mind is not None
 
     def messages(self) -> tuple[ChatMessage, ...]:
         """The history of the call's own model; empty: it never had one."""
-        return self._dialogue.get() if self._mind is not None else ()
+        return self.dialogue.get() if self._mind is not None else ()
 
     def answer(self, tasks: asyncio.TaskGroup, turn: TurnRef, message_id: str) -> None:
         """The user's turn looks over, or is."""
@@ -219,6 +273,8 @@ class Answering:
 
     def close(self, now: float) -> None:
         """The call ends."""
+        self._waiting = None
+        self._barrier.drop()
         self.stop()
         if self._mind is not None:
             self._mind.close(now)
@@ -228,11 +284,13 @@ class Answering:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` has something to do."""
-        times = (self._hold_at, self._tools.deadline)
+        times = (self._hold_at, self._tools.deadline, self._barrier.deadline)
         return min((at for at in times if at is not None), default=None)
 
     def tick(self, now: float) -> None:
-        """Do what is due: tools that have run for too long fail, a caller who has waited is told so."""
+        """Do what is due: an agent is waited for no longer, tools that have run for too long fail, a caller who
+        has waited is told so."""
+        self._tick_barrier(now)
         deadline = self._tools.deadline
         if self._mind is not None and deadline is not None and now >= deadline:
             self._mind.tick(now)
@@ -240,6 +298,56 @@ class Answering:
             self._hold_at = None
             if not self._speech.empty or (self._thinking is not None and self._thinking.silent):
                 self.hold_the_line()
+
+    # --- the agent gets ready -----------------------------------------------------------------------------
+
+    def prepare(self, turn: TurnRef | None, then: Callable[[], None]) -> None:
+        """Do this as soon as the agent is ready, or was waited for in vain; without a turn it is the greeting."""
+        self._go_on()  # An earlier wait is over with this one.
+        number = turn.turn_id if turn is not None else 0
+        if self._thinking is None or not self._barrier.begin(number, self._loop.time()):
+            then()
+            return
+        self._waiting = _Waiting(turn, then)
+        self._call.emit(LlmBefore(turn))
+        self._loop.call_soon(self._call.guarded, self._call.moved)
+
+    async def _before(self, turn: TurnRef) -> None:
+        """An answer is to be made."""
+        ready = asyncio.Event()
+        self.prepare(turn, ready.set)
+        mine = self._waiting
+        try:
+            await ready.wait()
+        finally:
+            if mine is not None and self._waiting is mine:
+                self._waiting = None
+                self._barrier.drop()
+
+    def ready(self, turn: int | None) -> None:
+        """The agent has changed what it wanted to change."""
+        if self._barrier.ready(turn):
+            self._go_on()
+
+    def _tick_barrier(self, now: float) -> None:
+        missed = self._barrier.tick(now)
+        if missed is None:
+            return
+        if missed.told and self._waiting is not None:
+            turn = self._waiting.turn
+            self._call.emit(PreparingTimeout(turn, missed.waited_ms, missed.budget_ms))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._barrier.drop()
+            waiting.then()
+
+    def agent_away(self) -> None:
+        """The agent's connection is lost; it may come back."""
+        self._barrier.agent_away()
+        self._go_on()
 
     # --- the caller waits ---------------------------------------------------------------------------------
 
@@ -374,4 +482,5 @@ class Answering:
             self._mind.agent_gone(self._loop.time())
 
     def agent_back(self) -> None:
+        self._barrier.agent_back()
         self._tools.agent_back()

@@ -1,5 +1,5 @@
-"""What a language model is told of a conversation: the prompt, what was really said and heard, and which tools
-were asked for with what result.
+"""What a language model is told of a conversation: what was really said and heard, and which tools were asked for
+with what result. Its prompt is ``pipeline.prompt``'s.
 
 Pure. The user's turns stand in their last wording; of the bot's messages only what the caller heard is there,
 so that the model never believes it has said what was cut off. While a message is still being heard the model
@@ -20,16 +20,10 @@ MAX_CHARS = 200_000
 """The model is told of the last ones within both; the prompt comes beside them."""
 MAX_KEPT = 10_000
 """Messages: the oldest are forgotten beyond this; the prompt never is."""
+MAX_KEPT_CHARS = 2_000_000
+"""Of what an agent adds, together with what is there."""
 PENDING = '{"status":"pending"}'
 """The result of a tool that still runs."""
-
-VOICE_STYLE = (
-    "You are speaking with a person on a live voice call. Everything that you write is read aloud as it is: "
-    "answer in one to three short spoken sentences, without markdown, lists, headings, emoji or links. "
-    "Write numbers, dates and abbreviations as one would say them. If what you were told is unclear, "
-    "remember that it was transcribed from speech and may hold mistakes; ask when it matters."
-)
-"""What is added to an agent's prompt, unless it wants its prompt verbatim."""
 
 
 @dataclass(slots=True)
@@ -92,17 +86,11 @@ class _Calls:
 class Dialogue:
     """The history of one call."""
 
-    def __init__(self, prompt: str, *, verbatim: bool = False) -> None:
-        self.instruct(prompt, verbatim=verbatim)
+    def __init__(self) -> None:
         self._entries: deque[_Line | _Calls] = deque()
         self._count = 0
         self.revision = 0
         """Grows with each change of the history."""
-
-    def instruct(self, prompt: str, *, verbatim: bool = False) -> None:
-        """Change the prompt; the history stays. ``verbatim``: nothing is added about how one speaks."""
-        parts = [prompt.strip()] if verbatim else [prompt.strip(), VOICE_STYLE]
-        self._prompt = "\n\n".join(part for part in parts if part)
 
     # --- what happens -------------------------------------------------------------------------------------
 
@@ -202,19 +190,36 @@ class Dialogue:
     def add(self, messages: Iterable[ChatMessage]) -> int:
         """Add to the history. Returns ``count``.
 
-        Raises ``ValueError``, and adds nothing, where a result has no call before it, or a call no result.
+        A call of a tool that has no result behind it, and a result without a call, are left out: no model takes
+        them. Raises ``ValueError``, and adds nothing, where the history would be too long.
         """
-        for entry in _entries(messages):
+        entries = _entries(messages)
+        self._check(entries, self._count, self._chars)
+        for entry in entries:
             self._append(entry)
         return self._count
 
     def set(self, messages: Iterable[ChatMessage]) -> int:
-        """Replace the history; tools that run are forgotten with it. Raises ``ValueError`` as ``add`` does."""
+        """Replace the history; tools that run are forgotten with it. As ``add`` otherwise."""
         entries = _entries(messages)
+        self._check(entries, 0, 0)
         self.clear()
         for entry in entries:
             self._append(entry)
         return self._count
+
+    @property
+    def _chars(self) -> int:
+        return sum(entry.chars for entry in self._entries)
+
+    @staticmethod
+    def _check(more: Sequence[_Line | _Calls], count: int, chars: int) -> None:
+        count += sum(entry.count for entry in more)
+        chars += sum(entry.chars for entry in more)
+        if count > MAX_KEPT:
+            raise ValueError(f"a history has at most {MAX_KEPT} messages (this would have {count})")
+        if chars > MAX_KEPT_CHARS:
+            raise ValueError(f"a history has at most {MAX_KEPT_CHARS} characters (this would have {chars})")
 
     def clear(self) -> int:
         """Forget the history; the prompt stays."""
@@ -224,11 +229,10 @@ class Dialogue:
 
     # --- what the model is told ---------------------------------------------------------------------------
 
-    def messages(self, system: str | None = None) -> tuple[ChatMessage, ...]:
-        """The prompt, or ``system`` in its place, then the history. Lines of one side that follow one another
-        are one message: some models take them only in turns."""
-        prompt = self._prompt if system is None else system
-        found: list[ChatMessage] = [ChatMessage("system", prompt)] if prompt else []
+    def messages(self, system: str = "") -> tuple[ChatMessage, ...]:
+        """The prompt, where there is one, then the history. Lines of one side that follow one another are one
+        message: some models take them only in turns."""
+        found: list[ChatMessage] = [ChatMessage("system", system)] if system else []
         for entry in self._latest():
             for message in entry.messages():
                 last = found[-1] if found else None
@@ -263,26 +267,38 @@ class Dialogue:
 
 
 def _entries(messages: Iterable[ChatMessage]) -> list[_Line | _Calls]:
-    """Messages as an agent has them. Raises ``ValueError``."""
+    """Messages as an agent has them, without what no model takes."""
     found: list[_Line | _Calls] = []
-    wanted: list[str] = []
+    asked: _Calls | None = None
     for message in messages:
         if message.role == "tool":
-            asked = found[-1] if found else None
-            if not isinstance(asked, _Calls) or message.tool_call_id not in wanted:
-                raise ValueError(f"no call of a tool before its result {message.tool_call_id!r}")
-            wanted.remove(message.tool_call_id)
-            asked.results[message.tool_call_id] = _Result(message.content, ephemeral=False, revision=0)
+            if asked is not None:
+                _give(asked, message)
             continue
-        if wanted:
-            raise ValueError(f"no result of the call {wanted[0]!r}")
-        if message.tool_calls:
-            wanted = [call.id for call in message.tool_calls]
-            if len(set(wanted)) < len(wanted) or message.role != "assistant":
-                raise ValueError("calls of tools are an assistant's, each with an id of its own")
-            found.append(_Calls("", list(message.tool_calls), message.content))
+        asked = None
+        if message.tool_calls and message.role == "assistant":
+            asked = _Calls("", list(message.tool_calls), message.content)
+            found.append(asked)
         else:
-            found.append(_Line(message))
-    if wanted:
-        raise ValueError(f"no result of the call {wanted[0]!r}")
-    return found
+            found.append(_Line(ChatMessage(message.role, message.content)))
+    return [kept for entry in found if (kept := _settled(entry)) is not None]
+
+
+def _give(asked: _Calls, result: ChatMessage) -> None:
+    """A result; of two for one call the first counts."""
+    wanted = any(call.id == result.tool_call_id for call in asked.calls)
+    if wanted and result.tool_call_id is not None:
+        asked.results.setdefault(result.tool_call_id, _Result(result.content, ephemeral=False, revision=0))
+
+
+def _settled(entry: _Line | _Calls) -> _Line | _Calls | None:
+    """Without the calls that have no result, and those whose id another one has."""
+    if isinstance(entry, _Line):
+        return entry
+    first: dict[str, ToolCall] = {}
+    for call in entry.calls:
+        first.setdefault(call.id, call)
+    entry.calls = [call for call in first.values() if call.id in entry.results]
+    if entry.calls:
+        return entry
+    return _Line(ChatMessage("assistant", entry.text)) if entry.text else None

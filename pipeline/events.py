@@ -231,6 +231,23 @@ class LlmAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class LlmBefore:
+    """An answer waits for the agent, which may change what the model is told."""
+
+    turn: TurnRef | None
+    """None: it is the greeting that waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparingTimeout:
+    """The agent was not ready in time: the answer is made without waiting any longer."""
+
+    turn: TurnRef | None
+    waited_ms: int
+    budget_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class LlmReasoned:
     """More of what the model thinks, and does not say."""
 
@@ -438,6 +455,19 @@ class AudioMetrics:
     at: float
 
 
+WarnedCode = Literal["UNKNOWN_VARIABLE", "PROMPT_TOO_LONG"]
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """What an agent asked for cannot be done in full; the call goes on."""
+
+    turn: TurnRef | None
+    code: WarnedCode
+    text: str
+    names: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class EngineFault:
     """An engine failed; the call goes on."""
@@ -477,6 +507,8 @@ Event = (
     | MessageAborted
     | ReplyRejected
     | LlmAsked
+    | LlmBefore
+    | PreparingTimeout
     | LlmReasoned
     | LlmAnswered
     | LlmFailed
@@ -496,4 +528,5 @@ Event = (
     | Recorded
     | AudioMetrics
     | EngineFault
+    | Warned
 )

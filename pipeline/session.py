@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 
 from media.frames import AudioFrame
 from media.music import HoldMusic, Player
@@ -53,6 +54,7 @@ from pipeline.message import Message, Placed
 from pipeline.microphone import Microphone
 from pipeline.monitor import CallRecorder, Monitor
 from pipeline.ports import Ears, Mind, SttOptions, Voice
+from pipeline.preparing import Preparing
 from pipeline.speaking import Speaking
 from pipeline.speech import BotEvent, SpeechQueue
 from pipeline.tools import TIMEOUT_S, Taken, Tool, ToolBatch, ToolResult
@@ -111,6 +113,12 @@ class SessionConfig:
     """What the language model is to be and to do."""
     raw_prompt: bool = False
     """The prompt is given verbatim: nothing is added about how one speaks."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What ``{{name}}`` in the prompt and the greeting stands for."""
+    timezone: tzinfo = UTC
+    """Where the date and the time are told of."""
+    preparing: Preparing | None = None
+    """How long an answer of the language model waits for the agent; None: it does not."""
     temperature: float | None = None
     max_tokens: int | None = None
     tools: tuple[Tool, ...] = ()
@@ -147,12 +155,14 @@ class Session:
         emit: Callable[[Event], None],
         ids: Callable[[], str],
         recorder: CallRecorder | None = None,
+        epoch: Callable[[], float] = lambda: datetime.now(UTC).timestamp(),
     ) -> None:
         self._leg = leg
         self._engines = engines
         self._config = config
         self._emit_event = emit
         self._ids = ids
+        self.epoch = epoch
         self._rate = leg.format.sample_rate_hz
 
         self._loop = asyncio.get_running_loop()
@@ -242,10 +252,15 @@ class Session:
             self._warming.append(self._tasks.create_task(self._tell_ready(), name="tell ready"))
         self._housekeeper = self._loop.call_later(HOUSEKEEPING_S, self.guarded, self._housekeep)
         if config.greeting and not self.answering.paused:
-            greeting = Message(f"msg_{self._ids()[:12]}", config.greeting, known=True)
-            greeting.interruptible = config.greeting_interruptible
-            self.say(greeting)
+            self.answering.prepare(None, self._greet)
         self._advance()
+
+    def _greet(self) -> None:
+        config = self._config
+        text = self.answering.fill(config.greeting)
+        greeting = Message(f"msg_{self._ids()[:12]}", text, known=True)
+        greeting.interruptible = config.greeting_interruptible
+        self.say(greeting)
 
     async def _tell_ready(self) -> None:
         engines = self._warming[:-1]
@@ -550,6 +565,7 @@ class Session:
         """The agent's connection is lost."""
         self._absence.left(self._loop.time())
         self.finish_streams()
+        self.answering.agent_away()
 
     def agent_back(self) -> None:
         self._absence.back()

@@ -85,13 +85,13 @@ class Mouth(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How it is thought: read anew for each answer, and held for all its generations."""
+    """How it is thought: read anew for each generation."""
 
     temperature: float | None = None
     max_tokens: int | None = None
     tools: tuple[Tool, ...] = ()
-    system: str | None = None
-    """The prompt; None: the dialogue's own."""
+    system: str = ""
+    """The prompt."""
 
 
 @dataclass(slots=True)
@@ -132,7 +132,8 @@ class _Stale(Exception):
 class Thinking:
     """At most one answer in the making, and the tools of all answers.
 
-    ``before`` is awaited before the first generation of each answer.
+    ``before`` is awaited before the first generation of each answer: what it changes of the dialogue and of how
+    it is thought counts for that already.
     """
 
     def __init__(
@@ -228,7 +229,7 @@ class Thinking:
     async def _think(self, answer: _Answer, message_id: str) -> None:
         if self._before is not None and answer.rounds == 0:
             await self._before(answer.turn)
-        answer.manner = answer.manner or self._manner()
+        answer.manner = self._manner()
         answer.rounds += 1
         answer.unseen = False
         request, revision = self._request(answer, answer.manner), self._dialogue.revision

@@ -291,7 +291,13 @@ class CallRegistry:
         call.state = CallState.LIVE
         recorder = self._recorder(call, leg) if call.config.recording else None
         session = Session(
-            leg, self._engines(call.config.picks), call.config.session, _teller(call), _new_id, recorder
+            leg,
+            self._engines(call.config.picks),
+            call.config.session,
+            _teller(call),
+            _new_id,
+            recorder,
+            self._clock.epoch,
         )
         call.session = session
         session.pause(on=self._paused(call))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from media.noise import QUIETEST_DB
 from media.segmenter import VadParams
@@ -17,6 +19,7 @@ from pipeline.absence import Away, AwayMode
 from pipeline.endpointing import Endpointing, Mode
 from pipeline.limits import SessionLimits
 from pipeline.ports import ToolSpec
+from pipeline.preparing import MAX_MS, OPTED_IN_MS, Preparing
 from pipeline.session import SessionConfig
 from pipeline.tools import TIMEOUT_S, Tool
 from pipeline.turns import TurnParams
@@ -25,6 +28,7 @@ from server.protocol import (
     AwaySettings,
     InterruptionSettings,
     LlmSettings,
+    PreparingSettings,
     SttSettings,
     ToolDefinition,
     VoiceSettings,
@@ -98,6 +102,11 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         mute_while_speaking=bool(_first(layers, "mute_while_speaking")),
         prompt=_prompt(layers),
         raw_prompt=bool(_first(layers, "raw_prompt")),
+        variables=_variables(layers),
+        timezone=_zone(next((name for layer in layers if (name := layer.get("timezone"))), None)),
+        preparing=_preparing(
+            next((value for layer in layers if (value := layer.get("preparing")) is not None), None)
+        ),
         temperature=_of(llm, LlmSettings, "temperature"),
         max_tokens=_of(llm, LlmSettings, "max_tokens"),
         tools=tuple(_tool(tool) for tool in _first(layers, "tools") or ()),
@@ -160,6 +169,28 @@ def _prompt(layers: Sequence[dict[str, Any]]) -> str:
             if prompt is not None:
                 return str(prompt)
     return ""
+
+
+def _variables(layers: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Those of the nearer level win."""
+    found: dict[str, str] = {}
+    for layer in reversed(layers):
+        found.update(layer.get("vars") or {})
+    return found
+
+
+def _zone(name: str | None) -> tzinfo:
+    return UTC if name is None else ZoneInfo(name)
+
+
+def _preparing(value: bool | PreparingSettings | None) -> Preparing | None:
+    if value is None:
+        return Preparing()
+    if isinstance(value, bool):
+        return Preparing(OPTED_IN_MS, opted_in=True) if value else None
+    if value.enabled is False:
+        return None
+    return Preparing(min(value.timeout_ms or OPTED_IN_MS, MAX_MS), opted_in=True)
 
 
 def _tool(tool: ToolDefinition) -> Tool:

@@ -11,7 +11,7 @@ from typing import Any, Literal, assert_never
 from pipeline import events
 from server import protocol as wire
 from server.clock import Clock
-from server.protocol import AnyCallEvent, ErrorCode, HistoryMessage
+from server.protocol import AnyCallEvent, ErrorCode, HistoryMessage, WarningCode
 from server.wire_llm import history, mind_to_wire
 
 
@@ -139,7 +139,9 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 reason=event.reason,
             )
         case (
-            events.LlmAsked()
+            events.LlmBefore()
+            | events.PreparingTimeout()
+            | events.LlmAsked()
             | events.LlmReasoned()
             | events.LlmAnswered()
             | events.LlmFailed()
@@ -220,6 +222,10 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 stage=event.stage,
                 retryable=event.retryable,
                 fallback=event.fallback,
+            )
+        case events.Warned():
+            return wire.ServerWarning(
+                **ids, code=WarningCode(event.code), warning=event.text, keys=event.names or None
             )
         case _:
             assert_never(event)

@@ -10,7 +10,9 @@ from server import protocol as wire
 from server.protocol import AnyCallEvent, ErrorCode, HistoryMessage
 
 MindEvent = (
-    events.LlmAsked
+    events.LlmBefore
+    | events.PreparingTimeout
+    | events.LlmAsked
     | events.LlmReasoned
     | events.LlmAnswered
     | events.LlmFailed
@@ -25,6 +27,12 @@ MindEvent = (
 def mind_to_wire(event: MindEvent, ids: dict[str, Any]) -> AnyCallEvent:
     """The message that tells ``event``; ``ids`` are the fields of its call and turn."""
     match event:
+        case events.LlmBefore():
+            return wire.LlmBefore(**ids, turn=ids.get("turn_id", 0))
+        case events.PreparingTimeout():
+            return wire.LlmPreparingTimeout(
+                **ids, turn=ids.get("turn_id", 0), waited_ms=event.waited_ms, budget_ms=event.budget_ms
+            )
         case events.LlmAsked():
             return wire.LlmThinking(**ids, message_id=event.message_id, provider=event.provider)
         case events.LlmReasoned():

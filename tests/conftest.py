@@ -16,4 +16,8 @@ def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[BlockBu
         yield None
         return
     with blockbuster_ctx(["server", "media", "pipeline", "telephony"]) as blockbuster:
+        for function in ("os.stat", "io.BufferedReader.read"):
+            # A time zone's file: two kilobytes, once.
+            blockbuster.functions[function].can_block_in("zoneinfo/_tzpath.py", {"find_tzfile"})
+            blockbuster.functions[function].can_block_in("zoneinfo/_common.py", {"load_data", "load_tzdata"})
         yield blockbuster

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server import protocol as wire
 from server.agents import Agent, AgentConflict, NumberInUse, TooManyAgents, merged, slug
+from server.doors import history
 from server.doors.commands_on_call import no_call, on_call
 from server.doors.handshake import close, handshake, receive
 from server.outbox import Outbox
@@ -146,6 +147,10 @@ class AgentConnection:
         self._outbox.close()
 
     def _refuse(self, error: ProtocolError) -> None:
+        failed = wire.failed_request(error)
+        if failed is not None:
+            self._send(failed)  # Somebody waits for it.
+            return
         now = self._loop.time()
         self._errors = [at for at in self._errors if at > now - 1.0]
         if len(self._errors) < ERRORS_PER_S:
@@ -206,9 +211,16 @@ class AgentConnection:
                 return self._configure_session(command)
             case wire.SessionPause() | wire.SessionResume():
                 return self._pause(command)
+            case wire.HistoryCommand():
+                return self._answer(command)
             case _:
                 return self._on_call(command)
         return DONE
+
+    def _answer(self, command: wire.AnyHistoryCommand) -> Outcome:
+        answer = history.answer(command, self._services.calls, self)
+        self._send(answer)
+        return DONE if answer.error is None else wire.failed(ErrorCode.REQUEST_REFUSED, answer.error)
 
     def _on_call(self, command: wire.AnyCallCommand) -> Outcome:
         call = self._services.calls.get(command.call_id)

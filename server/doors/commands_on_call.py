@@ -67,6 +67,8 @@ def _carry_out(call: Call, session: Session, command: wire.AnyCallCommand, tell:
             session.cancel(None)
         case wire.LlmToolResult():
             return _take_results(call, session, command, tell)
+        case wire.LlmReady():
+            session.answering.ready(command.turn)
         case wire.CallMute():
             session.mute()
         case wire.CallUnmute():

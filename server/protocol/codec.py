@@ -10,10 +10,11 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from server.protocol.base import Command, Event, Message, Part
-from server.protocol.commands import COMMANDS, AgentCommand, AnyCommand
+from server.protocol.commands import COMMANDS, AgentCommand, AnyCommand, HistoryCommand, HistoryGet
 from server.protocol.configuration import WITHOUT_EFFECT, SessionConfig
 from server.protocol.errors import ErrorCode, ProtocolError
 from server.protocol.events import EVENTS
+from server.protocol.history import HistoryData, HistoryUpdated
 from server.protocol.replies import ErrorEvent
 
 MAX_TOLD = 100
@@ -52,7 +53,20 @@ def _read(fields: dict[str, Any]) -> AnyCommand:
         # The table of classes holds the members of the union and nothing else.
         return cast(AnyCommand, command.__pydantic_validator__.validate_python(fields))
     except ValidationError as error:
-        raise _refusal(command, fields, error) from None
+        refusal = _refusal(command, fields, error)
+        if issubclass(command, HistoryCommand):
+            refusal.request_id = _id(fields, "request_id") or None
+        raise refusal from None
+
+
+def failed_request(error: ProtocolError) -> HistoryData | HistoryUpdated | None:
+    """The answer to a request that cannot be understood, where it says by which id it is to be answered."""
+    if error.request_id is None or error.call_id is None:
+        return None
+    asked: dict[str, Any] = {"call_id": error.call_id, "request_id": error.request_id}
+    if error.command == _name(HistoryGet):
+        return HistoryData(**asked, messages=(), error=error.message)
+    return HistoryUpdated(**asked, count=0, error=error.message)
 
 
 def error_event(error: ProtocolError) -> ErrorEvent:

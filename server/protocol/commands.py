@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from server.protocol.base import Allowed, Command, Id
-from server.protocol.configuration import Configuration
+from server.protocol.base import Allowed, Command, Id, Range
+from server.protocol.configuration import Configuration, Prompt, VarName, VarValue
+from server.protocol.history import Known
 from server.protocol.tools import Results
 
 ChannelType = Literal["phone", "webrtc", "chat", "whatsapp", "mic"]
@@ -252,6 +253,83 @@ class LlmToolResult(CallCommand):
     results: Results = Field(description="One for each call that has ended; at most 128.")
 
 
+class LlmReady(CallCommand):
+    """Answers `llm.before`: what the language model is to know is there. Each `llm.before` has one."""
+
+    event: Literal["llm.ready"] = "llm.ready"
+    agent_id: Id | None = Field(default=None, description="Accepted; the call knows its agent.")
+    turn: Annotated[int, Range(0, 1_000_000_000)] | None = Field(
+        default=None, description="As in `llm.before`. Absent: whatever is waited for goes on."
+    )
+
+
+class HistoryCommand(Command):
+    """Concerns what the server's language model knows of one call.
+
+    It is answered in any case, by `history.data` or `history.updated` with the same `request_id`. What keeps it
+    from being done stands in the answer's `error`: the call is over, is not this connection's, or has no language
+    model in this server.
+    """
+
+    call_id: Id = Field(description="The call.")
+    request_id: Id = Field(description="The client's id for the request: the answer repeats it.")
+
+
+class HistoryGet(HistoryCommand):
+    """Asks for the history; answered by `history.data`."""
+
+    event: Literal["history.get"] = "history.get"
+
+
+class HistoryAdd(HistoryCommand):
+    """Adds messages to the end of the history; answered by `history.updated`."""
+
+    event: Literal["history.add"] = "history.add"
+    messages: Known = Field(description="What is added. A history has at most 10000 messages.")
+
+
+class HistorySet(HistoryCommand):
+    """Replaces the history; answered by `history.updated`. The prompt stays."""
+
+    event: Literal["history.set"] = "history.set"
+    messages: Known = Field(description="The history from now on; at most 10000 messages.")
+
+
+class HistoryClear(HistoryCommand):
+    """Forgets the history; answered by `history.updated`. The prompt stays."""
+
+    event: Literal["history.clear"] = "history.clear"
+
+
+class HistorySetVars(HistoryCommand):
+    """Sets variables for the prompt of this call, beside those that were set before; answered by
+    `history.updated`. They win over those of the configuration.
+    """
+
+    event: Literal["history.set_vars"] = "history.set_vars"
+    vars: dict[VarName, VarValue | None] = Field(
+        description="Name to text; null takes one back. A call has at most 200."
+    )
+
+
+class HistoryAddContext(HistoryCommand):
+    """Adds a text behind the prompt of this call, and behind those that were added before; answered by
+    `history.updated`.
+    """
+
+    event: Literal["history.add_context"] = "history.add_context"
+    text: Spoken = Field(description="What the language model is to know besides, word for word.")
+
+
+class HistorySetInstructions(HistoryCommand):
+    """Replaces the prompt of this call; answered by `history.updated`. It holds until another one is set, also by
+    `session.configure`.
+    """
+
+    event: Literal["history.set_instructions"] = "history.set_instructions"
+    prompt: Prompt = Field(description="The prompt, with variables as in the configuration.")
+
+
 class CallMute(CallCommand):
     """Stops listening to the user; answered by `call.muted`. Without effect where that is so already."""
 
@@ -342,6 +420,14 @@ COMMANDS: tuple[type[Command], ...] = (
     BotCancel,
     BotClear,
     LlmToolResult,
+    LlmReady,
+    HistoryGet,
+    HistoryAdd,
+    HistorySet,
+    HistoryClear,
+    HistorySetVars,
+    HistoryAddContext,
+    HistorySetInstructions,
     CallMute,
     CallUnmute,
     CallHold,
@@ -364,6 +450,7 @@ AnyCallCommand = (
     | BotCancel
     | BotClear
     | LlmToolResult
+    | LlmReady
     | CallMute
     | CallUnmute
     | CallHold
@@ -372,6 +459,17 @@ AnyCallCommand = (
     | SessionResetIdle
 )
 """Commands about a call."""
+
+AnyHistoryCommand = (
+    HistoryGet
+    | HistoryAdd
+    | HistorySet
+    | HistoryClear
+    | HistorySetVars
+    | HistoryAddContext
+    | HistorySetInstructions
+)
+"""Commands about what the language model of a call knows; each has one answer."""
 
 AnyCommand = (
     Connect
@@ -383,5 +481,6 @@ AnyCommand = (
     | ClientPing
     | ClientPong
     | AnyCallCommand
+    | AnyHistoryCommand
 )
 """All commands, as a type for a total ``match``."""

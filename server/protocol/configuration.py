@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag
 
 from server.protocol.base import Allowed, Part, Range, Share
 from server.protocol.tools import Tools
@@ -30,6 +31,40 @@ AwayMode = Annotated[Literal["wait", "line", "message"], Allowed("wait, line or 
 WITHOUT_EFFECT = frozenset({"flash", "mode"})
 """Keys of older clients that nothing is said about: what they asked for is decided by others."""
 Phrases = Annotated[tuple[Text, ...], Field(max_length=500, strict=False)]
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("no such zone") from None
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """A number or a flag as text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+Zone = Annotated[
+    str,
+    Field(min_length=1, max_length=100),
+    AfterValidator(_zone),
+    Allowed("the name of a time zone, for example Europe/Madrid"),
+]
+VarName = Annotated[
+    str,
+    Field(max_length=64, pattern=r"^[^\s{}]{1,64}$"),
+    Allowed("a name of 1 to 64 characters, without spaces and braces"),
+]
+VarValue = Annotated[
+    str,
+    Field(max_length=20_000),
+    BeforeValidator(_plain),
+    Allowed("text of at most 20000 characters"),
+]
 
 
 def one_of(shape: str, allowed: str) -> Discriminator:
@@ -299,6 +334,16 @@ class AwaySettings(Part):
     )
 
 
+class PreparingSettings(Part):
+    """Whether the agent gets ready before each answer of the language model."""
+
+    enabled: bool | None = Field(default=None, description="False: it does not.")
+    timeout_ms: Annotated[int, Range(1, 600_000)] | None = Field(
+        default=None,
+        description="How long an answer waits for it, milliseconds; default 1500. At most 5000 are waited.",
+    )
+
+
 Voice = Annotated[
     Annotated[Text, Tag("<text>")] | Annotated[VoiceSettings, Tag("<object>")],
     one_of("text", "text such as provider/voice, or an object"),
@@ -318,6 +363,10 @@ Interruption = Annotated[
 AwayOption = Annotated[
     Annotated[AwayMode, Tag("<text>")] | Annotated[AwaySettings, Tag("<object>")],
     one_of("text", "wait, line, message or an object"),
+]
+Preparing = Annotated[
+    Annotated[bool, Tag("<flag>")] | Annotated[PreparingSettings, Tag("<object>")],
+    one_of("flag", "true, false or an object"),
 ]
 
 
@@ -359,14 +408,34 @@ class Configuration(SessionConfig):
 
     greeting: Greeting | None = Field(
         default=None,
-        description="Spoken by the server at the beginning of a call: text, or one text for each language.",
+        description="Spoken by the server at the beginning of a call: text, or one text for each language. "
+        "`{{name}}` in it stands for a variable, as in `prompt`.",
     )
     llm: Llm | None = Field(
         default=None,
         description="The server's language model answers the user: `provider/model`, a model alone, or an "
         "object. Without it the agent process answers.",
     )
-    prompt: Prompt | None = Field(default=None, description="What the language model is to be and to do.")
+    prompt: Prompt | None = Field(
+        default=None,
+        description="What the language model is to be and to do. `{{name}}` in it stands for a variable: of the "
+        "call (`history.set_vars`), else of `vars`, else one of `date`, `time`, `day`, `datetime` and "
+        "`date_block` in the `timezone`. It is filled in anew for each answer.",
+    )
+    vars: Annotated[dict[VarName, VarValue], Field(max_length=200)] | None = Field(
+        default=None,
+        description="Variables for the prompt, name to text; at most 200. Those of a narrower place are added to "
+        "those of a wider one, and win.",
+    )
+    timezone: Zone | None = Field(
+        default=None, description="Where the date and the time of the prompt are told of; default: UTC."
+    )
+    preparing: Preparing | None = Field(
+        default=None,
+        description="Whether an answer of the language model waits for the agent to get ready (`llm.before`). "
+        "True: up to 1500 ms. Not set: up to 150 ms, as long as the agent answers `llm.before` at all. False: "
+        "`llm.before` is not sent.",
+    )
     raw_prompt: bool | None = Field(
         default=None,
         description="True: the prompt is given verbatim. Else the server adds how one speaks on a call: short "

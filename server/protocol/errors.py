@@ -122,6 +122,10 @@ class ErrorCode(Code):
         "An engine cannot be used as it is configured (not installed, its key refused), and trying again will "
         "not help.",
     )
+    REQUEST_REFUSED = (
+        "REQUEST_REFUSED",
+        "A command of `history` could not be carried out; its answer says why in `error`. Only ever in an `ack`.",
+    )
     INTERNAL_ERROR = (
         "INTERNAL_ERROR",
         "A fault of the server itself. Its log has the details.",
@@ -151,6 +155,15 @@ class WarningCode(Code):
     PROVIDER_PROBLEM = (
         "PROVIDER_PROBLEM",
         "The engine that this would use could not be reached, or refused its key, when it was last asked.",
+    )
+    UNKNOWN_VARIABLE = (
+        "UNKNOWN_VARIABLE",
+        "The prompt or the greeting of a call names variables that nobody has set; they are left empty. `keys` "
+        "names them. Sent once for each in a call.",
+    )
+    PROMPT_TOO_LONG = (
+        "PROMPT_TOO_LONG",
+        "With its variables filled in the prompt of a call is longer than this server takes: it is cut.",
     )
     TOOL_RESULT_UNKNOWN = (
         "TOOL_RESULT_UNKNOWN",
@@ -218,3 +231,5 @@ class ProtocolError(Exception):
         """By which the client wants to be told what becomes of the message, where it could be read."""
         self.command = ""
         """The name of the command, as the client spelled it."""
+        self.request_id: str | None = None
+        """Of a command that is answered by its id, whatever is wrong with it."""

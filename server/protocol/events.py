@@ -26,7 +26,16 @@ from server.protocol.calls import (
     CallUnmuted,
     CallUpdated,
 )
-from server.protocol.llm import LlmError, LlmNoResponse, LlmReasoning, LlmResponse, LlmThinking
+from server.protocol.history import HistoryData, HistoryUpdated
+from server.protocol.llm import (
+    LlmBefore,
+    LlmError,
+    LlmNoResponse,
+    LlmPreparingTimeout,
+    LlmReasoning,
+    LlmResponse,
+    LlmThinking,
+)
 from server.protocol.replies import (
     AgentConfigured,
     AgentCreated,
@@ -82,6 +91,8 @@ EVENTS: tuple[type[Event], ...] = (
     Ack,
     SessionPaused,
     SessionResumed,
+    HistoryData,
+    HistoryUpdated,
     CallStarted,
     SessionCreated,
     SessionReady,
@@ -94,6 +105,8 @@ EVENTS: tuple[type[Event], ...] = (
     TurnResumed,
     TurnEnd,
     TurnContinued,
+    LlmBefore,
+    LlmPreparingTimeout,
     LlmThinking,
     LlmReasoning,
     LlmResponse,
@@ -127,5 +140,5 @@ EVENTS: tuple[type[Event], ...] = (
 )
 """All events, in the order of the written page."""
 
-AnyCallEvent = CallEvent | ErrorEvent
+AnyCallEvent = CallEvent | ErrorEvent | ServerWarning
 """What may stand in the journal of a call."""

@@ -25,6 +25,7 @@ from server.protocol.configuration import (
     InterruptionSettings,
     LlmSettings,
     MediaSettings,
+    PreparingSettings,
     SessionConfig,
     SessionLimitSettings,
     SttSettings,
@@ -34,6 +35,7 @@ from server.protocol.configuration import (
 )
 from server.protocol.errors import CloseCode, ErrorCode, WarningCode
 from server.protocol.events import EVENTS
+from server.protocol.history import KnownCall, KnownMessage
 from server.protocol.llm import Usage
 from server.protocol.replies import ResumedCall
 from server.protocol.tools import ToolCall, ToolDefinition, ToolFunction, ToolResult
@@ -54,10 +56,13 @@ OBJECTS: tuple[type[BaseModel], ...] = (
     MediaSettings,
     AwaySettings,
     SessionConfig,
+    PreparingSettings,
     ToolDefinition,
     ToolFunction,
     ToolResult,
     ToolCall,
+    KnownMessage,
+    KnownCall,
     Usage,
     HistoryMessage,
     ResumedCall,

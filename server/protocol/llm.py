@@ -6,8 +6,33 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.protocol.base import TurnEvent
+from server.protocol.base import CallEvent, TurnEvent
 from server.protocol.errors import ErrorCode
+
+
+class LlmBefore(CallEvent):
+    """An answer of the language model is about to be made. Change what it is to know (variables, contexts, the
+    history), then send `llm.ready`: it waits for that, as long as `preparing` says.
+
+    Sent as soon as the turn looks over, so that it may go on: then (`turn.continued`) this is sent again for the
+    same turn, and wants an `llm.ready` of its own. Turn 0 comes once, between `call.started` and the greeting.
+    Not sent while the agent is away; nor, where `preparing` is not set, any more to an agent that has not said
+    `llm.ready` in three turns in a row.
+    """
+
+    event: Literal["llm.before"] = "llm.before"
+    turn: int = Field(ge=0, description="The turn; 0: the greeting. `llm.ready` repeats it.")
+
+
+class LlmPreparingTimeout(CallEvent):
+    """The agent did not say `llm.ready` in time: the answer is made without waiting any longer. Sent only where
+    the agent has set `preparing`.
+    """
+
+    event: Literal["llm.preparing_timeout"] = "llm.preparing_timeout"
+    turn: int = Field(ge=0, description="As in `llm.before`.")
+    waited_ms: int = Field(ge=0, description="How long it was waited for, milliseconds.")
+    budget_ms: int = Field(ge=0, description="How long it may be waited for, milliseconds.")
 
 
 class LlmThinking(TurnEvent):

@@ -155,5 +155,7 @@ class ServerWarning(AnswerEvent):
     warning: str = Field(description="What has no effect or was replaced, and what to do, for a human.")
     code: WarningCode = Field(description="The same for a program: see the table of codes.")
     keys: tuple[str, ...] | None = Field(
-        default=None, description="Paths of the keys it is about, for example `config.speaker_filter`."
+        default=None,
+        description="Paths of the keys it is about, for example `config.speaker_filter`, or other names as the "
+        "code says.",
     )

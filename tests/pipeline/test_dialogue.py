@@ -22,17 +22,15 @@ def told(dialogue: Dialogue) -> list[str]:
 
 
 def talk() -> Dialogue:
-    dialogue = Dialogue("Be kind.", verbatim=True)
+    dialogue = Dialogue()
     dialogue.user(1, "how is it")
     return dialogue
 
 
-def test_the_prompt_is_the_dialogues_own_or_another() -> None:
+def test_the_prompt_comes_first_where_there_is_one() -> None:
     dialogue = talk()
-    assert shape(dialogue.messages()) == ["system:Be kind.", "user:how is it"]
     assert shape(dialogue.messages("Be brief.")) == ["system:Be brief.", "user:how is it"]
-    assert shape(dialogue.messages("")) == ["user:how is it"]
-    assert shape(Dialogue("Be kind.").messages())[0].startswith("system:Be kind.\n\nYou are speaking")
+    assert shape(dialogue.messages()) == ["user:how is it"]
 
 
 def test_the_users_turn_stands_in_its_last_wording() -> None:
@@ -133,28 +131,63 @@ def test_an_agent_reads_and_writes_the_history() -> None:
     dialogue.user(1, "how is it")
     assert told(dialogue)[-1] == "user:how is it"
     assert dialogue.clear() == 0
-    assert shape(dialogue.messages()) == ["system:Be kind."]
+    assert shape(dialogue.messages("Be kind.")) == ["system:Be kind."]
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("given", "kept"),
     [
-        PAST[:2],
-        (PAST[0], PAST[2]),
-        (*PAST[:3], PAST[2]),
-        (PAST[1], PAST[0], PAST[2]),
-        (ChatMessage("assistant", "", (A, A)), PAST[2], PAST[2]),
-        (ChatMessage("user", "", (A,)), PAST[2]),
-        (ChatMessage("assistant", "", (A, B)), PAST[2]),
+        (PAST[:2], ["user:hi", "assistant:One moment."]),
+        ((ChatMessage("assistant", "", (A,)),), []),
+        ((PAST[0], PAST[2]), ["user:hi"]),
+        ((*PAST[1:3], ChatMessage("tool", "rain", tool_call_id="a")), ["assistant:One moment.+a", "tool:sunny"]),
+        ((PAST[1], PAST[0], PAST[2]), ["assistant:One moment.", "user:hi"]),
+        ((ChatMessage("assistant", "", (A, A)), PAST[2], PAST[2]), ["assistant:+a", "tool:sunny"]),
+        ((ChatMessage("user", "x", (A,)), PAST[2]), ["user:x"]),
+        ((ChatMessage("assistant", "", (A, B)), PAST[2]), ["assistant:+a", "tool:sunny"]),
+        ((ChatMessage("tool", "x"), ChatMessage("system", "y", (), "a")), ["system:y"]),
     ],
-)
-def test_a_history_that_no_model_takes_is_refused_whole(wrong: tuple[ChatMessage, ...]) -> None:
+)  # fmt: skip
+def test_of_a_history_only_what_a_model_takes_is_kept(
+    given: tuple[ChatMessage, ...], kept: list[str]
+) -> None:
+    for change in (Dialogue.add, Dialogue.set):
+        dialogue = Dialogue()
+        assert change(dialogue, given) == len(kept)
+        assert shape(dialogue.get()) == kept
+
+
+def test_a_history_that_is_too_long_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     dialogue = talk()
-    before = dialogue.get()
-    for change in (dialogue.add, dialogue.set):
-        with pytest.raises(ValueError, match="call"):
-            change(wrong)
-    assert dialogue.get() == before
+    assert dialogue.set([ChatMessage("user", str(i)) for i in range(module.MAX_KEPT)]) == module.MAX_KEPT
+    with pytest.raises(ValueError, match=r"at most 10000 messages \(this would have 10001\)"):
+        dialogue.add([ChatMessage("user", "one more")])
+    assert (dialogue.count, dialogue.get()[0].content) == (module.MAX_KEPT, "0")
+    assert len(dialogue.messages("")) == 1
+    monkeypatch.setattr(module, "MAX_KEPT_CHARS", 10)
+    with pytest.raises(ValueError, match=r"at most 10 characters \(this would have 11\)"):
+        dialogue.set([ChatMessage("user", "x" * 11)])
+    assert dialogue.count == module.MAX_KEPT
+
+
+ANY = st.lists(
+    st.builds(
+        ChatMessage,
+        st.sampled_from(["system", "user", "assistant", "tool"]),
+        st.sampled_from(["", "x"]),
+        st.sampled_from([(), (A,), (B, A), (A, A)]),
+        st.sampled_from([None, "a", "b", "c"]),
+    ),
+    max_size=12,
+)
+
+
+@given(ANY)
+def test_whatever_an_agent_gives_is_a_history_that_a_model_takes(messages: list[ChatMessage]) -> None:
+    dialogue = Dialogue()
+    assert dialogue.add(messages) == len(dialogue.get()) == dialogue.count
+    _well_formed(dialogue.messages("Be kind."))
+    assert dialogue.set(messages) == dialogue.count
 
 
 def test_results_of_what_was_forgotten_are_nothing() -> None:
@@ -169,7 +202,7 @@ def test_the_model_is_told_of_the_end_of_a_long_history(monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "MAX_KEPT", 100)
     monkeypatch.setattr(module, "MAX_MESSAGES", 10)
     monkeypatch.setattr(module, "MAX_CHARS", 1000)
-    dialogue = Dialogue("")
+    dialogue = Dialogue()
     for i in range(60):
         dialogue.user(i, f"u{i}")
         dialogue.call(f"m{i}", [A])
@@ -195,7 +228,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_every_request_is_one_that_a_model_takes(steps: list[tuple[str, int, bool]]) -> None:
-    dialogue = Dialogue("Be kind.")
+    dialogue = Dialogue()
     used: set[str] = set()
     for number, (what, n, flag) in enumerate(steps):
         match what:
@@ -224,7 +257,7 @@ def test_every_request_is_one_that_a_model_takes(steps: list[tuple[str, int, boo
             case _:
                 pass
         assert dialogue.count == len(dialogue.get())
-        for messages in (dialogue.messages(), dialogue.get()):
+        for messages in (dialogue.messages("Be kind."), dialogue.get()):
             _well_formed(messages)
         assert not any(m.content.startswith("s") for m in dialogue.get() if m.role == "assistant")
 
