@@ -23,10 +23,13 @@ from server.protocol import (
     Connect,
     ErrorCode,
     Part,
+    HistorySet,
+    HistorySetVars,
     ProtocolError,
     SessionConfigure,
     SttSettings,
     error_event,
+    failed_request,
     parse_command,
     to_json,
     unknown_keys,
@@ -34,6 +37,7 @@ from server.protocol import (
 from server.protocol.export import OBJECTS
 from server.protocol.spelling import respelled
 
+REQUEST = {"call_id": "CA1", "request_id": "rq_1_abcdef"}
 TEST_DATA: dict[str, list[dict[str, Any]]] = {
     "Connect": [
         {"event": "connect", "api_key": "tw_0"},
@@ -113,8 +117,12 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             },
             "prompt": "Be brief.",
             "raw_prompt": True,
+            "vars": {"name": "Ada", "größe": ""},
+            "timezone": "America/Lima",
+            "preparing": {"enabled": True, "timeout_ms": 9000},
             "tools": [],
         },
+        {"event": "session.configure", "session_id": "CA1", "preparing": False},
     ],
     "ChannelAdd": [
         {"event": "channel.add", "agent_id": "clock", "type": "phone", "ref": "+1 (555) 000-2222"},
@@ -182,6 +190,27 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             ],
         }
     ],
+    "LlmReady": [
+        {"event": "llm.ready", "call_id": "CA1"},
+        {"event": "llm.ready", "call_id": "CA1", "agent_id": "clock", "turn": 0},
+    ],
+    "HistoryGet": [{"event": "history.get", **REQUEST}],
+    "HistoryAdd": [
+        {
+            "event": "history.add",
+            **REQUEST,
+            "messages": [
+                {"role": "system", "content": "x"},
+                {"role": "assistant", "tool_calls": [{"id": "c1", "name": "clock", "arguments": "{}"}]},
+                {"role": "tool", "tool_call_id": "c1", "content": "ten"},
+            ],
+        }
+    ],
+    "HistorySet": [{"event": "history.set", **REQUEST, "messages": []}],
+    "HistoryClear": [{"event": "history.clear", **REQUEST}],
+    "HistorySetVars": [{"event": "history.set_vars", **REQUEST, "vars": {"name": "Ada", "old": None}}],
+    "HistoryAddContext": [{"event": "history.add_context", **REQUEST, "text": "She likes tea."}],
+    "HistorySetInstructions": [{"event": "history.set_instructions", **REQUEST, "prompt": ""}],
     "CallMute": [{"event": "call.mute", "call_id": "CA1"}],
     "CallUnmute": [{"event": "call.unmute", "call_id": "CA1"}],
     "SessionResetIdle": [{"event": "session.reset_idle", "call_id": "CA1"}],
@@ -261,6 +290,90 @@ def test_a_stream_is_told_apart_by_its_action() -> None:
     assert refused({"event": "bot.reply.stream", "call_id": "c", "action": ["end"]}).key == "action"
     error = refused({"event": "bot.reply.stream", "call_id": "c", "message_id": "m", "action": "chunk"})
     assert (error.code, error.key) == (ErrorCode.BAD_MESSAGE, "token")
+
+
+def test_messages_of_a_history_may_have_the_shape_of_any_library() -> None:
+    nested = {"id": "c1", "type": "function", "function": {"name": "clock", "arguments": {"zone": "UTC"}}}
+    parts = [
+        {"type": "text", "text": "a"},
+        {"type": "image_url", "image_url": {}},
+        {"type": "text", "text": "b"},
+    ]
+    messages = [
+        {"role": "user", "content": parts},
+        {"role": "assistant", "content": None, "tool_calls": [nested]},
+        {"role": "tool", "tool_call_id": "c1", "content": "ten"},
+    ]
+    command = parse_command(json.dumps({"event": "history.set", **REQUEST, "messages": messages}))
+    assert isinstance(command, HistorySet)
+    user, asked, _ = command.messages
+    assert user.content == "ab"
+    assert (asked.content, asked.tool_calls) != ("", None)
+    assert asked.tool_calls is not None
+    assert (asked.tool_calls[0].name, asked.tool_calls[0].arguments) == ("clock", '{"zone":"UTC"}')
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"messages": [{"role": "boss", "content": "x"}]}, "messages.0.role must be 'system', 'user'"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content must be text"),
+        ({"messages": [{"role": "user", "content": [{"text": 5}]}]}, "messages.0.content must be text"),
+        ({"messages": ["x"]}, "messages.0 must be an object"),
+        ({"messages": "x"}, "messages must be a list"),
+        ({}, "messages is required"),
+        ({"messages": [{"role": "user"}] * 10_001}, "messages must have at most 10000 entries"),
+    ],
+)
+def test_a_request_that_is_wrong_is_answered_by_its_id(wrong: dict[str, Any], says: str) -> None:
+    error = refused({"event": "history.add", **REQUEST, **wrong})
+    assert says in error.message
+    answer = failed_request(error)
+    assert answer is not None
+    told = json.loads(to_json(answer))
+    assert told == {"event": "history.updated", **REQUEST, "count": 0, "error": error.message}
+
+
+def test_only_a_request_is_answered_by_its_id() -> None:
+    asked = failed_request(refused({"event": "history.get", **REQUEST, "ack": 5}))
+    assert asked is not None
+    assert (asked.event, asked.request_id) == ("history.data", REQUEST["request_id"])
+    for wrong in (
+        {"event": "history.get", "call_id": "c"},
+        {"event": "history.get", "call_id": "c", "request_id": 5},
+        {"event": "history.get", "request_id": "r"},
+        {"event": "history.get", "call_id": "", "request_id": "r"},
+        {"event": "bot.reply", "call_id": "c", "request_id": "r"},
+    ):
+        assert failed_request(refused(wrong)) is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"timezone": "Mars/Base"}, "timezone must be the name of a time zone"),
+        ({"timezone": "Europe"}, "timezone must be the name of a time zone"),
+        ({"timezone": "../../etc/hosts"}, "timezone must be the name of a time zone"),
+        ({"vars": {"two words": "x"}}, "vars.two words must be a name"),
+        ({"vars": {"x": ["y"]}}, "vars.x must be text of at most 20000 characters"),
+        ({"vars": {f"v{i}": "" for i in range(201)}}, "vars must have at most 200 entries"),
+        ({"preparing": "yes"}, "preparing must be true, false or an object"),
+        ({"preparing": {"timeout_ms": 0}}, "preparing.timeout_ms must be a whole number from 1 to 600000"),
+    ],
+)
+def test_what_a_prompt_is_made_with_is_checked(keys: dict[str, Any], says: str) -> None:
+    error = refused({"event": "agent.create", "agent_id": "a", **keys})
+    assert error.code is ErrorCode.REGISTRATION_ERROR
+    assert says in error.message
+    assert (error.key or "").startswith(next(iter(keys)))
+
+
+def test_variables_may_be_numbers_and_flags() -> None:
+    command = parse_command(
+        json.dumps({"event": "history.set_vars", **REQUEST, "vars": {"a": 3, "b": True, "c": 1.5, "d": None}})
+    )
+    assert isinstance(command, HistorySetVars)
+    assert command.vars == {"a": "3", "b": "true", "c": "1.5", "d": None}
 
 
 # --- what is not a command --------------------------------------------------------------------------------

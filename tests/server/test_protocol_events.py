@@ -174,6 +174,20 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         for reason in ("muted", "held", "bot_speaking")
     ],
     "UserMuteStopped": [{"event": "user.mute_stopped", **CALL, "reason": "held"}],
+    "HistoryData": [
+        {
+            "event": "history.data",
+            "agent_id": "clock",
+            "call_id": "CA1",
+            "request_id": "rq_1",
+            "messages": [*SAID, {"role": "assistant", "content": "", "tool_calls": [WANTED]}],
+        },
+        {"event": "history.data", "call_id": "CA1", "request_id": "rq_1", "messages": [], "error": "over"},
+    ],
+    "HistoryUpdated": [
+        {"event": "history.updated", "agent_id": "clock", "call_id": "CA1", "request_id": "rq_1", "count": 3},
+        {"event": "history.updated", "call_id": "CA1", "request_id": "rq_1", "count": 0, "error": "over"},
+    ],
     "CallStarted": [
         {
             "event": "call.started",
@@ -293,6 +307,13 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     "TurnPause": [{"event": "turn.pause", **TURN, "probability": 0.31, "latency_ms": 402}],
     "TurnResumed": [{"event": "turn.resumed", **TURN, "timestamp": 1700000002.5}],
     "TurnContinued": [{"event": "turn.continued", **TURN, "timestamp": 1700000002.5}],
+    "LlmBefore": [
+        {"event": "llm.before", **CALL, "turn": 0},
+        {"event": "llm.before", **TURN, "turn": 1},
+    ],
+    "LlmPreparingTimeout": [
+        {"event": "llm.preparing_timeout", **TURN, "turn": 1, "waited_ms": 1503, "budget_ms": 1500}
+    ],
     "LlmThinking": [{"event": "llm.thinking", **TURN, "message_id": "msg_1", "provider": "openai"}],
     "LlmReasoning": [
         {
@@ -493,6 +514,9 @@ def test_every_event_of_a_call_carries_the_same_fields() -> None:
                 assert row.keys() >= {"agent_id", "call_id", "session_id", "seq", "ts"}
         of_turn = name.startswith(("Speech", "User", "Eager", "Turn", "Llm", "Tool"))
         if of_turn and not name.startswith("UserMute"):
+        if name in ("LlmBefore", "LlmPreparingTimeout"):
+            continue  # They come before the first turn, too.
+        if name.startswith(("Speech", "User", "Eager", "Turn", "Llm", "Tool")):
             assert issubclass(event, TurnEvent)
     assert issubclass(ErrorEvent, AnswerEvent)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from pipeline.absence import Away
 from pipeline.endpointing import Endpointing
 from pipeline.ports import ToolSpec
+from pipeline.preparing import Preparing
 from pipeline.tools import Tool
 from pipeline.turns import TurnParams
 from server.agents import merged
@@ -285,3 +287,31 @@ def test_a_bot_listens_while_it_speaks_unless_told_otherwise() -> None:
     assert not made(
         layer(config={"mute_while_speaking": False}), layer(mute_while_speaking=True)
     ).session.mute_while_speaking
+
+
+def test_variables_are_joined_name_by_name_and_the_channels_win() -> None:
+    assert made().session.variables == {}
+    agent = layer(vars={"name": "Ada", "city": "Lima"}, timezone="America/Lima")
+    channel = layer(vars={"city": "Rome", "age": 7})
+    session = made(channel, agent).session
+    assert session.variables == {"name": "Ada", "city": "Rome", "age": "7"}
+    assert str(session.timezone) == "America/Lima"
+    assert made().session.timezone is UTC
+
+
+@pytest.mark.parametrize(
+    ("keys", "preparing"),
+    [
+        ({}, Preparing(150)),
+        ({"preparing": None}, Preparing(150)),
+        ({"preparing": True}, Preparing(1500, opted_in=True)),
+        ({"preparing": False}, None),
+        ({"preparing": {}}, Preparing(1500, opted_in=True)),
+        ({"preparing": {"enabled": True, "timeout_ms": 800}}, Preparing(800, opted_in=True)),
+        ({"preparing": {"timeout_ms": 60_000}}, Preparing(5000, opted_in=True)),
+        ({"preparing": {"enabled": False, "timeout_ms": 800}}, None),
+    ],
+)
+def test_how_long_an_agent_is_waited_for(keys: dict[str, Any], preparing: Preparing | None) -> None:
+    assert made(layer(**keys)).session.preparing == preparing
+    assert made(layer(preparing=False), layer(**keys)).session.preparing is None

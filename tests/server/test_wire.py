@@ -49,6 +49,9 @@ SAMPLES: list[events.Event] = [
     events.ReplyRejected(TURN, "b2", "m0", "m1", "message_obsolete"),
     events.AudioMetrics("user", Level(-30.0, 0.03, 0.2), True, 0.7, 13.0),
     events.EngineFault(None, "STT_BUSY", "all busy", "pocketsphinx", "stt", True),
+    events.LlmBefore(TURN),
+    events.PreparingTimeout(None, 151, 150),
+    events.Warned(None, "UNKNOWN_VARIABLE", "nobody has set: name", ("name",)),
     events.LlmAsked(TURN, "b1", "openai"),
     events.LlmReasoned(TURN, "b1", 0, "hm", False),
     events.LlmAnswered(TURN, "b1", "It is ten.", "stop", 120, None, "openai", "gpt-4o"),
@@ -98,6 +101,11 @@ def test_each_is_told_with_the_calls_ids_and_its_stamp() -> None:
     warning = by_name["session.idle_warning"]
     assert (warning["remaining_seconds"], warning["idle_timeout_seconds"]) == (15.0, 60.0)
     assert by_name["session.created"]["interaction_id"] == "a1b2"
+    assert (by_name["llm.before"]["turn"], by_name["llm.preparing_timeout"]["turn"]) == (3, 0)
+    assert (by_name["server.warning"]["code"], by_name["server.warning"]["keys"]) == (
+        "UNKNOWN_VARIABLE",
+        ["name"],
+    )
     assert by_name["llm.response"]["usage"] == {"input_tokens": 120}
     assert "message_id" not in by_name["llm.no_response"]
     assert by_name["llm.tool_call"]["tool_calls"] == [
