@@ -82,13 +82,18 @@ async def running(data_dir: Path, **settings: Any) -> AsyncIterator[Running]:
             await serving
 
 
+def _ready(before: Frame) -> Frame:
+    return {"event": "llm.ready", "call_id": before["call_id"], "turn": before["turn"]}
+
+
 @dataclass
 class Agent:
-    """A client of the agent socket that keeps all it is told. ``on`` reacts to events by name."""
+    """A client of the agent socket that keeps all it is told. ``on`` reacts to events by name; as any client it
+    says at once that it is ready."""
 
     socket: websockets.ClientConnection
     frames: list[Frame] = field(default_factory=list)
-    on: dict[str, Callable[[Frame], Frame | None]] = field(default_factory=dict)
+    on: dict[str, Callable[[Frame], Frame | None]] = field(default_factory=lambda: {"llm.before": _ready})
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     closed: tuple[int, str] | None = None
 
