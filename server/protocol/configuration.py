@@ -62,7 +62,7 @@ VarName = Annotated[
 VarValue = Annotated[
     str,
     Field(max_length=20_000),
-    BeforeValidator(_plain),
+    BeforeValidator(_plain, json_schema_input_type=Annotated[str, Field(max_length=20_000)] | float | bool),
     Allowed("text of at most 20000 characters"),
 ]
 
