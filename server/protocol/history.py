@@ -49,9 +49,9 @@ class KnownMessage(Part):
     """One message of a history, in the shape that most libraries for language models have."""
 
     role: Literal["system", "user", "assistant", "tool"] = Field(description="Who said it.")
-    content: Annotated[str, BeforeValidator(_text, json_schema_input_type=str | list[dict[str, Any]] | None)] = Field(
-        default="", description="What was said, or what a tool gave; also null, or a list of texts."
-    )
+    content: Annotated[
+        str, BeforeValidator(_text, json_schema_input_type=str | list[dict[str, Any]] | None)
+    ] = Field(default="", description="What was said, or what a tool gave; also null, or a list of texts.")
     tool_calls: (
         Annotated[
             tuple[Annotated[KnownCall, BeforeValidator(_plain_call)], ...],

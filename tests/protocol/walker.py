@@ -18,6 +18,7 @@ from server.protocol import (
     Command,
     Configuring,
     Connect,
+    HistoryCommand,
 )
 from tests.e2e.harness import KEY, TIMEOUT_S, Agent, Frame
 from tests.protocol.schema import DEFINITIONS, sample, wrong_values
@@ -29,6 +30,7 @@ STREAM = "walk_stream"
 """The message of these: one follows the other."""
 REFUSED = {
     "LlmToolResult": "RESULT_UNKNOWN",
+    **{command.__name__: "REQUEST_REFUSED" for command in COMMANDS if issubclass(command, HistoryCommand)},
 }
 """Commands that are right and yet have nothing to act upon in the call that is walked."""
 LENIENT = {
@@ -69,6 +71,7 @@ class Walker:
             "call_id": self.call_id,
             "session_id": self.call_id,
             "ref": "+15550002222",
+            "timezone": "Europe/Madrid",
             "api_key": KEY,
             "in_reply_to": "",
             "ack": ACK,
