@@ -158,10 +158,10 @@ class CallCommand(Command):
 class SessionConfigure(Configuration, Command):
     """Changes the keys that it holds for one call, from now on; answered by `session.configured`.
 
-    The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `tools`, `interruption`, `turn_detection`, `away`,
-    `session_limits` and `mute_while_speaking` take effect at once: a sentence that is being spoken and speech that
-    is being heard are finished as they were begun. The other keys belong to the beginning of a call, and have no
-    effect any more.
+        The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `vars`, `timezone`, `preparing`, `tools`,
+    `interruption`, `turn_detection`, `away`, `session_limits` and `mute_while_speaking` take effect at once: a
+    sentence that is being spoken and speech that is being heard are finished as they were begun. The other keys
+    belong to the beginning of a call, and have no effect any more.
     """
 
     event: Literal["session.configure"] = "session.configure"

@@ -22,9 +22,9 @@ from server.protocol import (
     Configuration,
     Connect,
     ErrorCode,
-    Part,
     HistorySet,
     HistorySetVars,
+    Part,
     ProtocolError,
     SessionConfigure,
     SttSettings,
@@ -426,7 +426,7 @@ def test_an_event_of_the_server_is_none_of_the_client() -> None:
 
 
 def test_an_endless_event_name_is_not_repeated() -> None:
-    assert len(refused({"event": "x" * 100_000}).message) < 500
+    assert len(refused({"event": "x" * 100_000}).message) < 2000
 
 
 EVENT_NAMES = sorted({row["event"] for rows in TEST_DATA.values() for row in rows})

@@ -173,6 +173,15 @@ class LlmSettings(TypedDict, total=False):
     """
 
 
+class PreparingSettings(TypedDict, total=False):
+    """Whether the agent gets ready before each answer of the language model."""
+
+    enabled: bool | None
+    """False: it does not."""
+    timeout_ms: int | None
+    """How long an answer waits for it, milliseconds; default 1500. At most 5000 are waited."""
+
+
 class ToolFunction(TypedDict, total=False):
     """What a tool does, and what it takes."""
 
@@ -261,13 +270,29 @@ class Config(TypedDict, total=False):
     object; default: the server's.
     """
     greeting: str | dict[str, str] | None
-    """Spoken by the server at the beginning of a call: text, or one text for each language."""
+    """Spoken by the server at the beginning of a call: text, or one text for each language. `{{name}}` in
+    it stands for a variable, as in `prompt`.
+    """
     llm: str | LlmSettings | None
     """The server's language model answers the user: `provider/model`, a model alone, or an object. Without
     it the agent process answers.
     """
     prompt: str | None
-    """What the language model is to be and to do."""
+    """What the language model is to be and to do. `{{name}}` in it stands for a variable: of the call
+    (`history.set_vars`), else of `vars`, else one of `date`, `time`, `day`, `datetime` and `date_block` in
+    the `timezone`. It is filled in anew for each answer.
+    """
+    vars: dict[str, str | float | bool] | None
+    """Variables for the prompt, name to text; at most 200. Those of a narrower place are added to those of
+    a wider one, and win.
+    """
+    timezone: str | None
+    """Where the date and the time of the prompt are told of; default: UTC."""
+    preparing: bool | PreparingSettings | None
+    """Whether an answer of the language model waits for the agent to get ready (`llm.before`). True: up to
+    1500 ms. Not set: up to 150 ms, as long as the agent answers `llm.before` at all. False: `llm.before` is
+    not sent.
+    """
     raw_prompt: bool | None
     """True: the prompt is given verbatim. Else the server adds how one speaks on a call: short sentences,
     no markdown.

@@ -32,6 +32,7 @@ ErrorCode = Literal[
     "LLM_BUSY",
     "PROVIDER_TIMEOUT",
     "PROVIDER_UNAVAILABLE",
+    "REQUEST_REFUSED",
     "INTERNAL_ERROR",
 ]
 """``error.code``."""
@@ -41,6 +42,8 @@ WarningCode = Literal[
     "PROVIDER_SUBSTITUTED",
     "LLM_NOT_CONFIGURED",
     "PROVIDER_PROBLEM",
+    "UNKNOWN_VARIABLE",
+    "PROMPT_TOO_LONG",
     "TOOL_RESULT_UNKNOWN",
     "EVENTS_LOST",
     "CURSOR_UNKNOWN",
@@ -95,15 +98,6 @@ class ResumedCall(Part):
     """False: it ended meanwhile, and its last events follow."""
 
 
-class Usage(Part):
-    """What an answer cost, as far as the engine tells."""
-
-    input_tokens: int | None = None
-    """Tokens of what the model was told."""
-    output_tokens: int | None = None
-    """Tokens of what it gave."""
-
-
 class ToolCall(Part):
     """One call of a tool."""
 
@@ -127,6 +121,15 @@ class HistoryMessage(Part):
     """What the `assistant` asks for; each has a `tool` message behind it."""
     tool_call_id: str | None = None
     """Of a `tool` message: whose result it is."""
+
+
+class Usage(Part):
+    """What an answer cost, as far as the engine tells."""
+
+    input_tokens: int | None = None
+    """Tokens of what the model was told."""
+    output_tokens: int | None = None
+    """Tokens of what it gave."""
 
 
 class Connected(Event):
@@ -307,7 +310,7 @@ class ServerWarning(Event):
     code: WarningCode | str
     """The same for a program: see the table of codes."""
     keys: tuple[str, ...] | None = None
-    """Paths of the keys it is about, for example `config.speaker_filter`."""
+    """Paths of the keys it is about, for example `config.speaker_filter`, or other names as the code says."""
 
 
 class Ack(Event):
@@ -364,6 +367,38 @@ class SessionResumed(Event):
     """The call, where it is one."""
     contact: str | None = None
     """Whose calls, as spelled in the command."""
+
+
+class HistoryData(Event):
+    """Answers `history.get`."""
+
+    event: Literal["history.data"] = "history.data"
+    agent_id: str | None = None
+    """The agent that has the call."""
+    call_id: str
+    """The call, as in the command."""
+    request_id: str
+    """As in the command."""
+    messages: tuple[HistoryMessage, ...]
+    """What was said and heard so far, with tools; without the prompt."""
+    error: str | None = None
+    """Why there is none."""
+
+
+class HistoryUpdated(Event):
+    """Answers the other commands of `history`."""
+
+    event: Literal["history.updated"] = "history.updated"
+    agent_id: str | None = None
+    """The agent that has the call."""
+    call_id: str
+    """The call, as in the command."""
+    request_id: str
+    """As in the command."""
+    count: int
+    """Messages of the history now, without the prompt."""
+    error: str | None = None
+    """Why nothing was changed."""
 
 
 class CallStarted(CallEvent):
@@ -523,6 +558,35 @@ class TurnContinued(TurnEvent):
     event: Literal["turn.continued"] = "turn.continued"
     timestamp: float
     """When the user went on, epoch seconds."""
+
+
+class LlmBefore(CallEvent):
+    """An answer of the language model is about to be made. Change what it is to know (variables, contexts,
+    the history), then send `llm.ready`: it waits for that, as long as `preparing` says.
+
+    Sent as soon as the turn looks over, so that it may go on: then (`turn.continued`) this is sent again
+    for the same turn, and wants an `llm.ready` of its own. Turn 0 comes once, between `call.started` and
+    the greeting. Not sent while the agent is away; nor, where `preparing` is not set, any more to an agent
+    that has not said `llm.ready` in three turns in a row.
+    """
+
+    event: Literal["llm.before"] = "llm.before"
+    turn: int
+    """The turn; 0: the greeting. `llm.ready` repeats it."""
+
+
+class LlmPreparingTimeout(CallEvent):
+    """The agent did not say `llm.ready` in time: the answer is made without waiting any longer. Sent only
+    where the agent has set `preparing`.
+    """
+
+    event: Literal["llm.preparing_timeout"] = "llm.preparing_timeout"
+    turn: int
+    """As in `llm.before`."""
+    waited_ms: int
+    """How long it was waited for, milliseconds."""
+    budget_ms: int
+    """How long it may be waited for, milliseconds."""
 
 
 class LlmThinking(TurnEvent):
@@ -962,6 +1026,8 @@ EVENTS: dict[str, type[Event]] = {
     "ack": Ack,
     "session.paused": SessionPaused,
     "session.resumed": SessionResumed,
+    "history.data": HistoryData,
+    "history.updated": HistoryUpdated,
     "call.started": CallStarted,
     "session.created": SessionCreated,
     "session.ready": SessionReady,
@@ -974,6 +1040,8 @@ EVENTS: dict[str, type[Event]] = {
     "turn.resumed": TurnResumed,
     "turn.end": TurnEnd,
     "turn.continued": TurnContinued,
+    "llm.before": LlmBefore,
+    "llm.preparing_timeout": LlmPreparingTimeout,
     "llm.thinking": LlmThinking,
     "llm.reasoning": LlmReasoning,
     "llm.response": LlmResponse,
