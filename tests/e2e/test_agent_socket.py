@@ -277,6 +277,7 @@ async def test_a_connection_that_loses_one_of_its_agents_goes_on_with_the_others
             two.hang_up()
             await first.wait("call.ended", call_id=two.call_sid)
             assert not any(frame.get("call_id") == two.call_sid for frame in second.frames)
+            assert len(first.of("call.started")) == 2
 
 
 async def test_a_server_that_is_full_of_agents_says_when_to_try_again(tmp_path: Path) -> None:

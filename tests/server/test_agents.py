@@ -172,6 +172,8 @@ def test_a_developer_gets_the_calls_of_his_callers_and_the_owner_all_others(deve
     assert [agent.slug for agent in agents] == ["dev-clock"]
     assert who(registry) == "dev-clock"
     assert who(registry, "+15550009999") == "clock"
+    registry.set_callers(developer, ["sip:dev@example.org"])
+    assert who(registry, "sip:dev@EXAMPLE.org:5060") == "dev-clock"
     assert who(registry, "") == who(registry, "anonymous") == "clock"
     registry.set_callers(developer, [])
     assert who(registry) == "clock"
@@ -195,8 +197,8 @@ def test_callers_route_to_agents_of_their_own_connection_only() -> None:
     at(registry, "dev-bob", bob)
     registry.set_callers(bob, [CALLER])
     assert who(registry) == "dev-bob"
-    registry.set_callers(production, ["+15550009999"])
-    assert who(registry, "+15550009999") == "clock"
+    registry.set_callers(production, [CALLER, "+15550009999"])
+    assert (who(registry), who(registry, "+15550009999")) == ("dev-bob", "clock")
 
 
 def test_a_developer_alone_on_a_number_answers_everybody_until_its_owner_comes() -> None:

@@ -253,7 +253,7 @@ class Agent(Handlers, Toolbox):
         ``ConnectionLost`` where the connection is away. Raises ``TooLarge``."""
         text = encoded(frame)
         if self._connection is not None:
-            return self._connection.ask(text, answer)
+            return self._connection.ask(text, answer, frame.get("session_id"))
         pending: Pending[None] = Pending()
         pending.fail(ConnectionLost(f"{self.id} is not registered now"))
         return pending

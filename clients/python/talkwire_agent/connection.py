@@ -29,8 +29,9 @@ class Question:
     """A command that is answered, and the ``ping`` behind it: what has not been answered when the ``pong``
     comes will not be."""
 
-    def __init__(self, event: str) -> None:
+    def __init__(self, event: str, call_id: str | None) -> None:
         self.event = event
+        self.call_id = call_id
         self.answer: Pending[None] = Pending()
 
 
@@ -89,10 +90,10 @@ class Connection:
         self._empty.clear()
         self._wake.set()
 
-    def ask(self, text: str, answer: str) -> Pending[None]:
-        """Send a command that is answered by the event ``answer``. The result raises ``Refused`` or
-        ``ConnectionLost``."""
-        question = Question(answer)
+    def ask(self, text: str, answer: str, call_id: str | None = None) -> Pending[None]:
+        """Send a command that is answered by the event ``answer``; ``call_id``: it is about that call. The
+        result raises ``Refused`` or ``ConnectionLost``."""
+        question = Question(answer, call_id)
         if self.lost is not None:
             question.answer.fail(self.lost)
             return question.answer
@@ -177,13 +178,16 @@ class Connection:
             self._take(event)
 
     def _answer(self, event: Event) -> None:
-        """The server answers in the order of the commands: a refusal is that of the oldest one. Errors of a
-        call are no answers."""
+        """The server answers in the order of the commands: a refusal is that of the oldest one. What goes
+        wrong on a call is an event of that call, with a ``seq``, and no answer."""
         if not self._questions:
             return
-        if event.event == self._questions[0].event:
+        question = self._questions[0]
+        if event.event == question.event:
             self._questions.popleft().answer.settle(None)
-        elif isinstance(event, ErrorEvent) and event.call_id is None:
+        elif (
+            isinstance(event, ErrorEvent) and event.seq is None and event.call_id in (None, question.call_id)
+        ):
             refused = Refused(event.error, event.code, event.key, event)
             self._questions.popleft().answer.fail(refused)
 
