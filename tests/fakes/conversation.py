@@ -14,6 +14,7 @@ import random
 from collections.abc import Callable
 
 from media.music import HoldMusic
+from pipeline.absence import Away
 from pipeline.chain import Choice, Deadlines, Health, LlmChain, TtsChain
 from pipeline.errors import ProviderError
 from pipeline.events import BotFinished, BotInterrupted, EagerTurn, EndReason, TurnEnd
@@ -116,6 +117,7 @@ def _config(rng: random.Random) -> SessionConfig:
         prompt="Be kind.",
         holding_text=rng.choice(("", "One moment.")),
         trouble_text=rng.choice(("", "Say that again.")),
+        away=rng.choice((Away(), Away("line", "One moment.", after_s=0.4), Away("message", "Bye."))),
         metrics_interval_ms=rng.choice((None, None, None, 100)),
         turns=params,
         limits=_limits(rng),
@@ -174,6 +176,8 @@ def _mind(rng: random.Random) -> LlmChain:
 
 def _end(session: Session, rng: random.Random) -> None:
     """The call may be over by itself; an end comes once more all the same."""
+    if rng.random() < 0.2:
+        session.part(EndReason.FAILED, "the agent stayed away")
     if rng.random() < 0.5:
         session.on_closed("hangup", "the caller hung up")
     session.end(rng.choice(list(EndReason)), "enough")
@@ -208,20 +212,35 @@ class _People:
             (session.unhold, 2),
             (session.mute, 1),
             (session.unmute, 2),
-            (session.finish_streams, 1),
             (session.activity, 1),
             (lambda: session.pause(on=True), 0.5),
             (lambda: session.pause(on=False), 1),
+            (self._leave, 1),
+            (self._return, 2),
         ]
         self._rng.choices([act for act, _ in acts], [weight for _, weight in acts])[0]()
+
+    def _leave(self) -> None:
+        self._session.agent_left()
+
+    def _return(self) -> None:
+        """The agent's process is back, and may greet as one that knows nothing."""
+        self._session.agent_back()
+        if self._out.sent and self._rng.random() < 0.5:
+            self._session.announced_again()
+            message_id, first = self._message_id(), next(iter(self._out.sent.values())) or "Hello."
+            self._out.sent.setdefault(message_id, first)
+            self._session.reply(message_id, first, "")
 
     def after_the_end(self) -> None:
         """What comes too late changes nothing."""
         session = self._session
-        for late in (session.hold, session.mute, session.unmute, session.unhold, session.finish_streams):
+        lates = (session.hold, session.mute, session.unmute, session.unhold, session.agent_left)
+        for late in (*lates, session.agent_back):
             late()
         session.activity()
         session.pause(on=True)
+        session.part(EndReason.FAILED, "late")
         session.cancel(None)
         session.reply("late", "Hello?", "")
         session.stream_start("late", "")

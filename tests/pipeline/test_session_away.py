@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.absence import FAREWELL_S, Away
+from pipeline.errors import ProviderError
 from pipeline.events import (
     BotFinished,
     BotInterrupted,
@@ -69,8 +70,11 @@ def test_nothing_is_said_where_the_server_answers_or_nobody_asked() -> None:
         scene.session.agent_left()
         await scene.leg.silence(6.0)
 
-    mind = chain(FakeLlm(Says("It is ten.")))
+    mind = chain(FakeLlm(Says("It is ten.", first_s=4.0)))
     assert spoken(call(asked, "what time is it", config=LINE, mind=mind)) == [""]
+    error = ProviderError("fake", "llm", "no", retryable=False)
+    mute = chain(FakeLlm(Says("", fail_after=0, error=error)))
+    assert spoken(call(asked, "what time is it", config=LINE, mind=mute)) == []
     assert spoken(call(silent, config=LINE)) == []
     assert spoken(call(asked, "what time is it", config=LAST)) == []
 

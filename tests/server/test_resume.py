@@ -344,7 +344,9 @@ def test_a_greeting_is_not_said_twice_to_a_caller_whose_call_is_announced_again(
     assert run_virtual(main({})) == []
 
 
-@pytest.mark.parametrize(("mode", "spoken"), [("wait", []), ("line", []), ("message", ["Call again."])])
+@pytest.mark.parametrize(
+    ("mode", "spoken"), [("wait", []), ("line", ["Call again."]), ("message", ["Call again."])]
+)
 def test_an_agent_that_stays_away_ends_its_calls_when_it_wishes(
     tmp_path: Path, mode: str, spoken: list[str]
 ) -> None:
@@ -352,7 +354,7 @@ def test_an_agent_that_stays_away_ends_its_calls_when_it_wishes(
         async with house(tmp_path, agent_grace_s=60.0) as at:
             first = Owner({})
             agent = at.comes(first)
-            away = {"mode": mode, "text": "Call again.", "grace_s": 3}
+            away = {"mode": mode, "text": "Call again.", "after_ms": 500, "grace_s": 3}
             agent.configuration["away"] = AwaySettings.model_validate(away)
             call, leg = at.live(agent)
             await leg.silence(0.5)
