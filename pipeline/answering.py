@@ -186,7 +186,7 @@ class Answering:
     @property
     def answers(self) -> bool:
         """The call's own language model answers the user, not the agent."""
-        return self._thinking is not None
+        return self._thinking is not None and not self.paused
 
     @property
     def _silent_for(self) -> NoResponseReason | None:

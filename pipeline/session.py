@@ -588,6 +588,7 @@ class Session:
             return
         message = Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, interruptible=False)
         self._parting = _Parting(message.message_id, self._loop.time() + FAREWELL_S, reason, detail)
+        self.answering.ending = True
         self.answering.stop()
         self.say(message)
 

@@ -66,12 +66,17 @@ def test_nothing_is_said_where_the_server_answers_or_nobody_asked() -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(6.0)
 
+    async def paused(scene: Scene) -> None:
+        scene.session.pause(on=True)
+        await asked(scene)
+
     async def silent(scene: Scene) -> None:
         scene.session.agent_left()
         await scene.leg.silence(6.0)
 
     mind = chain(FakeLlm(Says("It is ten.", first_s=4.0)))
     assert spoken(call(asked, "what time is it", config=LINE, mind=mind)) == [""]
+    assert spoken(call(paused, "what time is it", config=LINE, mind=mind)) == ["One moment."]
     error = ProviderError("fake", "llm", "no", retryable=False)
     mute = chain(FakeLlm(Says("", fail_after=0, error=error)))
     assert spoken(call(asked, "what time is it", config=LINE, mind=mute)) == []
