@@ -10,7 +10,15 @@ import pytest
 from pipeline.chain import Choice, Deadlines, Health, LlmChain
 from pipeline.endpointing import Endpointing
 from pipeline.errors import ProviderError
-from pipeline.events import BotFinished, BotInterrupted, BotSpeaking, BotWord, MessageConfirmed, UserMessage
+from pipeline.events import (
+    BotFinished,
+    BotInterrupted,
+    BotSpeaking,
+    BotWord,
+    LlmAsked,
+    MessageConfirmed,
+    UserMessage,
+)
 from pipeline.session import Engines, SessionConfig
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.tts import FakeTts, Plan
@@ -67,9 +75,11 @@ def _ear(rng: random.Random) -> type[ScriptedEar]:
     return RandomEar
 
 
-async def _step(scene: Scene, rng: random.Random, changed: Engines, config: SessionConfig) -> None:
+async def _step(
+    scene: Scene, rng: random.Random, changed: Engines, config: SessionConfig, pauses: list[tuple[int, bool]]
+) -> None:
     session = scene.session
-    match rng.randrange(9):
+    match rng.randrange(11):
         case 0:
             session.reply(f"m{rng.randrange(10**9)}", rng.choice(TEXTS), rng.choice(["", session.reply_to]))
         case 1:
@@ -78,6 +88,14 @@ async def _step(scene: Scene, rng: random.Random, changed: Engines, config: Sess
             session.finish_streams()
         case 3 if rng.random() < 0.3:
             session.reconfigure(changed, config, other_ears=rng.random() < 0.5)
+        case 4:
+            on = rng.random() < 0.5
+            session.pause(on=on)
+            pauses.append((len(scene.log), on))
+        case 5 if rng.random() < 0.3:
+            session.hold()
+            await scene.leg.silence(1.0)
+            session.unhold()
         case _:
             await scene.leg.speak(rng.choice([0.06, 0.2, 0.5, 1.2]))
     await scene.leg.silence(rng.choice([0.1, 0.4, 0.8, 2.0, 4.0]))
@@ -99,18 +117,28 @@ def test_whatever_the_engines_do_the_promises_hold(seed: int) -> None:
         endpointing=Endpointing(mode="silence", silence_ms=rng.choice([300, 500, 1000])),
     )
     problems: list[object] = []
+    pauses: list[tuple[int, bool]] = []
+    """Where in the log the model was paused, and was not any more."""
 
     async def script(scene: Scene) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
         other = Engines(FakeVad(), scene.ear, scene.voice, rng.choice([None, mind]))
         for _ in range(14):
-            await _step(scene, rng, other, config)
+            await _step(scene, rng, other, config, pauses)
 
     scene = call(script, *texts, config=config, voice=RandomVoice(rng), ear=_ear(rng), mind=mind)
     assert problems == []
     _words_come_once_and_in_order(scene)
+    _nobody_is_asked_while_paused(scene, pauses)
     for model in models:
         _histories_are_what_was_heard(scene, model)
+
+
+def _nobody_is_asked_while_paused(scene: Scene, pauses: list[tuple[int, bool]]) -> None:
+    for place, (_, event) in enumerate(scene.log):
+        if isinstance(event, LlmAsked):
+            before = [on for at, on in pauses if at <= place]
+            assert not before or not before[-1], "the model was asked while it was paused"
 
 
 def _words_come_once_and_in_order(scene: Scene) -> None:
