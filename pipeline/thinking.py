@@ -433,5 +433,5 @@ class Thinking:
     def _follow(self, answer: _Answer) -> None:
         """The next generation, where all is there that it is to know."""
         ready = self._task is None and not answer.held and not answer.over and not self._runner.busy
-        if ready and answer.unseen and not self.last and answer.rounds <= MAX_ROUNDS:
+        if ready and answer.unseen and answer.rounds <= MAX_ROUNDS:
             self._begin(answer)

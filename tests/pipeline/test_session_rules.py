@@ -29,14 +29,19 @@ from pipeline.events import (
     SessionReady,
     SessionTimeout,
     SpeechStarted,
+    ToolCallsRequested,
+    ToolCompleted,
+    ToolStarted,
     TurnEnd,
     UserMessage,
     UserMuteStarted,
     UserMuteStopped,
 )
 from pipeline.limits import SessionLimits
+from pipeline.ports import ToolSpec
 from pipeline.session import SessionConfig
-from tests.fakes.llm import FakeLlm, Says
+from pipeline.tools import Tool, ToolResult
+from tests.fakes.llm import FakeLlm, Says, asks
 from tests.pipeline.test_session import PLAIN, Scene, ScriptedEar, call
 
 SHORT = SessionLimits(idle_timeout_s=4.0, idle_warning_s=2.0, idle_grace_s=1.0)
@@ -297,6 +302,40 @@ def test_what_is_being_said_is_finished() -> None:
     assert [event.text for event in scene.of(MessageConfirmed)] == [words]
 
 
+def test_a_paused_model_gets_no_tools_and_does_not_go_on() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(0.5)
+        await scene.leg.silence(1.6)
+        assert len(scene.of(BotSpeaking)) == 1
+        scene.session.pause(on=True)
+        await scene.leg.silence(6.0)
+
+    mind = FakeLlm(
+        asks(("clock", "{}"), text="One two three. Let me look at the clock for you."), "It is ten."
+    )
+    mind.script[0] = replace(mind.script[0], word_s=0.2)
+    config = SessionConfig(endpointing=PLAIN, tools=(Tool(ToolSpec("clock")),))
+    scene = call(script, "hello", config=config, mind=mind)
+    assert not scene.of(ToolCallsRequested)
+    assert not scene.of(ToolStarted)
+    assert len(scene.of(LlmAsked)) == len(scene.of(BotFinished)) == 1
+
+
+def test_a_tool_that_runs_is_finished_and_not_answered_to() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(0.5)
+        await scene.leg.silence(1.5)
+        (asked,) = scene.of(ToolCallsRequested)
+        scene.session.pause(on=True)
+        scene.session.tool_result(asked.msg_id, [ToolResult(asked.calls[0].id, "ten", False, False)])
+        await scene.leg.silence(3.0)
+
+    config = SessionConfig(endpointing=PLAIN, tools=(Tool(ToolSpec("clock")),))
+    scene = call(script, "hello", config=config, mind=FakeLlm(asks(("clock", "{}")), "It is ten."))
+    assert len(scene.of(ToolCompleted)) == len(scene.of(LlmAsked)) == 1
+    assert scene.of(BotSpeaking) == []
+
+
 @pytest.mark.parametrize("first_s", [0.02, 5.0])
 def test_an_answer_that_nobody_has_heard_yet_is_dropped(first_s: float) -> None:
     async def script(scene: Scene) -> None:
@@ -396,6 +435,8 @@ def test_what_is_cancelled_on_hold_leaves_the_music_alone() -> None:
         await scene.leg.silence(1.0)
         scene.session.cancel("m1")
         await scene.leg.silence(2.0)
+        last = scene.leg.stretches[-1]
+        assert last.at + len(last.pcm) / 8000 - asyncio.get_running_loop().time() <= 0.301
         scene.session.unhold()
         scene.session.reply("m2", "back again", "")
         await scene.leg.silence(3.0)
