@@ -55,6 +55,11 @@ class Absence:
         self._since = None
 
     @property
+    def lasts(self) -> bool:
+        """The agent is away."""
+        return self._since is not None
+
+    @property
     def farewell(self) -> str:
         """What is said where the agent stays away; empty: nothing."""
         return self._away.text if self._away.mode == "message" else ""

@@ -570,6 +570,7 @@ class Session:
     def agent_back(self) -> None:
         self._absence.back()
         self.answering.agent_back()
+        self._advance()
 
     def announced_again(self) -> None:
         """The agent was told of the call as of a new one: it may greet once more."""
@@ -628,7 +629,8 @@ class Session:
         state, held = self._machine.state, self._machine.held
         spoken = state in (turns.State.LISTENING, turns.State.ANALYSING) or self._ears.speaking
         speaks = not self._speech.empty
-        busy = speaks or spoken or held or self._machine.muted or self.answering.busy
+        waits = self._absence.lasts and not self.answering.answers
+        busy = speaks or spoken or held or waits or self._machine.muted or self.answering.busy
         self._limits.note(busy=busy, speaks=speaks and not held, now=now)
 
     def _keep_limits(self, now: float) -> None:

@@ -117,6 +117,16 @@ def test_nobody_is_idle_on_hold_or_muted() -> None:
     assert when(call(script, config=LIMITED), SessionIdleWarning) == [22.0]
 
 
+def test_nobody_is_idle_while_the_agent_is_away() -> None:
+    async def script(scene: Scene) -> None:
+        scene.session.agent_left()
+        await scene.leg.silence(10.0)
+        scene.session.agent_back()
+        await scene.leg.silence(2.5)
+
+    assert when(call(script, config=LIMITED), SessionIdleWarning) == [12.0]
+
+
 def test_nobody_is_idle_while_an_answer_is_thought_about() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.speak(0.5)
