@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 
 from media.frames import AudioFrame
-from media.music import HoldMusic, Player
+from media.music import HoldMusic
 from media.playout import Playout, Send
 from media.ports import AudioLeg, VoiceDetector
 from media.segmenter import VadParams
@@ -43,18 +43,18 @@ from pipeline.events import (
     ReplyRejected,
     SessionCreated,
     SessionReady,
-    SessionTimeout,
     TurnEnd,
     TurnRef,
     UserMessage,
 )
-from pipeline.limits import End, Limits, SessionLimits
+from pipeline.holding import Holding
+from pipeline.limits import SessionLimits
 from pipeline.listening import Listening
 from pipeline.message import Message, Placed
-from pipeline.microphone import Microphone
 from pipeline.monitor import CallRecorder, Monitor
 from pipeline.ports import Ears, Mind, SttOptions, Voice
 from pipeline.preparing import Preparing
+from pipeline.rules import Rules
 from pipeline.speaking import Speaking
 from pipeline.speech import BotEvent, SpeechQueue
 from pipeline.tools import TIMEOUT_S, Taken, Tool, ToolBatch, ToolResult
@@ -63,8 +63,6 @@ from pipeline.transcript import Transcript
 HOUSEKEEPING_S = 1.0
 WARM_S = 5.0
 """How long a call waits for its engines to get warm, until it counts as ready all the same."""
-MUSIC_MS = 300
-"""Hold music that lies ready to be sent."""
 BOT_WORDS, BOT_WORDS_S = 60, 8.0
 """What was heard of the bot so lately may come back as an echo, and be understood."""
 STREAM_IDLE_S = 15.0
@@ -183,12 +181,7 @@ class Session:
         self._housekeeper: asyncio.TimerHandle | None = None
         self._advancing = False
         self._speaking = Speaking(engines.tts, self._speech, self._rate, self, config)
-        self._limits = Limits(config.limits, self._started_at)
-        self._mic = Microphone(while_speaking=config.mute_while_speaking)
-        self._music: Player | None = None
-        """It plays: the call is on hold."""
-        self._echo = 0
-        """The last segment that was the bot's own voice."""
+        self._holding = Holding(self._playout, leg, self._monitor)
         self._warming: list[asyncio.Task[None]] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._end: tuple[EndReason, str] | None = None
@@ -203,6 +196,9 @@ class Session:
 
         self.answering = Answering(
             self, self._machine, self._speech, self._speaking, engines.llm, config, ids
+        )
+        self._rules = Rules(
+            self, self._machine, self._speech, self._ears, self.answering, config, self._started_at
         )
         """What the call's own language model knows, says and has done."""
 
@@ -289,7 +285,7 @@ class Session:
             finally:
                 self.answering.close(now)
                 self._ears.flush()
-                self._tell_mic(self._mic.end())
+                self._rules.close()
         except Exception as error:  # noqa: BLE001 - raised by run
             self._crash = self._crash or error
         finally:
@@ -303,7 +299,7 @@ class Session:
 
     def _stop_talking(self, now: float) -> None:
         self._progress(now)
-        self._stop_music(now)
+        self._holding.end(now)
         heard = self._speech.current is not None and not self._speech.paused
         self._tell(self._speech.cut(now, "cancelled", "call_ended"), now)
         if heard:
@@ -348,8 +344,7 @@ class Session:
             self.emit(LanguageChanged(config.language))
         self._machine.params, self._machine.judge = config.turns, self._judge()
         self._judge_sound()
-        self._limits.change(config.limits)
-        self._mic.while_speaking = config.mute_while_speaking
+        self._rules.change(config)
         self._speaking.change(engines.tts, config)
         self.answering.change(engines.llm, config)
         self._absence.change(config.away, config.holding_after_s)
@@ -383,12 +378,7 @@ class Session:
         if isinstance(event, turns.ProviderTurn) and not isinstance(self._machine.judge, Native):
             return  # Who says when a turn is over is configured, and it is not the recogniser.
         now = self._loop.time()
-        if isinstance(event, turns.Echo):
-            self._echo = event.segment_id
-        elif isinstance(event, turns.Heard) and event.text and event.segment_id != self._echo:
-            self._limits.activity(now)
-        elif isinstance(event, turns.VoiceEnded) and self._engines.stt is None:
-            self._limits.activity(now)  # Nobody can say whether it was words.
+        self._rules.perceived(event, now, understood=self._engines.stt is not None)
         self._apply(self._machine.receive(event, now), now)
 
     def bot_ends(self) -> float | None:
@@ -610,7 +600,7 @@ class Session:
     def activity(self) -> None:
         """The caller gave a sign of life: he is not idle from here on."""
         if self._end is None:
-            self._limits.activity(self._loop.time())
+            self._rules.activity(self._loop.time())
 
     def pause(self, *, on: bool) -> None:
         """The language model says nothing more, but for what is being heard, or may answer again from the next turn
@@ -620,28 +610,10 @@ class Session:
             for message_id in unsaid:
                 self.cancel(message_id)
 
-    def _tell_mic(self, events: list[Event]) -> None:
-        for event in events:
-            self._emit_event(event)
-        self._ears.deafen(on=self._mic.deaf)
-
-    def _note_limits(self, now: float) -> None:
-        state, held = self._machine.state, self._machine.held
-        spoken = state in (turns.State.LISTENING, turns.State.ANALYSING) or self._ears.speaking
-        speaks = not self._speech.empty
-        waits = self._absence.lasts and not self.answering.answers
-        busy = speaks or spoken or held or waits or self._machine.muted or self.answering.busy
-        self._limits.note(busy=busy, speaks=speaks and not held, now=now)
-
-    def _keep_limits(self, now: float) -> None:
-        self._note_limits(now)
-        for output in self._limits.tick(now):
-            if isinstance(output, End):
-                self.end(output.reason, output.detail)
-                return
-            self.emit(output)
-            if isinstance(output, SessionTimeout):
-                self.answering.ending = True
+    @property
+    def _waits(self) -> bool:
+        """For the agent, which is away, and which alone could answer."""
+        return self._absence.lasts and not self.answering.answers
 
     # --- mute and hold ------------------------------------------------------------------------------------
 
@@ -653,7 +625,7 @@ class Session:
     def unmute(self) -> None:
         """Listen to the user again."""
         if self._end is None and self._machine.muted:
-            self._tell_mic(self._mic.open("muted"))
+            self._rules.listen_again("muted")
             self._turn_to(turns.Unmute())
 
     def hold(self) -> None:
@@ -661,29 +633,16 @@ class Session:
         if self._end is None and not self._machine.held:
             self._turn_to(turns.Hold())
             self._ears.listen(on=False)
-            if self._engines.hold_music is not None:
-                self._music = Player(self._engines.hold_music.at(self._rate), self._rate)
-                self._advance()
+            self._holding.begin(self._engines.hold_music)
+            self._advance()
 
     def unhold(self) -> None:
         """Let the conversation go on."""
         if self._end is None and self._machine.held:
-            self._stop_music(self._loop.time())
+            self._holding.end(self._loop.time())
             self._ears.listen(on=True)
-            self._tell_mic(self._mic.open("held"))
+            self._rules.listen_again("held")
             self._turn_to(turns.Unhold())
-
-    def _play_music(self) -> None:
-        """Music is on the same timeline as what the bot says, which waits, and part of no message."""
-        while self._music is not None and self._playout.queued_ms < MUSIC_MS:
-            self._playout.write(self._music.take(self._rate // 10))
-
-    def _stop_music(self, now: float) -> None:
-        if self._music is not None:
-            self._music = None
-            self._leg.clear()
-            self._playout.clear(now)
-            self._monitor.note_bot(now)
 
     def _turn_to(self, event: turns.Input) -> None:
         now = self._loop.time()
@@ -753,7 +712,7 @@ class Session:
     @property
     def _is_heard(self) -> bool:
         """What the play-out has is being heard: the current message, or music in its place."""
-        return not self._speech.paused or self._music is not None
+        return not self._speech.paused or self._holding.plays
 
     # --- acting -------------------------------------------------------------------------------------------
 
@@ -768,13 +727,13 @@ class Session:
             if deadline is not None and now >= deadline:
                 self._apply(self._machine.tick(now), now)
             self.answering.tick(now)
-            self._keep_limits(now)
+            self._rules.keep(now, waits=self._waits)
             while self._end is None:
                 self._bridge_absence(now)
                 if self._tasks is not None:
                     self._speaking.next(self._tasks)
                 self._speech.feed(self._machine.floor_free)
-                self._play_music()
+                self._holding.fill()
                 position = self._playout.sent
                 for order in self._playout.pull(now):
                     if isinstance(order, Send):
@@ -797,7 +756,7 @@ class Session:
             self._timer = None
         if self._end is not None:
             return
-        self._note_limits(now)
+        self._rules.note(now, waits=self._waits)
         times = (
             self._machine.deadline,
             self._playout.deadline(),
@@ -805,7 +764,7 @@ class Session:
             self.answering.deadline,
             self._absence.deadline,
             self._parting.by if self._parting is not None else None,
-            self._limits.deadline,
+            self._rules.deadline,
         )
         due = min((t for t in times if t is not None), default=None)
         if due is not None:
@@ -875,9 +834,7 @@ class Session:
                 # In a turn of its own: who tells of it may be in the middle of what is done there.
                 self._loop.call_soon(self.guarded, self._parted)
         self._emit_event(event)
-        told = self._mic.after(event)
-        if told:
-            self._tell_mic(told)
+        self._rules.told(event)
 
     def synthesised(self) -> None:
         """Something of a sentence has come, or it is over."""
