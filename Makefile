@@ -27,13 +27,13 @@ $(BIN)/python:
 	echo "Talkwire needs Python 3.11, 3.12 or 3.13, and finds none; on Debian: apt-get install python3 python3-venv" >&2; \
 	exit 1
 
-# A stamp for each set of packages: renewed when pyproject.toml changes.
-$(VENV)/.base: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+# A stamp for each set of packages: renewed when a pyproject.toml changes. The SDK is there for the examples.
+$(VENV)/.base: pyproject.toml clients/python/pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --editable clients/python
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+$(VENV)/.dev: pyproject.toml clients/python/pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]" --editable clients/python
 	@touch $@ $(VENV)/.base
 
 run: $(VENV)/.base

@@ -51,7 +51,8 @@ def retry_s(attempt: int, chance: float) -> float:
 class Talkwire(Handlers):
     """A client of a Talkwire server.
 
-    ``api_key``: else ``TALKWIRE_API_KEY``, or the first of ``TALKWIRE_API_KEYS``. ``url``: the server, else
+    ``api_key``: else ``TALKWIRE_API_KEY``, or the first of ``TALKWIRE_API_KEYS``; for a server on this machine
+    also the one in the file ``api-key`` of ``TALKWIRE_DATA_DIR`` (``./data``). ``url``: the server, else
     ``TALKWIRE_URL``, else ``ws://127.0.0.1:8080``. Events of all calls are heard on it, and those of the
     connection: ``connected``, ``disconnected``, ``error``.
 
@@ -152,7 +153,8 @@ class Talkwire(Handlers):
         """
         if self._tasks is not None:
             raise RuntimeError("this client is running already")
-        place, key = address(self._url), self._api_key or api_key()
+        place = address(self._url)
+        key = self._api_key or api_key(place)
         self._closing, self._failure = False, None
         finished = self._finished = asyncio.Event()
         for agent in self.agents.values():

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from talkwire_agent.errors import MissingKey
 
 DEFAULT_URL = "ws://127.0.0.1:8080"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def api_key() -> str:
-    """``TALKWIRE_API_KEY``, else the first of ``TALKWIRE_API_KEYS``. Raises ``MissingKey``."""
+def api_key(server: str) -> str:
+    """``TALKWIRE_API_KEY``, else the first of ``TALKWIRE_API_KEYS``; for a server on this machine also the key
+    that it has made itself, in the file ``api-key`` of ``TALKWIRE_DATA_DIR`` (``./data``).
+
+    Raises ``MissingKey``.
+    """
     keys = os.environ.get("TALKWIRE_API_KEY", "") or os.environ.get("TALKWIRE_API_KEYS", "")
+    if not keys and urlsplit(server).hostname in LOOPBACK:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            keys = (Path(os.environ.get("TALKWIRE_DATA_DIR") or "data") / "api-key").read_text()
     key = keys.split(",")[0].strip()
     if not key:
-        raise MissingKey("no API key: set TALKWIRE_API_KEY, or pass api_key to Talkwire()")
+        raise MissingKey(
+            "no API key: set TALKWIRE_API_KEY, or pass api_key to Talkwire(). A server that made its own key "
+            "keeps it in the file api-key of its TALKWIRE_DATA_DIR"
+        )
     return key
 
 

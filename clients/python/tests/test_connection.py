@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,7 +55,7 @@ def test_no_address(given: str) -> None:
         address(given)
 
 
-def test_address_and_key_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_and_key_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("TALKWIRE_API_KEY", raising=False)
     monkeypatch.setenv("TALKWIRE_API_KEYS", " one , two")
     monkeypatch.setenv("TALKWIRE_URL", "http://elsewhere")
@@ -66,8 +67,16 @@ def test_address_and_key_come_from_the_environment(monkeypatch: pytest.MonkeyPat
     assert asyncio.run(_first_frame(Talkwire("four", "ws://there"))) == ("ws://there/client", "four")
     for name in ("TALKWIRE_API_KEY", "TALKWIRE_API_KEYS"):
         monkeypatch.delenv(name)
+    monkeypatch.setenv("TALKWIRE_DATA_DIR", str(tmp_path))
     with pytest.raises(MissingKey, match="TALKWIRE_API_KEY"):
         asyncio.run(Talkwire().serve())
+    (tmp_path / "api-key").write_text("five\n")
+    assert asyncio.run(_first_frame(Talkwire(url="http://localhost:1"))) == (
+        "ws://localhost:1/client",
+        "five",
+    )
+    with pytest.raises(MissingKey, match="TALKWIRE_API_KEY"):
+        asyncio.run(Talkwire(url="wss://voice.example.org").serve())
 
 
 async def _first_frame(tw: Talkwire) -> tuple[str, str]:
