@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 from talkwire_agent import Call, Talkwire, ToolError
+from talkwire_agent.events import SessionIdleWarning
 
 PROMPT = """You take table reservations for {{restaurant}}. {{date_block}}
 Ask for time, number of guests and a name; one question at a time. Look up the free tables before you promise one.
@@ -112,8 +113,9 @@ def cancel(number: str) -> str:
 
 
 @agent.on("session.idle_warning")
-def still_there(call: Call) -> None:
-    call.say("Are you still there?")
+def still_there(event: SessionIdleWarning, call: Call) -> None:
+    if event.remaining_seconds > 0:
+        call.say("Are you still there?")
 
 
 @agent.on("session.timeout")

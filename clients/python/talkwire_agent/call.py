@@ -300,9 +300,10 @@ class Call(Handlers):
         return self._requests.ask("history.set_instructions", again=True, prompt=text)
 
     def set_prompt_vars(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> Pending[int]:
-        """Set what stands for ``{{name}}`` in the prompt, from the next answer on; others keep their values."""
+        """Set what stands for ``{{name}}`` in the prompt, from the next answer on; others keep their values. None
+        takes one back: then that of the agent holds again."""
         given = {**(values or {}), **more}
-        texts = {name: "" if value is None else str(value) for name, value in given.items()}
+        texts = {name: None if value is None else str(value) for name, value in given.items()}
         return self._requests.ask("history.set_vars", again=True, vars=texts)
 
     def add_context(self, text: str) -> Pending[int]:

@@ -27,7 +27,7 @@ from talkwire_agent.local import Disconnected, HandlerFailed
 from talkwire_agent.names import slug
 from talkwire_agent.routing import Router
 from talkwire_agent.settings import address, api_key
-from talkwire_agent.transport import Dial, dial
+from talkwire_agent.transport import Dial, dial, encoded
 
 log = logging.getLogger("talkwire_agent")
 
@@ -66,6 +66,7 @@ class Talkwire(Handlers):
         self.dial: Dial = dial
         """Makes connections; the test kit has its own."""
         self.feeds = Feeds()
+        self._dev_callers: list[str] = []
         self._api_key = api_key
         self._url = url
         self._connection: Connection | None = None
@@ -114,6 +115,17 @@ class Talkwire(Handlers):
     def calls(self) -> dict[str, Call]:
         """Live calls of all agents, by id."""
         return {call_id: call for agent in self.agents.values() for call_id, call in agent.calls.items()}
+
+    def dev_callers(self, *numbers: str) -> None:
+        """Beside production: calls of these numbers come to the agents of this client whose id begins with
+        ``dev-``, where they answer the number that was called; all others to whom it belongs. Without
+        numbers: none does any more."""
+        self._dev_callers = list(numbers)
+        if self._connection is not None:
+            self._tell_dev_callers(self._connection)
+
+    def _tell_dev_callers(self, connection: Connection) -> None:
+        connection.send(encoded({"event": "dev.config", "callers": self._dev_callers}))
 
     @property
     def generation(self) -> int:
@@ -260,6 +272,8 @@ class Talkwire(Handlers):
         self.fire(event, None, ())
 
     def _register_all(self, connection: Connection) -> None:
+        if self._dev_callers:
+            self._tell_dev_callers(connection)
         for agent in self.agents.values():
             connection.spawn(self._register(agent, connection, self._generation))
 

@@ -52,12 +52,12 @@ async def test_the_history_is_read_and_changed() -> None:
 @virtual_time
 async def test_the_prompt_is_changed() -> None:
     async with talking(prompt="Be kind to {{name}}.") as (_, caller, call, _):
-        call.set_prompt_vars(name="Ann", visits=3, note=None)
-        await call.set_prompt_vars({"name": "Bob"})
+        call.set_prompt_vars(name="Ann", visits=3, note="new")
+        await call.set_prompt_vars({"name": "Bob"}, note=None)
         await call.add_context("He called yesterday.")
         assert caller.prompt == "Be kind to {{name}}."
         await call.set_prompt("Be brief.")
-        assert caller.vars == {"name": "Bob", "visits": "3", "note": ""}
+        assert caller.vars == {"name": "Bob", "visits": "3"}
         assert caller.context == ["He called yesterday."]
         assert caller.prompt == "Be brief."
 

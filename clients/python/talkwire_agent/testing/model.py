@@ -179,7 +179,8 @@ class ScriptedModel:
             case "history.clear":
                 self.history.clear()
             case "history.set_vars":
-                self.vars |= frame["vars"]
+                given = {**self.vars, **frame["vars"]}
+                self.vars = {name: value for name, value in given.items() if value is not None}
             case "history.add_context":
                 self.context.append(frame["text"])
             case "history.set_instructions":
