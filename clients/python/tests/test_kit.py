@@ -39,7 +39,7 @@ async def test_the_first_agent_greets_and_echoes() -> None:
 
 def test_the_code_of_the_readme_runs() -> None:
     text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-    agent, _, tools, *_, test = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    agent, _, tools, skills, *_, test = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert agent.rstrip().endswith("tw.run()")
     namespace: dict[str, Any] = {}
     exec(agent.replace("tw.run()", ""), namespace)
@@ -49,3 +49,5 @@ def test_the_code_of_the_readme_runs() -> None:
     exec("from typing import Annotated; from pydantic import Field", namespace)
     exec(tools, namespace)
     assert list(namespace["agent"].tools) == ["free_tables", "book"]
+    exec(skills, namespace)
+    assert list(namespace["refunds"].tools) == ["refund"]
