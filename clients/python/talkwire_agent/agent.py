@@ -17,7 +17,7 @@ from talkwire_agent.handlers import Handlers
 from talkwire_agent.names import slug
 from talkwire_agent.pending import Pending
 from talkwire_agent.skills import Activation, Skill
-from talkwire_agent.tools import Tool, Toolbox, tool_names
+from talkwire_agent.tools import Tool, Toolbox, names_in
 from talkwire_agent.transport import encoded
 
 if TYPE_CHECKING:
@@ -172,8 +172,7 @@ class Agent(Handlers, Toolbox):
         if not any(box.tools for box in self._toolboxes()):
             return True
         places = (self.config, *(channel.config for channel in self._channels.values()))
-        places = (*places, *(skill for place in places for skill in place.get("skills") or ()))
-        return any(name in tool_names(place.get("tools")) for place in places)
+        return any(name in names_in(place) for place in places)
 
     def _toolboxes(self) -> tuple[Toolbox, ...]:
         return (self, *self._skills.values())

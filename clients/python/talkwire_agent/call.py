@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack
 
-from pydantic_core import to_jsonable_python
-
 from talkwire_agent.base import Event
-from talkwire_agent.batches import Batches
 from talkwire_agent.config import CallConfig
 from talkwire_agent.dispatch import HANDLED, Lanes
 from talkwire_agent.errors import ConnectionLost, Refused
 from talkwire_agent.events import (
-    Ack,
     BotFinished,
     BotInterrupted,
     BotSpeaking,
@@ -29,7 +23,6 @@ from talkwire_agent.events import (
     CallUnmuted,
     EagerTurn,
     HistoryMessage,
-    LlmToolCall,
     MessageConfirmed,
     ReplyRejected,
     TurnContinued,
@@ -38,20 +31,17 @@ from talkwire_agent.events import (
 )
 from talkwire_agent.feed import ONE_CALL, Feed, Feeds
 from talkwire_agent.handlers import Handlers
-from talkwire_agent.history import History
+from talkwire_agent.model import ModelOfCall
 from talkwire_agent.pending import Pending
-from talkwire_agent.requests import Requests
 from talkwire_agent.stream import ReplyStream
-from talkwire_agent.tools import Tool, ToolResult, tool_names
+from talkwire_agent.tools import names_in
 from talkwire_agent.utterance import Heard, Utterance
 
 if TYPE_CHECKING:
     from talkwire_agent.agent import Agent
 
-log = logging.getLogger("talkwire_agent")
 
-
-class Call(Handlers):
+class Call(Handlers, ModelOfCall):
     """One call of an agent, from ``call.started`` to ``call.ended``.
 
     What changes the call is sent at once, in order; while the connection is away it waits for it. Awaiting
@@ -59,11 +49,10 @@ class Call(Handlers):
     """
 
     def __init__(self, agent: Agent, started: CallStarted) -> None:
-        super().__init__()
+        Handlers.__init__(self)
+        ModelOfCall.__init__(self, agent, started.call_id)
         self._started = started
         self._told = False
-        self.agent = agent
-        self.id = started.call_id
         self.from_ = started.from_
         """The caller's number; ``webrtc`` for a browser."""
         self.to = started.to
@@ -102,12 +91,6 @@ class Call(Handlers):
         self._feeds = Feeds()
         self._over: Pending[CallEnded | None] = Pending()
         self._states: dict[str, tuple[str, Pending[None]]] = {}
-        self._batches = Batches(self)
-        self._own_tools: frozenset[str] = frozenset()
-        self._skills = {name for name, skill in agent.skills.items() if skill.activation == "always"}
-        self._requests = Requests(self)
-        self.history = History(self._requests)
-        """What the server's language model knows of the call."""
 
     def __repr__(self) -> str:
         return f"<Call {self.id} of {self.agent.id!r} from {self.from_}{'' if self.live else ', over'}>"
@@ -117,11 +100,6 @@ class Call(Handlers):
     @property
     def live(self) -> bool:
         return not self._over.done
-
-    @property
-    def sends_on(self) -> int | None:
-        """The number of the connection that what is sent goes out on; None: it waits for the next one."""
-        return self.agent.generation if self.agent.registered else None
 
     @property
     def transcript(self) -> list[HistoryMessage]:
@@ -272,86 +250,13 @@ class Call(Handlers):
         """Change how this call is held from now on: engines, language, prompt, turn taking. Awaiting it
         raises ``Refused`` where the server does not take it."""
         frame = {"event": "session.configure", "session_id": self.id, **changed}
-        self._own_tools |= tool_names(changed.get("tools"))
+        self._own_tools |= names_in(changed)
         return self.agent.ask(frame, "session.configured") if self.live else _done()
-
-    def reset_idle(self) -> Pending[None]:
-        """Somebody is there: the time after which a silent call is ended begins anew."""
-        return self._requests.ask("session.reset_idle", again=True, by="ack")
-
-    def pause(self) -> Pending[None]:
-        """Have the server's language model be silent on this call; see ``Agent.pause``."""
-        return self.agent.pause(session_id=self.id)
-
-    def resume(self) -> Pending[None]:
-        """Have the model answer again."""
-        return self.agent.resume(session_id=self.id)
 
     def send(self, event: str, **fields: Any) -> None:
         """Send a command about this call as it is. Raises ``TooLarge``."""
         if self.live:
             self.agent.send({"event": event, "call_id": self.id, **fields})
-
-    # --- the server's language model ----------------------------------------------------------------------
-
-    def set_prompt(self, text: str) -> Pending[int]:
-        """Put another text in place of the prompt of this call. Awaiting it, and the next two, raises what
-        ``history`` does."""
-        return self._requests.ask("history.set_instructions", again=True, prompt=text)
-
-    def set_prompt_vars(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> Pending[int]:
-        """Set what stands for ``{{name}}`` in the prompt, from the next answer on; others keep their values. None
-        takes one back: then that of the agent holds again."""
-        given = {**(values or {}), **more}
-        texts = {name: None if value is None else str(value) for name, value in given.items()}
-        return self._requests.ask("history.set_vars", again=True, vars=texts)
-
-    def add_context(self, text: str) -> Pending[int]:
-        """Tell the model something more, behind its prompt."""
-        return self._requests.ask("history.add_context", again=False, text=text)
-
-    @property
-    def active_skills(self) -> list[str]:
-        """Skills whose instructions and tools the model has now, by name, sorted."""
-        return sorted(self._skills)
-
-    def load_skill(self, name: str) -> Pending[None]:
-        """Give the model a skill, from its next answer on. Awaiting it raises ``Refused`` where there is none
-        of that name."""
-        return self._requests.ask("skill.load", again=True, by="ack", skill=name)
-
-    def unload_skill(self, name: str) -> Pending[None]:
-        """Take a skill from it."""
-        return self._requests.ask("skill.unload", again=True, by="ack", skill=name)
-
-    # --- tools --------------------------------------------------------------------------------------------
-
-    def tool_result(self, msg_id: str, results: Mapping[str, Any]) -> None:
-        """Answer an ``llm.tool_call`` for tools that were declared by the key ``tools``, and not as functions.
-        ``results``: by the id of each call of a tool, its value or a ``ToolResult``; all of the batch, or some.
-
-        Raises ``TooLarge``, and ``pydantic_core.PydanticSerializationError`` for what is no JSON.
-        """
-        frames: list[dict[str, Any]] = []
-        for tool_call_id, value in results.items():
-            result = value if isinstance(value, ToolResult) else ToolResult(value)
-            frame = {"tool_call_id": tool_call_id, "result": to_jsonable_python(result.value)}
-            flags = {"ephemeral": result.ephemeral, "no_followup": result.no_followup}
-            frames.append({**frame, **{name: True for name, said in flags.items() if said}})
-        self.send("llm.tool_result", msg_id=msg_id, results=frames)
-
-    def find_tool(self, name: str) -> Tool | None:
-        return self.agent.find_tool(name)
-
-    def is_answered_by_handlers(self, name: str) -> bool:
-        return name in self._own_tools or self.agent.is_answered_by_handlers(name)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
-        return self.agent.client.spawn(work)
-
-    def failed(self, what: str, error: Exception, event: Event) -> None:
-        log.error("%s failed", what, exc_info=error)
-        self.agent.client.failed(what, error, event, self)
 
     # --- listening ----------------------------------------------------------------------------------------
 
@@ -370,6 +275,8 @@ class Call(Handlers):
         reaction = _REACTIONS.get(event.event)
         if reaction is not None:
             reaction(self, event)
+        else:
+            self.take_of_model(event)
 
     def handled(self, event: Event) -> None:
         """All handlers of an event are done with it."""
@@ -481,26 +388,6 @@ class Call(Handlers):
             pending.settle(None)
             self._states[kind] = (command, pending)
 
-    def _on_tool_call(self, event: LlmToolCall) -> None:
-        self._batches.asked(event)
-
-    def _on_history(self, event: Any) -> None:
-        if event.event == "history.data":
-            result: Any = [HistoryMessage.model_validate(message) for message in event.messages]
-        else:
-            result = event.count
-        self._requests.answered(event.request_id, result, getattr(event, "error", None))
-
-    def _on_ack(self, event: Ack) -> None:
-        error = event.message or event.code or "no reason given" if event.status == "error" else None
-        self._requests.answered(event.ack, None, error, event.code or "")
-
-    def _on_skill(self, event: Any) -> None:
-        if event.event == "skill.loaded":
-            self._skills.add(event.skill)
-        else:
-            self._skills.discard(event.skill)
-
     def _on_ended(self, event: CallEnded) -> None:
         self._final = event
         self.end_reason = event.reason
@@ -525,12 +412,6 @@ _REACTIONS: dict[str, Callable[[Call, Any], None]] = {
     "call.unheld": Call._on_switched,
     "call.muted": Call._on_switched,
     "call.unmuted": Call._on_switched,
-    "llm.tool_call": Call._on_tool_call,
-    "ack": Call._on_ack,
-    "history.data": Call._on_history,
-    "history.updated": Call._on_history,
-    "skill.loaded": Call._on_skill,
-    "skill.unloaded": Call._on_skill,
     "call.ended": Call._on_ended,
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
@@ -161,7 +161,9 @@ class Toolbox:
         return dict(self._tools)
 
 
-def tool_names(declared: Iterable[Any] | None) -> frozenset[str]:
-    """Those of tools in the form of the wire."""
-    functions = [tool.get("function", tool) for tool in declared or () if isinstance(tool, dict)]
+def names_in(config: Mapping[str, Any]) -> frozenset[str]:
+    """Those of the tools, of an agent's keys and of its skills, that stand there in the form of the wire."""
+    places = (config, *(skill for skill in config.get("skills") or () if isinstance(skill, dict)))
+    tools = [tool for place in places for tool in place.get("tools") or () if isinstance(tool, dict)]
+    functions = [tool.get("function", tool) for tool in tools]
     return frozenset(str(function["name"]) for function in functions if "name" in function)
