@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from talkwire_agent.base import Event
@@ -24,7 +24,7 @@ def message(event: Event) -> str:
     return f"event: {event.event}\ndata: {json.dumps(event.frame(), ensure_ascii=False)}\n\n"
 
 
-async def body(feed: Feed, *, ping_s: float = PING_S) -> AsyncIterator[str]:
+async def body(feed: Feed, *, ping_s: float = PING_S) -> AsyncGenerator[str, None]:
     """The body of a response: a comment, so that the page knows that it is connected, then the events, and a
     comment in each silence of ``ping_s`` seconds, so that proxies keep it open. For a framework that wants a
     response of its own kind, as FastAPI does::

@@ -96,8 +96,14 @@ async def test_server_sent_events() -> None:
         assert rest == ["", ""]
         assert json.loads(data.removeprefix("data: "))["text"] == "wie spät\nist es"
         assert await anext(lines) == ":ping\n\n"
+        feed = agent.stream()
+        page = sse.body(feed)
+        await anext(page)
+        await page.aclose()
         caller.hangs_up()
         assert [line async for line in lines] == []
+        with pytest.raises(StopAsyncIteration):
+            await anext(feed)
 
 
 @virtual_time

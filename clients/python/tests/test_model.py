@@ -121,6 +121,27 @@ async def test_questions_outlive_the_connection_where_asking_twice_does_no_harm(
         assert [events.count(name) for name in ("history.set_vars", "history.add")] == [2, 2]
 
 
+@virtual_time
+async def test_what_is_asked_as_soon_as_a_call_goes_on_is_asked_once() -> None:
+    async with talking() as (server, caller, call, agent):
+        counts: list[int] = []
+
+        @agent.on("call.resumed")
+        async def resumed() -> None:
+            caller.take_question, answer = lambda frame: {"event": "pong"}, caller.take_question  # type: ignore[method-assign]
+            asked = call.history.add(said("one"))
+            await asyncio.sleep(1)
+            caller.take_question = answer  # type: ignore[method-assign]
+            command = await server.command("history.add")
+            server.send(**answer(command))
+            counts.append(await asked)
+
+        server.drop()
+        await asyncio.sleep(5)
+        assert counts == [1]
+        assert [frame["event"] for frame in server.commands].count("history.add") == 1
+
+
 # --- skills -----------------------------------------------------------------------------------------------
 
 
