@@ -8,6 +8,8 @@ A word is printed when it is heard, not when it was sent. Interrupt the bot, and
 
 from __future__ import annotations
 
+import shutil
+
 from talkwire_agent import Call, Talkwire
 from talkwire_agent.events import UserMessage, UserSpeaking
 
@@ -22,8 +24,10 @@ agent.phone("+15550002222")
 
 
 def line(who: str, text: str, *, done: bool) -> None:
-    """Write over the line that is there; ``done``: and begin the next one."""
-    print(f"\r{who:>6} | {text}\x1b[K", end="\n" if done else "", flush=True)
+    """Write over the line that is there, as much as it holds; ``done``: all of it, and begin the next one."""
+    room = shutil.get_terminal_size().columns - 10
+    shown = text if done or len(text) <= room else f"...{text[3 - room :]}"
+    print(f"\r{who:>6} | {shown}\x1b[K", end="\n" if done else "", flush=True)
 
 
 @agent.on("user.speaking")
