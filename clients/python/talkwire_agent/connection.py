@@ -29,9 +29,9 @@ class Question:
     """A command that is answered, and the ``ping`` behind it: what has not been answered when the ``pong``
     comes will not be."""
 
-    def __init__(self, event: str, call_id: str | None) -> None:
+    def __init__(self, event: str, about: str | None) -> None:
         self.event = event
-        self.call_id = call_id
+        self.about = about
         self.answer: Pending[None] = Pending()
 
 
@@ -90,10 +90,10 @@ class Connection:
         self._empty.clear()
         self._wake.set()
 
-    def ask(self, text: str, answer: str, call_id: str | None = None) -> Pending[None]:
-        """Send a command that is answered by the event ``answer``; ``call_id``: it is about that call. The
+    def ask(self, text: str, answer: str, about: str | None = None) -> Pending[None]:
+        """Send a command that is answered by the event ``answer``; ``about``: the call that it concerns. The
         result raises ``Refused`` or ``ConnectionLost``."""
-        question = Question(answer, call_id)
+        question = Question(answer, about)
         if self.lost is not None:
             question.answer.fail(self.lost)
             return question.answer
@@ -186,7 +186,7 @@ class Connection:
         if event.event == question.event:
             self._questions.popleft().answer.settle(None)
         elif (
-            isinstance(event, ErrorEvent) and event.seq is None and event.call_id in (None, question.call_id)
+            isinstance(event, ErrorEvent) and event.seq is None and event.call_id in (None, question.about)
         ):
             refused = Refused(event.error, event.code, event.key, event)
             self._questions.popleft().answer.fail(refused)

@@ -238,8 +238,7 @@ async def test_the_model_is_paused_and_goes_on() -> None:
         assert server.paused == set()
         with pytest.raises(ValueError, match="not both"):
             agent.pause(session_id="x", contact="y")
-        server.refuse("SESSION_UNKNOWN")
-        with pytest.raises(Refused):
+        with pytest.raises(Refused, match="no live call 'nobody'"):
             await agent.pause(session_id="nobody")
 
 

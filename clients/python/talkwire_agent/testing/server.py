@@ -206,6 +206,12 @@ class ScriptedServer:
 
     def _pause(self, frame: Frame) -> None:
         target = {key: frame[key] for key in ("agent_id", "session_id", "contact") if key in frame}
+        if (session_id := frame.get("session_id")) is not None:
+            call = self.calls.get(session_id)
+            if call is None or call.ended:
+                text = f"agent {frame['agent_id']!r} has no live call {session_id!r}"
+                self.send("error", error=text, code="SESSION_UNKNOWN", call_id=session_id, **target)
+                return
         where = frame.get("session_id") or frame.get("contact") or slug(frame["agent_id"])
         if frame["event"] == "session.pause":
             self.paused.add(where)
