@@ -388,6 +388,9 @@ class Call(Handlers, ModelOfCall):
             pending.settle(None)
             self._states[kind] = (command, pending)
 
+    def _on_updated(self, event: Any) -> None:
+        self.language = event.language
+
     def _on_ended(self, event: CallEnded) -> None:
         self._final = event
         self.end_reason = event.reason
@@ -412,6 +415,7 @@ _REACTIONS: dict[str, Callable[[Call, Any], None]] = {
     "call.unheld": Call._on_switched,
     "call.muted": Call._on_switched,
     "call.unmuted": Call._on_switched,
+    "call.updated": Call._on_updated,
     "call.ended": Call._on_ended,
 }
 

@@ -185,11 +185,12 @@ class Connection:
         question = self._questions[0]
         if event.event == question.event:
             self._questions.popleft().answer.settle(None)
-        elif (
-            isinstance(event, ErrorEvent) and event.seq is None and event.call_id in (None, question.about)
-        ):
+        elif isinstance(event, ErrorEvent) and self._is_refusal(event):
             refused = Refused(event.error, event.code, event.key, event)
             self._questions.popleft().answer.fail(refused)
+
+    def _is_refusal(self, event: ErrorEvent) -> bool:
+        return event.seq is None and event.call_id in (None, self._questions[0].about)
 
     async def _write(self) -> None:
         while True:

@@ -147,9 +147,11 @@ async def test_the_facts_of_a_call() -> None:
         assert (call.id, call.from_, call.to) == ("CA1", "+15550001111", "+15550002222")
         assert (call.direction, call.transport, call.language) == ("inbound", "phone", "de")
         assert call.metadata == {"campaign": "x"}
+        caller.emit("call.updated", language="fr")
         live = [call.live]
         caller.hangs_up()
         ended = await call.wait_ended()
+        assert call.language == "fr"
         assert isinstance(ended, CallEnded)
         assert (call.end_reason, call.duration, call.ended_at) == ("hangup", 1.0, ended.ended_at)
         assert [*live, call.live] == [True, False]

@@ -541,8 +541,11 @@ async def test_errors_of_a_call_are_no_answers_to_commands() -> None:
         server.send("error", agent_id="tester", call_id="CA9", error="no media", code="MEDIA_REFUSED")
         caller.emit("error", error="no answer", code="PROVIDER_TIMEOUT", stage="llm")
         await configured
+        changed = agent.calls["CA1"].configure(language="de")
+        caller.emit("error", error="no answer", code="PROVIDER_ERROR", stage="llm")
+        await changed
         await server.quiet()
-    assert codes == [("MEDIA_REFUSED", False), ("PROVIDER_TIMEOUT", True)]
+    assert codes == [("MEDIA_REFUSED", False), ("PROVIDER_TIMEOUT", True), ("PROVIDER_ERROR", True)]
 
 
 @virtual_time
