@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from talkwire_agent import Agent, Call, Refused, Talkwire
 from talkwire_agent.events import MessageConfirmed
+
 from telephony.carriers.twilio.simulator import SimulatedCall
 from tests.e2e.harness import KEY, running
 from tests.e2e.test_openai import DELAYS, ENGINES, SPOKEN

@@ -36,6 +36,8 @@ LONGEST_RETRY_S = 30.0
 JITTER = 0.25
 HANDLERS_S = 5.0
 """How long handlers that still run may take when the client is closed."""
+FOR_NOW = ("AGENT_CONFLICT", "SERVER_AT_CAPACITY")
+"""Codes of refusals after which an agent is asked for again."""
 DISPLACED = 4001
 LOST_CALL_S = 5.0
 """How long after its registration an agent waits for its calls to be announced again."""
@@ -285,7 +287,7 @@ class Talkwire(Handlers):
             except ConnectionLost:
                 return
             except Refused as refused:
-                if refused.code != "AGENT_CONFLICT" or not isinstance(refused.event, ErrorEvent):
+                if refused.code not in FOR_NOW or not isinstance(refused.event, ErrorEvent):
                     self._agent_refused(agent, refused)
                     return
                 await asyncio.sleep((refused.event.retry_after_s or FIRST_RETRY_S) + random.random())

@@ -178,12 +178,26 @@ async def test_agents_and_channels_may_come_later_and_change() -> None:
 async def test_a_conflict_is_tried_again_when_the_server_says() -> None:
     tw, (agent,) = made()
     async with ScriptedServer(tw, ready=False) as server:
-        for _ in range(2):
-            server.refuse("AGENT_CONFLICT", retry_after_s=12.0, holder_alive=True)
+        server.refuse("AGENT_CONFLICT", retry_after_s=12.0, holder_alive=True)
+        server.refuse("SERVER_AT_CAPACITY", retry_after_s=12.0)
         began = asyncio.get_running_loop().time()
         await agent.ready()
         assert 24 <= asyncio.get_running_loop().time() - began <= 27
         assert [frame["event"] for frame in server.commands].count("agent.create") == 3
+
+
+@virtual_time
+async def test_developers_name_their_callers_on_each_connection() -> None:
+    tw, _ = made("dev-ann-shop")
+    tw.dev_callers("+15550001111")
+    async with ScriptedServer(tw) as server:
+        assert (await server.command("dev.config"))["callers"] == ["+15550001111"]
+        tw.dev_callers()
+        assert (await server.command("dev.config", 2))["callers"] == []
+        tw.dev_callers("+15550003333", "+15550004444")
+        await server.command("dev.config", 3)
+        server.drop()
+        assert (await server.command("dev.config", 4))["callers"] == ["+15550003333", "+15550004444"]
 
 
 @virtual_time
