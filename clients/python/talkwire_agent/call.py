@@ -21,8 +21,10 @@ from talkwire_agent.events import (
     CallStarted,
     CallUnheld,
     CallUnmuted,
+    CallUpdated,
     EagerTurn,
     HistoryMessage,
+    LlmBefore,
     MessageConfirmed,
     ReplyRejected,
     TurnContinued,
@@ -282,9 +284,9 @@ class Call(Handlers, ModelOfCall):
         """All handlers of an event are done with it."""
         if isinstance(event, BotFinished | BotInterrupted) and event.message_id == self._speaking:
             self._speaking = self.current_bot_text = ""
-        elif event.event == "llm.before":
-            turn = getattr(event, "turn", None)
-            self.send("llm.ready", agent_id=self.agent.id, **({"turn": turn} if turn is not None else {}))
+        elif isinstance(event, LlmBefore):
+            # The answer waits for this, also where nobody had anything to do.
+            self.send("llm.ready", agent_id=self.agent.id, turn=event.turn)
 
     def tell(self, event: Event) -> None:
         """Hand an event to those who read the call's stream."""
@@ -388,7 +390,7 @@ class Call(Handlers, ModelOfCall):
             pending.settle(None)
             self._states[kind] = (command, pending)
 
-    def _on_updated(self, event: Any) -> None:
+    def _on_updated(self, event: CallUpdated) -> None:
         self.language = event.language
 
     def _on_ended(self, event: CallEnded) -> None:

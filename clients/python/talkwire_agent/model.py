@@ -11,7 +11,7 @@ from pydantic_core import to_jsonable_python
 
 from talkwire_agent.base import Event
 from talkwire_agent.batches import Batches
-from talkwire_agent.events import Ack, HistoryMessage, LlmToolCall
+from talkwire_agent.events import Ack, HistoryData, HistoryUpdated, LlmToolCall
 from talkwire_agent.history import History
 from talkwire_agent.pending import Pending
 from talkwire_agent.requests import Requests
@@ -130,24 +130,19 @@ class ModelOfCall:
         """The number of the connection that what is sent goes out on; None: it waits for the next one."""
         return self.agent.generation if self.agent.registered else None
 
-    def take_of_model(self, event: Any) -> None:
+    def take_of_model(self, event: Event) -> None:
         """Keep up with an event, before its handlers are called."""
-        match event.event:
-            case "llm.tool_call" if isinstance(event, LlmToolCall):
+        match event:
+            case LlmToolCall():
                 self._batches.asked(event)
-            case "history.data" | "history.updated":
-                self._history_answered(event)
-            case "ack" if isinstance(event, Ack):
+            case HistoryData():
+                self._requests.answered(event.request_id, list(event.messages), event.error)
+            case HistoryUpdated():
+                self._requests.answered(event.request_id, event.count, event.error)
+            case Ack():
                 error = event.message or event.code or "no reason given" if event.status == "error" else None
                 self._requests.answered(event.ack, None, error, event.code or "")
-            case "skill.loaded":
-                self._skills.add(event.skill)
-            case "skill.unloaded":
-                self._skills.discard(event.skill)
-
-    def _history_answered(self, event: Any) -> None:
-        if event.event == "history.data":
-            result: Any = [HistoryMessage.model_validate(message) for message in event.messages]
-        else:
-            result = event.count
-        self._requests.answered(event.request_id, result, getattr(event, "error", None))
+            case _ if event.event == "skill.loaded":
+                self._skills.add(getattr(event, "skill", ""))
+            case _ if event.event == "skill.unloaded":
+                self._skills.discard(getattr(event, "skill", ""))

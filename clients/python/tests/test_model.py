@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from talkwire_agent import Agent, Call, ConnectionLost, Refused, RequestTimeout, Talkwire
+from talkwire_agent.events import LlmBefore
 from talkwire_agent.testing import ScriptedCall, ScriptedServer, virtual_time
 
 
@@ -140,6 +141,62 @@ async def test_what_is_asked_as_soon_as_a_call_goes_on_is_asked_once() -> None:
         await asyncio.sleep(5)
         assert counts == [1]
         assert [frame["event"] for frame in server.commands].count("history.add") == 1
+
+
+# --- before each answer -----------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_the_model_waits_for_the_handlers_that_prepare_it() -> None:
+    tw = Talkwire("key")
+    agent = tw.agent("tester")
+    agent.phone("*")
+    done: list[str] = []
+
+    @agent.on("call.preparing")
+    async def slow(call: Call) -> None:
+        await asyncio.sleep(1)
+        call.set_prompt_vars(name="Ann")
+        done.append("slow")
+
+    @agent.on("llm.before")
+    def boom() -> None:
+        done.append("boom")
+        raise RuntimeError("no power")
+
+    async with ScriptedServer(tw) as server:
+        caller = server.call()
+        caller.says("hello")
+        await caller.model_prepares()
+        assert done == ["boom", "slow"]
+        assert caller.vars == {"name": "Ann"}
+        ready = await server.command("llm.ready")
+        assert ready == {"event": "llm.ready", "call_id": "CA1", "agent_id": "tester", "turn": 1}
+        assert [str(failure) for failure in server.failures] == ["no power"]
+        server.failures.clear()
+
+
+@virtual_time
+async def test_the_model_does_not_wait_where_nobody_prepares_it() -> None:
+    async with talking() as (server, caller, _, _):
+        await caller.model_prepares()
+        assert (await server.command("llm.ready"))["turn"] == 0
+
+
+@virtual_time
+async def test_a_handler_for_the_turn_before_holds_nobody_up() -> None:
+    async with talking() as (server, caller, _, agent):
+
+        @agent.on("call.preparing")
+        async def prepare(event: LlmBefore) -> None:
+            await asyncio.sleep(100 if event.turn == 1 else 0)
+
+        caller.says("one")
+        caller.emit("llm.before", turn=1)
+        caller.says("two")
+        await caller.model_prepares()
+        turns = [frame["turn"] for frame in server.commands if frame["event"] == "llm.ready"]
+        assert turns == [2]
 
 
 # --- skills -----------------------------------------------------------------------------------------------
