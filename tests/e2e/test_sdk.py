@@ -26,7 +26,8 @@ async def talking(
 ) -> AsyncIterator[tuple[Endpoint, SimulatedCall, Call]]:
     """A call to the only agent of a client; what the caller says is understood as ``transcript``."""
     (agent,) = tw.agents.values()
-    async with endpoint(**DELAYS, transcript=transcript) as model:
+    fixture: dict[str, Any] = {**DELAYS, "transcript": transcript}
+    async with endpoint(**fixture) as model:
         values = {**ENGINES, "openai_base_url": model.base_url}
         async with running(data_dir, **values) as server, server.carrier() as carrier:
             tw._url = server.url
