@@ -26,6 +26,9 @@ from pipeline.events import (
     NoResponse,
     NoResponseReason,
     PreparingTimeout,
+    SkillBy,
+    SkillLoaded,
+    SkillUnloaded,
     ToolCallsRequested,
     ToolCompleted,
     ToolFailed,
@@ -38,6 +41,7 @@ from pipeline.message import Message
 from pipeline.ports import ChatMessage, LlmEnd, Mind
 from pipeline.preparing import Barrier
 from pipeline.prompt import MAX_CHARS, Filled, Prompt
+from pipeline.skills import Change, Skills, UnknownSkill
 from pipeline.speaking import Speaking
 from pipeline.speech import SpeechQueue
 from pipeline.thinking import Manner, Thinking
@@ -111,6 +115,9 @@ class Answering:
         self.dialogue = Dialogue()
         self.prompt = Prompt()
         self._instruct()
+        self._skills = Skills(config.skills)
+        self._changes: list[Change] = []
+        """What the model has changed of its skills, and was not told yet."""
         self._barrier = Barrier(config.preparing)
         self._waiting: _Waiting | None = None
         """What goes on when the agent is ready."""
@@ -141,8 +148,10 @@ class Answering:
 
     def _manner(self) -> Manner:
         config = self._config
-        system = self._told(self.prompt.render(self._call.epoch()))
-        return Manner(config.temperature, config.max_tokens, config.tools, system)
+        skills = self._skills
+        system = self._told(self.prompt.render(self._call.epoch(), skills.instructions, skills.note))
+        tools = skills.tools(config.tools, self._changes.append)
+        return Manner(config.temperature, config.max_tokens, tools, system)
 
     def _instruct(self) -> None:
         config = self._config
@@ -174,6 +183,7 @@ class Answering:
         self._config = config
         self._instruct()
         self._barrier.config = config.preparing
+        self._changed(self._skills.declare(config.skills))
         self._tools.timeout_s = config.tool_timeout_s
         if self._thinking is not None and mind is not None:
             self._thinking.change(mind)
@@ -435,8 +445,8 @@ class Answering:
     def told(self, error: ProviderError, by: str | None) -> None:
         self._call.told(error, by)
 
-    def asked(self, turn: TurnRef, message_id: str, provider: str) -> None:
-        self._call.emit(LlmAsked(turn, message_id, provider))
+    def asked(self, turn: TurnRef, message_id: str, provider: str, model: str | None) -> None:
+        self._call.emit(LlmAsked(turn, message_id, provider, model))
 
     def generated(self, turn: TurnRef, message_id: str, text: str, end: LlmEnd, provider: str) -> None:
         reason, tokens = end.finish_reason, (end.input_tokens, end.output_tokens)
@@ -462,6 +472,32 @@ class Answering:
             self._call.emit(ToolCompleted(*told, end.result, end.duration_ms))
         else:
             self._call.emit(ToolFailed(*told, end.code, end.error, end.duration_ms))
+        changes, self._changes = self._changes, []
+        self._changed(changes, turn)
+
+    # --- skills -------------------------------------------------------------------------------------------
+
+    def load_skill(self, name: str) -> bool:
+        """The agent has a skill loaded. False: there is none of this name, which it is told."""
+        return self._change_skill(self._skills.load, name)
+
+    def unload_skill(self, name: str) -> bool:
+        """The agent has a skill unloaded. False as above."""
+        return self._change_skill(self._skills.unload, name)
+
+    def _change_skill(self, act: Callable[[str, SkillBy], Change | None], name: str) -> bool:
+        try:
+            change = act(name, "manual")
+        except UnknownSkill as error:
+            self._call.emit(Warned(self._machine.turn, "SKILL_UNKNOWN", str(error), (name,)))
+            return False
+        self._changed([change] if change is not None else [], self._machine.turn)
+        return True
+
+    def _changed(self, changes: Sequence[Change], turn: TurnRef | None = None) -> None:
+        for change in changes:
+            kind = SkillLoaded if change.loaded else SkillUnloaded
+            self._call.emit(kind(turn, change.skill, change.by))
 
     # --- what the agent does for it -----------------------------------------------------------------------
 

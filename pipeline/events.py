@@ -37,6 +37,8 @@ MuteReason = Literal["muted", "held", "bot_speaking"]
 """Why the user is not listened to: by command, for the call is on hold, for the bot is heard."""
 ToolKind = Literal["client", "system"]
 """Who runs it: the agent's process, or the server itself."""
+SkillBy = Literal["model", "manual"]
+"""Who loads a skill: the model, or the agent."""
 ToolErrorCode = Literal["timeout", "bad_arguments", "unknown_tool", "agent_gone", "error"]
 
 
@@ -228,6 +230,8 @@ class LlmAsked:
     turn: TurnRef
     message_id: str
     provider: str
+    model: str | None = None
+    """None: it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +341,24 @@ class ToolFailed:
     code: ToolErrorCode
     error: str
     duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SkillLoaded:
+    """The language model has the instructions and the tools of a skill, from its next generation on."""
+
+    turn: TurnRef | None
+    skill: str
+    by: SkillBy
+
+
+@dataclass(frozen=True, slots=True)
+class SkillUnloaded:
+    """It has them no more."""
+
+    turn: TurnRef | None
+    skill: str
+    by: SkillBy
 
 
 # --- the call ---------------------------------------------------------------------------------------------
@@ -455,7 +477,7 @@ class AudioMetrics:
     at: float
 
 
-WarnedCode = Literal["UNKNOWN_VARIABLE", "PROMPT_TOO_LONG"]
+WarnedCode = Literal["UNKNOWN_VARIABLE", "PROMPT_TOO_LONG", "SKILL_UNKNOWN"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -517,6 +539,8 @@ Event = (
     | ToolStarted
     | ToolCompleted
     | ToolFailed
+    | SkillLoaded
+    | SkillUnloaded
     | CallStarted
     | RuleEvent
     | LanguageChanged

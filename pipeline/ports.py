@@ -296,6 +296,10 @@ LlmEvent = LlmText | LlmReasoning | LlmToolCalls | LlmEnd
 
 
 class LanguageModel(Engine, Protocol):
+    @property
+    def model(self) -> str | None:
+        """What answers where a request names no model; None: it is not known."""
+
     def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent, None]:
         """Answer, streaming. Closing the generator cancels the request and waits for that.
 
@@ -357,6 +361,10 @@ class Mind(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def model(self) -> str | None:
+        """That of the engine that is asked first; None: it is not known."""
 
     async def warm(self) -> None: ...
 

@@ -55,6 +55,7 @@ from pipeline.monitor import CallRecorder, Monitor
 from pipeline.ports import Ears, Mind, SttOptions, Voice
 from pipeline.preparing import Preparing
 from pipeline.rules import Rules
+from pipeline.skills import Skill
 from pipeline.speaking import Speaking
 from pipeline.speech import BotEvent, SpeechQueue
 from pipeline.tools import TIMEOUT_S, Taken, Tool, ToolBatch, ToolResult
@@ -121,6 +122,8 @@ class SessionConfig:
     max_tokens: int | None = None
     tools: tuple[Tool, ...] = ()
     """What the model may ask for, each with a name of its own."""
+    skills: tuple[Skill, ...] = ()
+    """What the model may be taught in the course of the call, each with a name of its own."""
     tool_timeout_s: float = TIMEOUT_S
     """Of a tool that has none of its own."""
     holding_text: str = ""

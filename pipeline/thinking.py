@@ -67,8 +67,8 @@ class Mouth(Protocol):
     def told(self, error: ProviderError, by: str | None) -> None:
         """An engine failed; ``by`` takes its place."""
 
-    def asked(self, turn: TurnRef, message_id: str, provider: str) -> None:
-        """The model is being asked."""
+    def asked(self, turn: TurnRef, message_id: str, provider: str, model: str | None) -> None:
+        """The model is being asked; what it is called, where that is known."""
 
     def reasoned(self, turn: TurnRef, message_id: str, index: int, text: str, *, end: bool) -> None:
         """The model thinks aloud: a text, from index 0; at the ``end`` of it none."""
@@ -233,7 +233,7 @@ class Thinking:
         answer.rounds += 1
         answer.unseen = False
         request, revision = self._request(answer, answer.manner), self._dialogue.revision
-        self._mouth.asked(answer.turn, message_id, self._mind.name)
+        self._mouth.asked(answer.turn, message_id, self._mind.name, self._mind.model)
         answer.thoughts = 0
         result = await self._generate_twice(request, answer, message_id)
         if answer.thoughts:

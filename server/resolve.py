@@ -21,6 +21,7 @@ from pipeline.limits import SessionLimits
 from pipeline.ports import ToolSpec
 from pipeline.preparing import MAX_MS, OPTED_IN_MS, Preparing
 from pipeline.session import SessionConfig
+from pipeline.skills import Skill
 from pipeline.tools import TIMEOUT_S, Tool
 from pipeline.turns import TurnParams
 from server.engines import Picks
@@ -29,6 +30,7 @@ from server.protocol import (
     InterruptionSettings,
     LlmSettings,
     PreparingSettings,
+    SkillDefinition,
     SttSettings,
     ToolDefinition,
     VoiceSettings,
@@ -110,6 +112,7 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         temperature=_of(llm, LlmSettings, "temperature"),
         max_tokens=_of(llm, LlmSettings, "max_tokens"),
         tools=tuple(_tool(tool) for tool in _first(layers, "tools") or ()),
+        skills=_skills(layers),
         tool_timeout_s=defaults.tool_timeout_s,
         holding_text=_line(defaults.holding_text, lines.HOLDING, language),
         holding_after_s=defaults.holding_after_s,
@@ -177,6 +180,22 @@ def _variables(layers: Sequence[dict[str, Any]]) -> dict[str, str]:
     for layer in reversed(layers):
         found.update(layer.get("vars") or {})
     return found
+
+
+def _skills(layers: Sequence[dict[str, Any]]) -> tuple[Skill, ...]:
+    declared: Sequence[SkillDefinition] = next(
+        (skills for layer in layers if (skills := layer.get("skills")) is not None), ()
+    )
+    return tuple(
+        Skill(
+            skill.name,
+            skill.description or "",
+            skill.instructions or "",
+            tuple(_tool(tool) for tool in skill.tools),
+            skill.activation,
+        )
+        for skill in declared
+    )
 
 
 def _zone(name: str | None) -> tzinfo:

@@ -150,6 +150,8 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
             | events.ToolStarted()
             | events.ToolCompleted()
             | events.ToolFailed()
+            | events.SkillLoaded()
+            | events.SkillUnloaded()
         ):
             return mind_to_wire(event, ids)
         case events.CallStarted():

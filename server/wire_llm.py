@@ -21,6 +21,8 @@ MindEvent = (
     | events.ToolStarted
     | events.ToolCompleted
     | events.ToolFailed
+    | events.SkillLoaded
+    | events.SkillUnloaded
 )
 
 
@@ -34,7 +36,9 @@ def mind_to_wire(event: MindEvent, ids: dict[str, Any]) -> AnyCallEvent:
                 **ids, turn=ids.get("turn_id", 0), waited_ms=event.waited_ms, budget_ms=event.budget_ms
             )
         case events.LlmAsked():
-            return wire.LlmThinking(**ids, message_id=event.message_id, provider=event.provider)
+            return wire.LlmThinking(
+                **ids, message_id=event.message_id, provider=event.provider, model=event.model
+            )
         case events.LlmReasoned():
             return wire.LlmReasoning(
                 **ids, message_id=event.message_id, index=event.index, text=event.text, end=event.end
@@ -69,6 +73,10 @@ def mind_to_wire(event: MindEvent, ids: dict[str, Any]) -> AnyCallEvent:
                 code=wire.ToolErrorCode(event.code),
                 duration_ms=event.duration_ms,
             )
+        case events.SkillLoaded():
+            return wire.SkillLoaded(**ids, skill=event.skill, by=event.by)
+        case events.SkillUnloaded():
+            return wire.SkillUnloaded(**ids, skill=event.skill, by=event.by)
         case _:
             assert_never(event)
 

@@ -252,6 +252,11 @@ class LlmChain(_StreamChain[LanguageModel]):
 
     stage = "llm"
 
+    @property
+    def model(self) -> str | None:
+        first = self._row()[0]
+        return first.model or first.engine.model
+
     async def generate(self, request: LlmRequest) -> AsyncGenerator[LlmEvent | Takeover, None]:
         def start(choice: Choice[LanguageModel]) -> AsyncGenerator[LlmEvent, None]:
             return choice.engine.generate(replace(request, model=choice.model))

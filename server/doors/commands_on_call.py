@@ -69,6 +69,10 @@ def _carry_out(call: Call, session: Session, command: wire.AnyCallCommand, tell:
             return _take_results(call, session, command, tell)
         case wire.LlmReady():
             session.answering.ready(command.turn)
+        case wire.SkillLoad():
+            return _skill(session.answering.load_skill(command.skill), command.skill)
+        case wire.SkillUnload():
+            return _skill(session.answering.unload_skill(command.skill), command.skill)
         case wire.CallMute():
             session.mute()
         case wire.CallUnmute():
@@ -122,6 +126,10 @@ def _cancel(session: Session, message_id: str | None) -> Outcome:
         return Outcome(extras={"message_id": message_id})
     text = f"no message {message_id!r} is being spoken or waits"
     return failed(ErrorCode.MESSAGE_UNKNOWN, text, message_id=message_id)
+
+
+def _skill(known: bool, name: str) -> Outcome:
+    return DONE if known else failed(ErrorCode.SKILL_UNKNOWN, f"this call has no skill {name!r}")
 
 
 # --- tools ------------------------------------------------------------------------------------------------

@@ -106,6 +106,8 @@ from server.protocol.commands import (
     SessionPause,
     SessionResetIdle,
     SessionResume,
+    SkillLoad,
+    SkillUnload,
 )
 from server.protocol.configuration import (
     AnalysisSettings,
@@ -170,6 +172,7 @@ from server.protocol.session import (
     UserMuteStarted,
     UserMuteStopped,
 )
+from server.protocol.skills import SkillDefinition, SkillLoaded, SkillUnloaded
 from server.protocol.tools import (
     LlmToolCall,
     ToolCall,
@@ -318,6 +321,11 @@ __all__ = [
     "SessionResume",
     "SessionResumed",
     "SessionTimeout",
+    "SkillDefinition",
+    "SkillLoad",
+    "SkillLoaded",
+    "SkillUnload",
+    "SkillUnloaded",
     "SpeechEnded",
     "SpeechStarted",
     "SttSettings",

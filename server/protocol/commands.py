@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from server.protocol.base import Allowed, Command, Id, Range
 from server.protocol.configuration import Configuration, Prompt, VarName, VarValue
 from server.protocol.history import Known
+from server.protocol.skills import SkillName
 from server.protocol.tools import Results
 
 ChannelType = Literal["phone", "webrtc", "chat", "whatsapp", "mic"]
@@ -158,7 +159,7 @@ class CallCommand(Command):
 class SessionConfigure(Configuration, Command):
     """Changes the keys that it holds for one call, from now on; answered by `session.configured`.
 
-        The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `vars`, `timezone`, `preparing`, `tools`,
+    The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `vars`, `timezone`, `preparing`, `tools`, `skills`,
     `interruption`, `turn_detection`, `away`, `session_limits` and `mute_while_speaking` take effect at once: a
     sentence that is being spoken and speech that is being heard are finished as they were begun. The other keys
     belong to the beginning of a call, and have no effect any more.
@@ -261,6 +262,22 @@ class LlmReady(CallCommand):
     turn: Annotated[int, Range(0, 1_000_000_000)] | None = Field(
         default=None, description="As in `llm.before`. Absent: whatever is waited for goes on."
     )
+
+
+class SkillLoad(CallCommand):
+    """Gives the language model a skill, from its next generation on; followed by `skill.loaded`. Without effect
+    where it is loaded already; of one that does not exist a `server.warning` tells.
+    """
+
+    event: Literal["skill.load"] = "skill.load"
+    skill: SkillName = Field(description="Its name.")
+
+
+class SkillUnload(CallCommand):
+    """Takes a skill from it, whatever loaded that; followed by `skill.unloaded`. Otherwise as `skill.load`."""
+
+    event: Literal["skill.unload"] = "skill.unload"
+    skill: SkillName = Field(description="Its name.")
 
 
 class HistoryCommand(Command):
@@ -421,6 +438,8 @@ COMMANDS: tuple[type[Command], ...] = (
     BotClear,
     LlmToolResult,
     LlmReady,
+    SkillLoad,
+    SkillUnload,
     HistoryGet,
     HistoryAdd,
     HistorySet,
@@ -451,6 +470,8 @@ AnyCallCommand = (
     | BotClear
     | LlmToolResult
     | LlmReady
+    | SkillLoad
+    | SkillUnload
     | CallMute
     | CallUnmute
     | CallHold

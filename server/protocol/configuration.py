@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag
 
 from server.protocol.base import Allowed, Part, Range, Share
+from server.protocol.skills import Skills
 from server.protocol.tools import Tools
 
 Text = Annotated[str, Field(min_length=1, max_length=200), Allowed("text of 1 to 200 characters")]
@@ -445,6 +446,11 @@ class Configuration(SessionConfig):
         default=None,
         description="What the language model may ask the agent process to do, with `llm.tool_call`. At most 128; "
         "a narrower place replaces all of them.",
+    )
+    skills: Skills | None = Field(
+        default=None,
+        description="What the language model may be taught in the course of a call. At most 64; a narrower place "
+        "replaces all of them.",
     )
     config: SessionConfig | None = Field(
         default=None, description="The same keys once more, as some clients send them."

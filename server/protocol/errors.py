@@ -122,6 +122,10 @@ class ErrorCode(Code):
         "An engine cannot be used as it is configured (not installed, its key refused), and trying again will "
         "not help.",
     )
+    SKILL_UNKNOWN = (
+        "SKILL_UNKNOWN",
+        "The call has no skill of this name. Only ever in an `ack`, beside the warning.",
+    )
     REQUEST_REFUSED = (
         "REQUEST_REFUSED",
         "A command of `history` could not be carried out; its answer says why in `error`. Only ever in an `ack`.",
@@ -164,6 +168,10 @@ class WarningCode(Code):
     PROMPT_TOO_LONG = (
         "PROMPT_TOO_LONG",
         "With its variables filled in the prompt of a call is longer than this server takes: it is cut.",
+    )
+    SKILL_UNKNOWN = (
+        "SKILL_UNKNOWN",
+        "The call has no skill of this name: the text lists those that it has. The command had no effect.",
     )
     TOOL_RESULT_UNKNOWN = (
         "TOOL_RESULT_UNKNOWN",

@@ -61,6 +61,7 @@ from server.protocol.session import (
     UserMuteStarted,
     UserMuteStopped,
 )
+from server.protocol.skills import SkillLoaded, SkillUnloaded
 from server.protocol.tools import LlmToolCall, ToolCompleted, ToolFailed, ToolStarted
 from server.protocol.turns import (
     EagerTurn,
@@ -116,6 +117,8 @@ EVENTS: tuple[type[Event], ...] = (
     ToolStarted,
     ToolCompleted,
     ToolFailed,
+    SkillLoaded,
+    SkillUnloaded,
     BotSpeaking,
     BotWord,
     BotPaused,

@@ -38,6 +38,7 @@ from server.protocol.events import EVENTS
 from server.protocol.history import KnownCall, KnownMessage
 from server.protocol.llm import Usage
 from server.protocol.replies import ResumedCall
+from server.protocol.skills import SkillDefinition
 from server.protocol.tools import ToolCall, ToolDefinition, ToolFunction, ToolResult
 
 HERE = Path(__file__).parent
@@ -59,6 +60,7 @@ OBJECTS: tuple[type[BaseModel], ...] = (
     PreparingSettings,
     ToolDefinition,
     ToolFunction,
+    SkillDefinition,
     ToolResult,
     ToolCall,
     KnownMessage,

@@ -43,6 +43,7 @@ class LlmThinking(TurnEvent):
     event: Literal["llm.thinking"] = "llm.thinking"
     message_id: str = Field(description="The message that it is to give; it may stay unspoken.")
     provider: str = Field(description="The engine that is asked first.")
+    model: str | None = Field(default=None, description="Its model, where that is known.")
 
 
 class LlmReasoning(TurnEvent):

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_openai import SPOKEN, Talk, talking
+from tests.e2e.test_tools import clock, gives
+from tests.fakes.openai_endpoint import Plan
 
 pytestmark = pytest.mark.e2e
 
@@ -78,3 +80,43 @@ async def test_an_agent_that_never_answers_is_told_and_the_caller_is_answered(tm
         await talk.agent.wait("call.ended")
         await asyncio.sleep(0.1)
         assert (await request(talk, "history.clear"))["error"] == "the call is over"
+
+
+async def test_a_model_loads_a_skill_and_uses_its_tools(tmp_path: Path) -> None:
+    skill = {
+        "name": "time",
+        "description": "Tells the time.",
+        "instructions": "Say it in words.",
+        "tools": [clock()],
+    }
+    async with talking(tmp_path, raw_prompt=True, skills=[skill]) as talk:
+        talk.agent.on["llm.tool_call"] = gives({"time": "ten past nine"})
+        talk.endpoint.llm.next(Plan(tool_calls=(("loadSkill", '{"name": "time"}'),)))
+        talk.endpoint.llm.next(Plan(tool_calls=(("clock", "{}"),)))
+        await talk.ask()
+        await talk.agent.wait("message.confirmed")
+        names = talk.agent.names()
+        wanted = [
+            "turn.end",
+            "tool.started",
+            "tool.completed",
+            "skill.loaded",
+            "llm.tool_call",
+            "bot.speaking",
+        ]
+        assert [names.index(name) for name in wanted] == sorted(names.index(name) for name in wanted)
+        (loaded,) = talk.agent.of("skill.loaded")
+        assert (loaded["skill"], loaded["by"], loaded["turn_id"]) == ("time", "model", 1)
+        assert [tool["kind"] for tool in talk.agent.of("tool.completed")] == ["system", "client"]
+        assert len(talk.agent.of("llm.tool_call")) == 1
+        offered = [[t["function"]["name"] for t in r.json["tools"]] for r in talk.endpoint.llm.requests]
+        assert offered == [["loadSkill", "unloadSkill"], *[["loadSkill", "unloadSkill", "clock"]] * 2]
+        assert systems(talk) == ["Be brief.", *["Be brief.\n\nSay it in words."] * 2]
+        assert talk.agent.of("llm.thinking")[0]["model"] == "gpt-4o"
+        await talk.agent.send("skill.unload", call_id=talk.call.call_sid, skill="time", ack="1")
+        assert (await talk.agent.wait("skill.unloaded"))["by"] == "manual"
+        assert (await talk.agent.wait("ack", ack="1"))["status"] == "success"
+        await talk.agent.send("skill.load", call_id=talk.call.call_sid, skill="nobody", ack="2")
+        warning = await talk.agent.wait("server.warning")
+        assert (warning["code"], warning["keys"]) == ("SKILL_UNKNOWN", ["nobody"])
+        assert (await talk.agent.wait("ack", ack="2"))["code"] == "SKILL_UNKNOWN"

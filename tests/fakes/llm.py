@@ -43,6 +43,7 @@ class FakeLlm:
 
     def __init__(self, *script: Says | str, name: str = "fake", otherwise: Says | None = None) -> None:
         self.name = name
+        self.model: str | None = None
         self.script = deque(Says(s) if isinstance(s, str) else s for s in script)
         self.otherwise = otherwise or Says()
         self.requests: list[LlmRequest] = []

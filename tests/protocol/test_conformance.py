@@ -147,22 +147,25 @@ async def _in_turns(talk: Talk) -> None:
     """An agent that is not ready; tools that work and fail, thoughts, a bot that is paused, and one that is cut
     off early."""
     del talk.agent.on["llm.before"]
+    for command in ("skill.load", "skill.unload"):
+        await talk.agent.send(command, call_id=talk.call.call_sid, skill="billing")
     talk.agent.on["llm.tool_call"] = gives({"time": "ten"})
     talk.endpoint.llm.next(Plan(tool_calls=(("clock", "{}"), ("nobody", "{}"))))
     talk.endpoint.llm.next(
         Plan(reasoning="Well. It is ten.", text="It is ten o'clock and this takes a while to say.")
     )
+    await talk.agent.wait("bot.finished")  # The greeting.
     await talk.ask()
-    speaking = await talk.agent.wait("bot.speaking")
+    speaking = await talk.agent.wait("bot.speaking", count=2)
     talk.endpoint.stt.next(Plan(text=""))
     talk.call.say(Clip.from_ulaw(SPOKEN.ulaw[SPOKEN.onset : SPOKEN.onset + 3600], "short"))
     await talk.agent.wait("bot.resumed")
     await talk.agent.wait("bot.finished", message_id=speaking["message_id"])
     talk.call.say(SPOKEN)
-    await talk.agent.wait("bot.speaking", count=2)
+    await talk.agent.wait("bot.speaking", count=3)
     talk.call.say(SPOKEN)
     await talk.agent.wait("message.aborted")
-    await talk.agent.wait("bot.finished", count=2)
+    await talk.agent.wait("bot.finished", count=3)
 
 
 async def _hesitating(talk: Talk) -> None:
@@ -245,6 +248,7 @@ async def test_every_event_is_seen_and_is_what_the_schema_says(
         "analysis": {"recording": True, "send_audio_metrics": True},
         "tools": [clock()],
         "preparing": {"timeout_ms": 100},
+        "skills": [{"name": "billing", "activation": "manual"}],
     }
 
     async def one() -> None:

@@ -30,6 +30,8 @@ STREAM = "walk_stream"
 """The message of these: one follows the other."""
 REFUSED = {
     "LlmToolResult": "RESULT_UNKNOWN",
+    "SkillLoad": "SKILL_UNKNOWN",
+    "SkillUnload": "SKILL_UNKNOWN",
     **{command.__name__: "REQUEST_REFUSED" for command in COMMANDS if issubclass(command, HistoryCommand)},
 }
 """Commands that are right and yet have nothing to act upon in the call that is walked."""
@@ -72,6 +74,7 @@ class Walker:
             "session_id": self.call_id,
             "ref": "+15550002222",
             "timezone": "Europe/Madrid",
+            "skill": "nobody",
             "api_key": KEY,
             "in_reply_to": "",
             "ack": ACK,

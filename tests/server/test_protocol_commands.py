@@ -120,6 +120,16 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "vars": {"name": "Ada", "größe": ""},
             "timezone": "America/Lima",
             "preparing": {"enabled": True, "timeout_ms": 9000},
+            "skills": [
+                {
+                    "name": "Billing & co.",
+                    "description": "Invoices.",
+                    "instructions": "Be exact.",
+                    "tools": [{"type": "function", "function": {"name": "invoice", "parameters": {}}}],
+                    "activation": "manual",
+                },
+                {"name": "travel"},
+            ],
             "tools": [],
         },
         {"event": "session.configure", "session_id": "CA1", "preparing": False},
@@ -194,6 +204,8 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         {"event": "llm.ready", "call_id": "CA1"},
         {"event": "llm.ready", "call_id": "CA1", "agent_id": "clock", "turn": 0},
     ],
+    "SkillLoad": [{"event": "skill.load", "call_id": "CA1", "skill": "billing"}],
+    "SkillUnload": [{"event": "skill.unload", "call_id": "CA1", "skill": "billing"}],
     "HistoryGet": [{"event": "history.get", **REQUEST}],
     "HistoryAdd": [
         {
@@ -357,6 +369,11 @@ def test_only_a_request_is_answered_by_its_id() -> None:
         ({"vars": {"two words": "x"}}, "vars.two words must be a name"),
         ({"vars": {"x": ["y"]}}, "vars.x must be text of at most 20000 characters"),
         ({"vars": {f"v{i}": "" for i in range(201)}}, "vars must have at most 200 entries"),
+        ({"skills": [{"name": ""}]}, "skills.0.name must be text of 1 to 64 characters"),
+        ({"skills": [{"name": "x"}, {"name": "x"}]}, "skills must have names of their own (got 'x' twice)"),
+        ({"skills": [{"name": "x", "activation": "never"}]}, "skills.0.activation must be 'model', 'manual'"),
+        ({"skills": [{"name": "x", "tools": [{}]}]}, "skills.0.tools.0.function is required"),
+        ({"skills": [{"name": f"s{i}"} for i in range(65)]}, "skills must have at most 64 entries"),
         ({"preparing": "yes"}, "preparing must be true, false or an object"),
         ({"preparing": {"timeout_ms": 0}}, "preparing.timeout_ms must be a whole number from 1 to 600000"),
     ],
@@ -366,6 +383,20 @@ def test_what_a_prompt_is_made_with_is_checked(keys: dict[str, Any], says: str) 
     assert error.code is ErrorCode.REGISTRATION_ERROR
     assert says in error.message
     assert (error.key or "").startswith(next(iter(keys)))
+
+
+def test_a_client_sends_the_tools_of_its_skills_as_it_has_them() -> None:
+    raw = {"name": "invoice", "description": "", "schema": {}, "_jsonSchema": {"type": "object"}}
+    frame = {
+        "event": "session.configure",
+        "session_id": "CA1",
+        "skills": [{"name": "billing", "tools": [raw]}],
+    }
+    command = parse_command(json.dumps(frame))
+    assert isinstance(command, SessionConfigure)
+    assert command.skills is not None
+    (tool,) = command.skills[0].tools
+    assert (tool.function.name, tool.function.parameters) == ("invoice", {"type": "object"})
 
 
 def test_variables_may_be_numbers_and_flags() -> None:

@@ -307,6 +307,11 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     "TurnPause": [{"event": "turn.pause", **TURN, "probability": 0.31, "latency_ms": 402}],
     "TurnResumed": [{"event": "turn.resumed", **TURN, "timestamp": 1700000002.5}],
     "TurnContinued": [{"event": "turn.continued", **TURN, "timestamp": 1700000002.5}],
+    "SkillLoaded": [
+        {"event": "skill.loaded", **TURN, "skill": "billing", "by": "model"},
+        {"event": "skill.loaded", **CALL, "skill": "billing", "by": "manual"},
+    ],
+    "SkillUnloaded": [{"event": "skill.unloaded", **CALL, "skill": "billing", "by": "manual"}],
     "LlmBefore": [
         {"event": "llm.before", **CALL, "turn": 0},
         {"event": "llm.before", **TURN, "turn": 1},
@@ -314,7 +319,10 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     "LlmPreparingTimeout": [
         {"event": "llm.preparing_timeout", **TURN, "turn": 1, "waited_ms": 1503, "budget_ms": 1500}
     ],
-    "LlmThinking": [{"event": "llm.thinking", **TURN, "message_id": "msg_1", "provider": "openai"}],
+    "LlmThinking": [
+        {"event": "llm.thinking", **TURN, "message_id": "msg_1", "provider": "openai"},
+        {"event": "llm.thinking", **TURN, "message_id": "msg_1", "provider": "openai", "model": "gpt-4o"},
+    ],
     "LlmReasoning": [
         {
             "event": "llm.reasoning",
@@ -523,7 +531,7 @@ def test_fields_that_mean_the_same_are_named_and_typed_the_same() -> None:
     kinds: dict[str, set[Any]] = {}
     for event in EVENTS:
         for name, field in event.model_fields.items():
-            if name not in ("event", "reason", "code", "type", "direction"):
+            if name not in ("event", "reason", "code", "type", "direction", "by"):
                 kinds.setdefault(name, set()).add(str(field.annotation).replace(" | None", "").strip())
     told = {name: {kind.replace("<class '", "").replace("'>", "") for kind in kinds[name]} for name in kinds}
     assert {name: kind for name, kind in told.items() if len(kind) > 1} == {}

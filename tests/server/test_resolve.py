@@ -10,6 +10,7 @@ from pipeline.absence import Away
 from pipeline.endpointing import Endpointing
 from pipeline.ports import ToolSpec
 from pipeline.preparing import Preparing
+from pipeline.skills import Skill
 from pipeline.tools import Tool
 from pipeline.turns import TurnParams
 from server.agents import merged
@@ -315,3 +316,15 @@ def test_variables_are_joined_name_by_name_and_the_channels_win() -> None:
 def test_how_long_an_agent_is_waited_for(keys: dict[str, Any], preparing: Preparing | None) -> None:
     assert made(layer(**keys)).session.preparing == preparing
     assert made(layer(preparing=False), layer(**keys)).session.preparing is None
+
+
+def test_skills_are_those_of_the_narrowest_place() -> None:
+    tool = {"type": "function", "function": {"name": "invoice", "timeout_ms": 5000}}
+    skill = {"name": "billing", "description": "Invoices.", "instructions": "Be exact.", "tools": [tool]}
+    agent = layer(skills=[skill, {"name": "staff", "activation": "always"}])
+    assert made({}, agent).session.skills == (
+        Skill("billing", "Invoices.", "Be exact.", (Tool(ToolSpec("invoice"), 5.0),)),
+        Skill("staff", activation="always"),
+    )
+    assert made(layer(skills=[]), agent).session.skills == ()
+    assert made().session.skills == ()

@@ -52,7 +52,9 @@ SAMPLES: list[events.Event] = [
     events.LlmBefore(TURN),
     events.PreparingTimeout(None, 151, 150),
     events.Warned(None, "UNKNOWN_VARIABLE", "nobody has set: name", ("name",)),
-    events.LlmAsked(TURN, "b1", "openai"),
+    events.LlmAsked(TURN, "b1", "openai", "gpt-4o"),
+    events.SkillLoaded(TURN, "billing", "model"),
+    events.SkillUnloaded(None, "billing", "manual"),
     events.LlmReasoned(TURN, "b1", 0, "hm", False),
     events.LlmAnswered(TURN, "b1", "It is ten.", "stop", 120, None, "openai", "gpt-4o"),
     events.LlmFailed(TURN, "LLM_BUSY", "refused"),
@@ -106,6 +108,8 @@ def test_each_is_told_with_the_calls_ids_and_its_stamp() -> None:
         "UNKNOWN_VARIABLE",
         ["name"],
     )
+    assert by_name["llm.thinking"]["model"] == "gpt-4o"
+    assert (by_name["skill.loaded"]["by"], by_name["skill.unloaded"]["by"]) == ("model", "manual")
     assert by_name["llm.response"]["usage"] == {"input_tokens": 120}
     assert "message_id" not in by_name["llm.no_response"]
     assert by_name["llm.tool_call"]["tool_calls"] == [

@@ -206,6 +206,28 @@ class ToolDefinition(TypedDict, total=False):
     """The tool."""
 
 
+class SkillDefinition(TypedDict, total=False):
+    """Instructions and tools that the language model has only while the skill is loaded."""
+
+    name: str
+    """What it is called by."""
+    description: str | None
+    """What it is for and when it is needed, for the model."""
+    instructions: str | None
+    """What the model is told while it is loaded, behind the prompt, also with `raw_prompt`; variables as in
+    the prompt.
+    """
+    tools: list[ToolDefinition]
+    """What the model may ask the agent process to do while it is loaded. Where the agent has a tool of the
+    same name, that one is meant; among skills the one that is declared first.
+    """
+    activation: Literal["model", "manual", "always"]
+    """`model`: the model loads it when it needs it, by the tools `loadSkill` and `unloadSkill`, which the
+    server runs; or the agent does (`skill.load`). `manual`: only the agent does. `always`: it is loaded
+    from the start.
+    """
+
+
 class SessionConfig(TypedDict, total=False):
     """How a conversation is held. The same keys stand beside `config` and within it; within it they win."""
 
@@ -300,6 +322,10 @@ class Config(TypedDict, total=False):
     tools: list[ToolDefinition] | None
     """What the language model may ask the agent process to do, with `llm.tool_call`. At most 128; a
     narrower place replaces all of them.
+    """
+    skills: list[SkillDefinition] | None
+    """What the language model may be taught in the course of a call. At most 64; a narrower place replaces
+    all of them.
     """
     config: SessionConfig | None
     """The same keys once more, as some clients send them."""

@@ -32,6 +32,7 @@ ErrorCode = Literal[
     "LLM_BUSY",
     "PROVIDER_TIMEOUT",
     "PROVIDER_UNAVAILABLE",
+    "SKILL_UNKNOWN",
     "REQUEST_REFUSED",
     "INTERNAL_ERROR",
 ]
@@ -44,6 +45,7 @@ WarningCode = Literal[
     "PROVIDER_PROBLEM",
     "UNKNOWN_VARIABLE",
     "PROMPT_TOO_LONG",
+    "SKILL_UNKNOWN",
     "TOOL_RESULT_UNKNOWN",
     "EVENTS_LOST",
     "CURSOR_UNKNOWN",
@@ -599,6 +601,8 @@ class LlmThinking(TurnEvent):
     """The message that it is to give; it may stay unspoken."""
     provider: str
     """The engine that is asked first."""
+    model: str | None = None
+    """Its model, where that is known."""
 
 
 class LlmReasoning(TurnEvent):
@@ -730,6 +734,28 @@ class ToolFailed(TurnEvent):
     """
     duration_ms: int
     """From its start, milliseconds."""
+
+
+class SkillLoaded(CallEvent):
+    """The language model has the instructions and the tools of a skill, from its next generation on. Those
+    that are loaded from the start are not told.
+    """
+
+    event: Literal["skill.loaded"] = "skill.loaded"
+    skill: str
+    """Its name."""
+    by: Literal["model", "manual"] | str
+    """Who did it: the model, or the agent."""
+
+
+class SkillUnloaded(CallEvent):
+    """The language model has them no more: it was unloaded, or the call was given other skills."""
+
+    event: Literal["skill.unloaded"] = "skill.unloaded"
+    skill: str
+    """Its name."""
+    by: Literal["model", "manual"] | str
+    """Who did it: the model, or the agent."""
 
 
 class BotSpeaking(CallEvent):
@@ -1051,6 +1077,8 @@ EVENTS: dict[str, type[Event]] = {
     "tool.started": ToolStarted,
     "tool.completed": ToolCompleted,
     "tool.failed": ToolFailed,
+    "skill.loaded": SkillLoaded,
+    "skill.unloaded": SkillUnloaded,
     "bot.speaking": BotSpeaking,
     "bot.word": BotWord,
     "bot.paused": BotPaused,
