@@ -237,12 +237,12 @@ async def test_ten_thousand_messages_at_once_are_all_read_and_answered(tmp_path:
     """More than the outbox holds: what is answered has to go out between them."""
     async with running(tmp_path) as server, connected(server.ws) as agent:
         for number in range(5000):
-            await agent.socket.send('{"event":"ping","ack":"a"}')
+            await agent.socket.send('{"event":"ping"}')
             await agent.socket.send(f'{{"event":"nonsense","ack":"{number}"}}')
         await agent.send("ping", ack="last")
         await agent.wait("ack", ack="last")
         assert len(agent.of("pong")) == 5001
-        assert len(agent.of("ack")) == 10_001
+        assert len(agent.of("ack")) == 5001
         assert len(agent.of("error")) <= 100
         assert agent.closed is None
 
@@ -309,6 +309,28 @@ async def test_a_developer_takes_calls_of_his_own_phone_on_the_number_of_product
             call.hang_up()
             await agent.wait("call.ended")
             assert len(agent.of("call.started")) == 1
+
+
+async def test_what_is_too_large_is_refused_and_what_is_too_large_to_read_closes(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, connected(server.ws) as agent:
+        await agent.send("agent.create", agent_id="My Agent", prompt="x" * 1_000_000, ack="1")
+        error = await agent.wait("error")
+        assert (error["code"], error["agent_id"], error["key"]) == ("REGISTRATION_ERROR", "My Agent", "prompt")
+        assert "200000" in error["error"]
+        assert (await agent.wait("ack"))["message"] == error["error"]
+        await agent.send("agent.create", agent_id="My Agent", prompt="x" * 200_000)
+        await agent.wait("agent.created")
+        await agent.send("agent.configure", agent_id="My Agent", prompt="x" * (1 << 20))
+        assert (await agent.wait_closed())[0] == 1009
+
+
+async def test_a_thousand_agents_share_a_socket(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, connected(server.ws) as agent:
+        for number in range(1001):
+            await agent.send("agent.create", agent_id=f"agent {number}", ack=str(number))
+        refused = await agent.wait("ack", ack="1000")
+        assert (refused["code"], refused["agent_id"]) == ("SERVER_AT_CAPACITY", "agent 1000")
+        assert len(agent.of("agent.created")) == 1000
 
 
 async def test_several_agents_share_a_socket(tmp_path: Path) -> None:
