@@ -315,7 +315,11 @@ async def test_what_is_too_large_is_refused_and_what_is_too_large_to_read_closes
     async with running(tmp_path) as server, connected(server.ws) as agent:
         await agent.send("agent.create", agent_id="My Agent", prompt="x" * 1_000_000, ack="1")
         error = await agent.wait("error")
-        assert (error["code"], error["agent_id"], error["key"]) == ("REGISTRATION_ERROR", "My Agent", "prompt")
+        assert (error["code"], error["agent_id"], error["key"]) == (
+            "REGISTRATION_ERROR",
+            "My Agent",
+            "prompt",
+        )
         assert "200000" in error["error"]
         assert (await agent.wait("ack"))["message"] == error["error"]
         await agent.send("agent.create", agent_id="My Agent", prompt="x" * 200_000)
