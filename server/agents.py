@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -38,9 +38,9 @@ class Owner(Protocol):
         """When something came from it, on the loop's clock."""
 
     @property
-    def resume(self) -> Mapping[str, int] | None:
-        """The ``seq`` of the last event that it has of each call that it knew when it connected; None: it does
-        not say such things."""
+    def resume(self) -> dict[str, int] | None:
+        """The ``seq`` of the last event that it has of each call that it knew when it connected, until it was
+        told what came after; None: it does not say such things."""
 
     def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         """Send a message, now or soon; ``entry``: the event of a call that it tells. False: it takes no more,

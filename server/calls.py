@@ -171,7 +171,7 @@ class Call:
 
     def _follow(self, owner: Owner) -> bool:
         """Go to where the agent was, if it says so."""
-        cursor = (owner.resume or {}).get(self.call_id)
+        cursor = (owner.resume or {}).pop(self.call_id, None)
         if cursor is None:
             return False
         last_seq = self.events.last_seq

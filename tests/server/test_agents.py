@@ -9,7 +9,7 @@ from server.ring import Entry
 
 class FakeOwner:
     modern = True
-    resume = None
+    resume: dict[str, int] | None = None
 
     def __init__(self) -> None:
         self.last_heard = 0.0

@@ -34,7 +34,7 @@ class Owner:
     """A connection that takes so many events and no more."""
 
     modern = True
-    resume = None
+    resume: dict[str, int] | None = None
     last_heard = 0.0
 
     def __init__(self, room: int = 10_000) -> None:

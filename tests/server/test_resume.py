@@ -373,6 +373,23 @@ def test_an_agent_that_stays_away_ends_its_calls_when_it_wishes(
     run_virtual(main())
 
 
+def test_an_agent_that_is_taken_away_and_given_back_is_not_told_the_same_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as at:
+            first, other = Owner({"CA1": 2}), Owner({})
+            call = at.call(at.comes(other))
+            happen(call, 4)
+            at.goes(other)
+            at.comes(first)
+            assert first.seqs() == [3, 4]
+            at.goes(first)
+            at.comes(first)
+            happen(call)
+            assert first.seqs() == [3, 4, 5]
+
+    run_virtual(main())
+
+
 def test_a_call_whose_agent_comes_back_in_time_goes_on(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path, agent_grace_s=3.0) as at:
