@@ -5,7 +5,6 @@ from __future__ import annotations
 from media.music import HoldMusic, Player
 from media.playout import Playout
 from media.ports import AudioLeg
-from pipeline.monitor import Monitor
 
 READY_MS, PIECE_MS = 300, 100
 """Music that lies ready to be sent, and how much of it is taken at a time."""
@@ -14,10 +13,9 @@ READY_MS, PIECE_MS = 300, 100
 class Holding:
     """Of one call."""
 
-    def __init__(self, playout: Playout, leg: AudioLeg, monitor: Monitor) -> None:
+    def __init__(self, playout: Playout, leg: AudioLeg) -> None:
         self._playout = playout
         self._leg = leg
-        self._monitor = monitor
         self._player: Player | None = None
 
     @property
@@ -41,4 +39,3 @@ class Holding:
             self._player = None
             self._leg.clear()
             self._playout.clear(now)
-            self._monitor.note_bot(now)

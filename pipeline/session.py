@@ -184,7 +184,7 @@ class Session:
         self._housekeeper: asyncio.TimerHandle | None = None
         self._advancing = False
         self._speaking = Speaking(engines.tts, self._speech, self._rate, self, config)
-        self._holding = Holding(self._playout, leg, self._monitor)
+        self._holding = Holding(self._playout, leg)
         self._warming: list[asyncio.Task[None]] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._end: tuple[EndReason, str] | None = None

@@ -10,6 +10,7 @@ import pytest
 
 from media.frames import Pcm
 from media.music import HoldMusic
+from pipeline import turns
 from pipeline.events import (
     BotFinished,
     BotInterrupted,
@@ -91,6 +92,42 @@ def test_a_noise_that_is_no_word_stops_the_time_and_does_not_set_it_back() -> No
     scene = call(script, "", config=LIMITED)
     (at,) = when(scene, SessionIdleWarning)
     assert 3.0 < at < 3.6
+
+
+def test_what_comes_back_of_the_bots_own_words_is_no_sign_of_life() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.silence(1.0)
+        scene.session.perceived(turns.Echo(7))
+        scene.session.perceived(turns.Heard(7, "how are you", 0.9, True))
+        await scene.leg.silence(2.0)
+
+    assert when(call(script, config=LIMITED), SessionIdleWarning) == [2.0]
+
+
+def test_where_nobody_understands_words_a_voice_counts() -> None:
+    async def script(scene: Scene) -> None:
+        deaf = replace(scene.session._engines, stt=None)
+        scene.session.reconfigure(deaf, LIMITED, other_ears=True)
+        await scene.leg.silence(1.0)
+        await scene.leg.speak(0.5)
+        await scene.leg.silence(2.6)
+
+    (at,) = when(call(script, config=LIMITED), SessionIdleWarning)
+    assert 3.5 <= at <= 4.0
+
+
+def test_other_rules_hold_at_once() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.silence(1.0)
+        config = SessionConfig(endpointing=PLAIN, limits=SHORT, mute_while_speaking=True)
+        scene.session.reconfigure(scene.session._engines, config, other_ears=False)
+        await scene.leg.silence(1.5)
+        scene.session.reply("m1", "one two", "")
+        await scene.leg.silence(1.0)
+
+    scene = call(script)
+    assert when(scene, SessionIdleWarning) == [2.0]
+    assert [event.reason for event in scene.of(UserMuteStarted)] == ["bot_speaking"]
 
 
 def test_what_the_bot_says_stops_the_time() -> None:
