@@ -256,6 +256,8 @@ class Session:
 
     def _greet(self) -> None:
         config = self._config
+        if self.answering.paused:
+            return  # Somebody took over while the agent got ready.
         text = self.answering.fill(config.greeting)
         greeting = Message(f"msg_{self._ids()[:12]}", text, known=True)
         greeting.interruptible = config.greeting_interruptible

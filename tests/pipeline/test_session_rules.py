@@ -40,6 +40,7 @@ from pipeline.events import (
 )
 from pipeline.limits import SessionLimits
 from pipeline.ports import ToolSpec
+from pipeline.preparing import Preparing
 from pipeline.session import SessionConfig
 from pipeline.tools import Tool, ToolResult
 from tests.fakes.llm import FakeLlm, Says, asks
@@ -408,6 +409,16 @@ def test_a_call_that_begins_paused_has_no_greeting() -> None:
     assert scene.of(BotSpeaking) == []
     assert scene.names()[0] == "CallStarted"
     assert len(call(script, config=config).of(BotSpeaking)) == 1
+
+
+def test_who_takes_over_while_the_agent_gets_ready_is_not_greeted_over() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.silence(0.5)
+        scene.session.pause(on=True)
+        await scene.leg.silence(3.0)
+
+    config = SessionConfig(endpointing=PLAIN, greeting="Hello.", preparing=Preparing(1500, True))
+    assert call(script, config=config, mind=FakeLlm()).of(BotSpeaking) == []
 
 
 # --- music on hold ----------------------------------------------------------------------------------------
