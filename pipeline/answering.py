@@ -79,6 +79,9 @@ class Conversation(Protocol):
     def finish(self, message: Message, *, broken: bool) -> None:
         """Its text is complete, or there is no more of it."""
 
+    def taken_back(self, message: Message) -> None:
+        """A message is not said, and nothing is told of it: nothing of it was heard."""
+
     def moved(self) -> None:
         """Something has changed: do what is due."""
 
@@ -243,6 +246,11 @@ class Answering:
     def thinks(self) -> bool:
         """The call has a language model of its own, or had one."""
         return self._mind is not None
+
+    @property
+    def unfinished(self) -> bool:
+        """There is, or will be, more of an answer than was said."""
+        return self._thinking is not None and self._thinking.unfinished
 
     def messages(self) -> tuple[ChatMessage, ...]:
         """The history of the call's own model; empty: it never had one."""
@@ -425,6 +433,7 @@ class Answering:
         if message is None or not self._speech.withdraw(message):
             return False
         self._speaking.cancel(message)
+        self._call.taken_back(message)
         self._known.discard(message_id)
         if self._machine.state is turns.State.BOT_PENDING and self._hold_at is None:
             self._hold_at = self._loop.time() + self._config.holding_after_s
@@ -441,6 +450,7 @@ class Answering:
     def no_response(self, turn: TurnRef, message_id: str, reason: NoResponseReason) -> None:
         self._hold_at = None
         self._call.emit(NoResponse(turn, message_id, reason))
+        self._move_soon()
 
     def told(self, error: ProviderError, by: str | None) -> None:
         self._call.told(error, by)
@@ -451,6 +461,7 @@ class Answering:
     def generated(self, turn: TurnRef, message_id: str, text: str, end: LlmEnd, provider: str) -> None:
         reason, tokens = end.finish_reason, (end.input_tokens, end.output_tokens)
         self._call.emit(LlmAnswered(turn, message_id, text, reason, *tokens, provider, end.model))
+        self._move_soon()
 
     def reasoned(self, turn: TurnRef, message_id: str, index: int, text: str, *, end: bool) -> None:
         self._call.emit(LlmReasoned(turn, message_id, index, text, end))
@@ -462,6 +473,9 @@ class Answering:
             call, kind, arguments = start.call, start.kind, start.arguments
             self._call.emit(ToolStarted(batch.turn, batch.msg_id, call.id, call.name, kind, arguments))
         self.await_late_answer(self._loop.time())
+        self._move_soon()
+
+    def _move_soon(self) -> None:
         # In a turn of its own: who asks may be in the middle of what is done there.
         self._loop.call_soon(self._call.guarded, self._call.moved)
 

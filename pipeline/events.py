@@ -39,6 +39,8 @@ ToolKind = Literal["client", "system"]
 """Who runs it: the agent's process, or the server itself."""
 SkillBy = Literal["model", "manual"]
 """Who loads a skill: the model, or the agent."""
+LatencyPart = Literal["endpointing", "stt", "llm", "agent", "tts", "transport"]
+Activity = Literal["idle", "listening", "thinking", "speaking"]
 ToolErrorCode = Literal["timeout", "bad_arguments", "unknown_tool", "agent_gone", "error"]
 
 
@@ -88,6 +90,10 @@ class UserMessage:
     """All of the turn so far."""
     confidence: float
     segment_ids: tuple[int, ...]
+    language: str | None = None
+    """BCP-47, where the recogniser tells it."""
+    lag_ms: int | None = None
+    """From the end of the voice that was understood last to this event; None while it is heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,8 @@ class BotSpeaking:
     message_id: str
     text: str
     """Empty for a streamed message: its words follow as they are heard."""
+    heard_at: float | None = None
+    """When its first sample comes to the ear, as far as the play-out knows the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +225,102 @@ class ReplyRejected:
     in_reply_to: str
     expected_reply_to: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BargeIn:
+    """The user's voice has cut off what the bot was saying."""
+
+    turn: TurnRef | None
+    cancelled_message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TtsStarted:
+    """The voice begins to make the first sentence of a message."""
+
+    turn: TurnRef | None
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TtsStopped:
+    """The voice has made all of a message, or what is left of it is not wanted any more."""
+
+    turn: TurnRef | None
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BotOutput:
+    """A part of what the bot says: that it is going to be said, or that it was heard."""
+
+    turn: TurnRef | None
+    message_id: str
+    segment_id: int
+    """Place of the part in its message, from 0."""
+    text: str
+    spoken: bool
+    aggregated_by: Literal["sentence", "word"]
+
+
+# --- what follows from the others -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """Before all other events of a turn."""
+
+    turn: TurnRef
+    index: int
+    """Counts the turns of the call, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCompleted:
+    """A turn has been answered, or will not be. Once for each that was started."""
+
+    turn: TurnRef
+    messages_spoken: int
+    """Answers of which something was heard and kept."""
+    interrupted: bool
+    aborted: bool
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnMetrics:
+    """What the answer to a turn took. The parts overlap: work begins before the turn is over."""
+
+    turn: TurnRef
+    message_id: str
+    endpointing_ms: int | None
+    stt_ms: int | None
+    llm_first_token_ms: int | None
+    agent_ms: int | None
+    tts_first_byte_ms: int | None
+    transport_ms: int | None
+    total_ms: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    slowest: LatencyPart | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentState:
+    """Whose move it is, as it looks from outside."""
+
+    state: Activity
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySnapshot:
+    """What the language model knows of the conversation."""
+
+    messages: tuple[ChatMessage, ...]
+    """The latest."""
+    count: int
+    """Of all."""
 
 
 # --- the language model -----------------------------------------------------------------------------------
@@ -528,6 +632,15 @@ Event = (
     | MessageConfirmed
     | MessageAborted
     | ReplyRejected
+    | BargeIn
+    | TtsStarted
+    | TtsStopped
+    | BotOutput
+    | TurnStarted
+    | TurnCompleted
+    | TurnMetrics
+    | AgentState
+    | HistorySnapshot
     | LlmAsked
     | LlmBefore
     | PreparingTimeout

@@ -35,6 +35,19 @@ class Word:
 
 
 @dataclass(slots=True)
+class Sentence:
+    """A part of a message that is synthesised at once, and told as one."""
+
+    number: int
+    """Place among those of its message, from 0."""
+    start: int
+    """Characters of the message before it."""
+    end: int
+    words: int | None = None
+    """Words of the message up to its end; None while some of them may still come."""
+
+
+@dataclass(slots=True)
 class Message:
     """One thing to say."""
 
@@ -58,6 +71,10 @@ class Message:
     started: bool = False
     told: int = 0
     """Words that were told."""
+    announced: int = 0
+    """Sentences that were begun to be made."""
+    sentences: deque[Sentence] = field(default_factory=deque)
+    """Those of them that were not heard to their end yet."""
     in_synthesis: bool = False
     broken: bool = False
     """The engine could not say all of it."""
@@ -91,6 +108,16 @@ class Message:
     resumed: int = 0
     """How often its voice broke off in the middle of a sentence, and another went on."""
 
+    def sentence_at(self, start: int, text: str) -> Sentence | None:
+        """This text is going to be made: a sentence that begins with it. None: it is the rest of one."""
+        last = self.sentences[-1] if self.sentences else None
+        if last is not None and start < last.end:
+            return None
+        sentence = Sentence(self.announced, start, start + len(text))
+        self.announced += 1
+        self.sentences.append(sentence)
+        return sentence
+
     @property
     def synthesised(self) -> bool:
         return self.complete and not self.pending and not self.in_synthesis
@@ -120,6 +147,8 @@ class Job:
         self._first = len(message.words)
         self._next = 0
         self._aligner: Aligner | None = None
+        self.sentence = message.sentence_at(offset, text)
+        """That begins with it; None: it is the rest of one that was begun before."""
 
     @property
     def yielded(self) -> bool:
@@ -178,7 +207,12 @@ class Job:
             length = span * weight / sum(weights)
             self._add(start, start + length)
             start += length
+        self._end_sentence()
         self.message.in_synthesis = False
+
+    def _end_sentence(self) -> None:
+        if self.message.sentences:
+            self.message.sentences[-1].words = len(self.message.words)
 
     def go_on(self) -> bool:
         """The engine broke off in the middle: what it has not said goes back to be said. False: it cannot."""
@@ -191,6 +225,8 @@ class Job:
             message.resumed += 1
             start = self._tokens[spoken].start
             message.pending.appendleft((self._offset + start, self.text[start:]))
+        else:
+            self._end_sentence()
         message.in_synthesis = False
         return True
 

@@ -58,8 +58,10 @@ from pipeline.rules import Rules
 from pipeline.skills import Skill
 from pipeline.speaking import Speaking
 from pipeline.speech import BotEvent, SpeechQueue
+from pipeline.telling import Telling
 from pipeline.tools import TIMEOUT_S, Taken, Tool, ToolBatch, ToolResult
 from pipeline.transcript import Transcript
+from pipeline.turnlog import Switches
 
 HOUSEKEEPING_S = 1.0
 WARM_S = 5.0
@@ -133,6 +135,8 @@ class SessionConfig:
     """Said where no answer can be had; empty: nothing."""
     away: Away = field(default_factory=Away)
     """What the caller hears while the agent's process is away."""
+    events: Switches = field(default_factory=Switches)
+    """Which of the events that follow from others are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,6 @@ class Session:
         self._leg = leg
         self._engines = engines
         self._config = config
-        self._emit_event = emit
         self._ids = ids
         self.epoch = epoch
         self._rate = leg.format.sample_rate_hz
@@ -204,6 +207,9 @@ class Session:
             self, self._machine, self._speech, self._ears, self.answering, config, self._started_at
         )
         """What the call's own language model knows, says and has done."""
+        self._telling = Telling(
+            self._machine, self._speech, self.answering, self._transcript, config.events, emit
+        )
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -243,6 +249,7 @@ class Session:
         config = self._config
         self.emit(CallStarted(config.language))
         self.emit(SessionCreated(self._ids()))
+        self._telling.look_whose_move()
         self._ears.open()
         if self._tasks is not None:
             for engine in (self._engines.stt, self._engines.llm, self._engines.tts):
@@ -291,6 +298,7 @@ class Session:
                 self.answering.close(now)
                 self._ears.flush()
                 self._rules.close()
+                self._telling.close(now)
         except Exception as error:  # noqa: BLE001 - raised by run
             self._crash = self._crash or error
         finally:
@@ -351,6 +359,7 @@ class Session:
         self._judge_sound()
         self._rules.change(config)
         self._speaking.change(engines.tts, config)
+        self._telling.switch(config.events)
         self.answering.change(engines.llm, config)
         self._absence.change(config.away, config.holding_after_s)
         self._advance()
@@ -447,6 +456,7 @@ class Session:
         return Placed(place) if place else Placed(refused="message_too_long")
 
     def append(self, message: Message, token: str) -> None:
+        self._telling.text_came(message, self._loop.time())
         if not self._speech.append(message, token):
             self._reject(message.message_id, message.in_reply_to, "message_too_long")
             self.cancel(message.message_id)
@@ -538,10 +548,21 @@ class Session:
         return message
 
     def say(self, message: Message) -> None:
+        now = self._loop.time()
         self.answering.knows(message)
         self._greeted.said(message)
-        self._tell(self._speech.add(message, first=message.holding), self._loop.time())
+        self._telling.queued(message, now)
+        self._tell(self._speech.add(message, first=message.holding), now)
         self._advance()
+
+    def taken_back(self, message: Message) -> None:
+        """Nothing of a message was heard, and nothing more is told of it."""
+        self._telling.taken_back(message)
+
+    def history_changed(self) -> None:
+        """The agent has changed what the call's own mind knows."""
+        self._telling.history_changed()
+        self._look(self._loop.time())
 
     # --- tools of the call's own mind ---------------------------------------------------------------------
 
@@ -735,8 +756,10 @@ class Session:
             self._rules.keep(now, waits=self._waits)
             while self._end is None:
                 self._bridge_absence(now)
-                if self._tasks is not None:
-                    self._speaking.next(self._tasks)
+                self._telling.look(now)
+                job = self._speaking.next(self._tasks) if self._tasks is not None else None
+                if job is not None:
+                    self._telling.begun(job, now)
                 self._speech.feed(self._machine.floor_free)
                 self._holding.fill()
                 position = self._playout.sent
@@ -749,11 +772,18 @@ class Session:
                         self._leg.mark(order.name)
                 if not self._progress(now):
                     break
+            self._look(now)
         finally:
             self._advancing = False
         if self._parting is not None and now >= self._parting.by:
             self._parted()
         self._set_timer(now)
+
+    def _look(self, now: float) -> None:
+        """All that is due has been done: tell how things stand."""
+        if self._end is None:
+            self._telling.look(now)
+            self._telling.look_whose_move()
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:
@@ -800,6 +830,8 @@ class Session:
                         self.answering.answer(self._tasks, output.turn, output.message_id)
                     if isinstance(output, TurnEnd):
                         self.answering.confirmed(output.turn, output.message_id, now)
+        if outputs:
+            self._look(now)
 
     def _tell(self, events: list[BotEvent], now: float) -> None:
         """Emit what the bot did, and let the machine know whether it is heard."""
@@ -810,6 +842,7 @@ class Session:
                 current = self._speech.current
                 interruptible = current is None or current.interruptible
                 self._apply(self._machine.receive(turns.BotStarted(now, interruptible), now), now)
+                self._telling.look_whose_move()
 
     def _progress(self, now: float) -> bool:
         """Tell what was heard since the last time; True where a message came to its end."""
@@ -838,7 +871,7 @@ class Session:
             if over and self._end is None:
                 # In a turn of its own: who tells of it may be in the middle of what is done there.
                 self._loop.call_soon(self.guarded, self._parted)
-        self._emit_event(event)
+        self._telling.tell(event, self._loop.time())
         self._rules.told(event)
 
     def synthesised(self) -> None:

@@ -71,15 +71,16 @@ class Speaking:
     def busy(self) -> bool:
         return self._task is not None
 
-    def next(self, tasks: asyncio.TaskGroup) -> None:
+    def next(self, tasks: asyncio.TaskGroup) -> Job | None:
         """Begin the next sentence, where there is one and none is in the making."""
         if self._task is not None:
-            return
+            return None
         job = self._queue.next_job()
         if job is not None:
             self._job = job
             self._task = tasks.create_task(self._make(job), name="synthesis")
             self._task.add_done_callback(self._over)
+        return job
 
     def cancel(self, message: Message | None = None) -> None:
         """Stop the sentence in the making; of another message than this one it is left alone."""

@@ -20,6 +20,7 @@ from pipeline.events import (
     AbortReason,
     BotFinished,
     BotInterrupted,
+    BotOutput,
     BotPaused,
     BotResumed,
     BotSpeaking,
@@ -29,7 +30,7 @@ from pipeline.events import (
     MessageConfirmed,
     PauseReason,
 )
-from pipeline.message import Job, Message, Word
+from pipeline.message import Job, Message, Sentence, Word
 from pipeline.text import sentences, tokens
 
 MAX_MESSAGES = 100
@@ -44,7 +45,7 @@ _HOP_MS = 10
 _FADE_MS = 5
 
 BotEvent = (
-    BotSpeaking | BotWord | BotPaused | BotResumed | BotFinished | BotInterrupted
+    BotSpeaking | BotWord | BotOutput | BotPaused | BotResumed | BotFinished | BotInterrupted
     | MessageConfirmed | MessageAborted
 )  # fmt: skip
 
@@ -205,8 +206,9 @@ class SpeechQueue:
         out: list[BotEvent] = []
         if not message.started and self._playout.sent > message.base:
             message.started = True
+            text = "" if message.streamed else message.text
             out.append(
-                BotSpeaking(message.turn, message.message_id, "" if message.streamed else message.text)
+                BotSpeaking(message.turn, message.message_id, text, self._first_heard_at(message.base))
             )
         heard = self._playout.heard(now) - message.base
         horizon = heard - KEPT_MS * self._rate // 1000
@@ -232,20 +234,35 @@ class SpeechQueue:
                 out += self._never_played(message, "cancelled", "cancelled")
         return out
 
+    def _first_heard_at(self, base: int) -> float | None:
+        # Its first sample, and not the place between it and what was said before.
+        return self._playout.time_of(base + 1)
+
     def next_at(self) -> float | None:
         """When ``progress`` next has something to tell; None where that waits for a mark or for audio."""
         message = self.current
         if message is None or message.base is None or message.paused_at is not None:
             return None
+        positions = (self._next_word(message), self._sentence_end(message))
+        position = min((at for at in positions if at is not None), default=None)
+        return None if position is None else self._playout.time_of(message.base + position)
+
+    def _next_word(self, message: Message) -> int | None:
+        """Where the next word begins, or else the message ends."""
         if message.told < len(message.words):
             position = min(message.words[message.told].start, message.length)
-            if position >= message.length and not message.closed:
-                return None  # The word was told ahead of its audio.
-        elif message.closed:
-            position = message.length
-        else:
+            # A word may have been told ahead of its audio.
+            return position if position < message.length or message.closed else None
+        return message.length if message.closed else None
+
+    def _sentence_end(self, message: Message) -> int | None:
+        """Where the sentence ends whose words have all been told."""
+        if not message.sentences:
             return None
-        return self._playout.time_of(message.base + position)
+        words = message.sentences[0].words
+        if words is None or words > message.told:
+            return None
+        return min(message.words[words - 1].end, message.length) if words else 0
 
     def ends_at(self, now: float) -> float | None:
         """When the current message will have been heard; None where its end is not known yet."""
@@ -289,10 +306,19 @@ class SpeechQueue:
         while message.told < len(message.words):
             word = message.words[message.told]
             if (word.start > heard or word.start >= message.length) and not rest:
-                return
+                break
             start_s, end_s = word.start / self._rate, word.end / self._rate
+            if message.sentences and message.sentences[0].words == message.told:
+                self._tell_sentences(message, heard, out, rest=True)  # The next one has begun.
             out.append(BotWord(message.turn, message.message_id, word.text, message.told, start_s, end_s))
             message.told += 1
+        self._tell_sentences(message, heard, out, rest)
+
+    def _tell_sentences(self, message: Message, heard: int, out: list[BotEvent], rest: bool = False) -> None:
+        """What was heard to its end; ``rest``: also what ends in the last instant."""
+        while (end := self._sentence_end(message)) is not None and (rest or heard >= end):
+            sentence = message.sentences.popleft()
+            out.append(_output(message, sentence, sentence.end))
 
     # --- pausing ------------------------------------------------------------------------------------------
 
@@ -426,9 +452,11 @@ class SpeechQueue:
         last = words[-1] if words else None
         played_ms = self._ms(heard + message.replayed)
         last_word = last.text if last else None
-        out: list[BotEvent] = [
-            BotInterrupted(message.turn, message.message_id, played_ms, len(words), last_word, reason)
-        ]
+        cut = next(
+            (s for s in message.sentences if last is not None and s.start < last.text_end <= s.end), None
+        )
+        out: list[BotEvent] = [_output(message, cut, last.text_end)] if cut and last else []
+        out += [BotInterrupted(message.turn, message.message_id, played_ms, len(words), last_word, reason)]
         if last is None or reason == "early":
             out.append(MessageAborted(message.turn, message.message_id, abort))
         else:
@@ -448,3 +476,9 @@ class SpeechQueue:
             BotInterrupted(message.turn, message.message_id, 0, 0, None, reason),
             MessageAborted(message.turn, message.message_id, abort),
         ]
+
+
+def _output(message: Message, sentence: Sentence, end: int) -> BotOutput:
+    """A sentence was heard, up to a place in the text of its message."""
+    text = message.text[sentence.start : end].strip()
+    return BotOutput(message.turn, message.message_id, sentence.number, text, True, "sentence")

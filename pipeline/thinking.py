@@ -168,6 +168,11 @@ class Thinking:
         """Of the generation in the making; empty: there is none."""
         return self._message_id
 
+    @property
+    def unfinished(self) -> bool:
+        """There is, or will be, more of an answer than was said."""
+        return self._answer is not None and not self._answer.over
+
     def change(self, mind: Mind) -> None:
         """Think otherwise from the next generation on."""
         self._mind = mind

@@ -7,7 +7,7 @@ it. Engines are loaded once for the process; which of them a call uses is ``serv
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, tzinfo
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -23,6 +23,7 @@ from pipeline.preparing import MAX_MS, OPTED_IN_MS, Preparing
 from pipeline.session import SessionConfig
 from pipeline.skills import Skill
 from pipeline.tools import TIMEOUT_S, Tool
+from pipeline.turnlog import Switches
 from pipeline.turns import TurnParams
 from server.engines import Picks
 from server.protocol import (
@@ -118,6 +119,7 @@ def resolve(layers: Sequence[dict[str, Any]], defaults: Defaults) -> CallConfig:
         holding_after_s=defaults.holding_after_s,
         trouble_text=_line(defaults.trouble_text, lines.TROUBLE, language),
         away=_away(layers, languages, defaults),
+        events=_events(layers),
     )
     picks = Picks(
         stt=pick(_first(layers, "stt"), session.stt_language or language, defaults.stt),
@@ -291,6 +293,11 @@ def _greeting(value: str | dict[str, str] | None, languages: Sequence[str]) -> s
     return next((value[tag] for tag in tags if value.get(tag)), "") or next(iter(value.values()), "")
 
 
+def _events(layers: Sequence[dict[str, Any]]) -> Switches:
+    names = [field.name for field in fields(Switches)]
+    return _changed(Switches(), **{name: _part(layers, "events", name) for name in names})
+
+
 def _line(text: str | None, usual: dict[str, str], language: str) -> str:
     return lines.line(usual, language) if text is None else text
 
@@ -363,7 +370,7 @@ _MODES: dict[str, Mode] = {
 }  # fmt: skip
 """Also the names that other servers have for them."""
 
-P = TypeVar("P", TurnParams, Endpointing)
+P = TypeVar("P", TurnParams, Endpointing, Switches)
 
 
 def _changed(params: P, **values: Any) -> P:

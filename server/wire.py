@@ -12,6 +12,7 @@ from pipeline import events
 from server import protocol as wire
 from server.clock import Clock
 from server.protocol import AnyCallEvent, ErrorCode, HistoryMessage, WarningCode
+from server.wire_derived import derived_to_wire
 from server.wire_llm import history, mind_to_wire
 
 
@@ -83,6 +84,8 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 message_id=event.message_id,
                 confidence=_share(event.confidence),
                 segment_ids=event.segment_ids,
+                language=event.language,
+                lag_ms=event.lag_ms,
             )
         case events.EagerTurn():
             return wire.EagerTurn(**ids, **_signal(event))
@@ -138,6 +141,18 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 expected_reply_to=event.expected_reply_to,
                 reason=event.reason,
             )
+        case (
+            events.BargeIn()
+            | events.TtsStarted()
+            | events.TtsStopped()
+            | events.BotOutput()
+            | events.TurnStarted()
+            | events.TurnCompleted()
+            | events.TurnMetrics()
+            | events.AgentState()
+            | events.HistorySnapshot()
+        ):
+            return derived_to_wire(event, ids)
         case (
             events.LlmBefore()
             | events.PreparingTimeout()

@@ -158,6 +158,11 @@ class TurnMachine:
         return self.state in (State.IDLE, State.BOT_PENDING)
 
     @property
+    def owes_answer(self) -> bool:
+        """The turn is over, and nothing was heard in answer to it yet."""
+        return self._turn is not None and self._turn.ended and not self._turn.answered
+
+    @property
     def muted(self) -> bool:
         return self._muted
 

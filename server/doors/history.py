@@ -28,7 +28,10 @@ def answer(command: wire.AnyHistoryCommand, calls: CallRegistry, owner: Owner) -
         error = "this call has no language model in the server: configure llm"
         return _answer(command, agent_id=agent_id, error=error)
     found = [_answer(command, agent_id=agent_id, error="internal error")]
-    call.session.guarded(lambda: found.append(_carried_out(command, answering, agent_id)))
+    session = call.session
+    session.guarded(lambda: found.append(_carried_out(command, answering, agent_id)))
+    if not isinstance(command, wire.HistoryGet):
+        session.guarded(session.history_changed)
     return found[-1]
 
 

@@ -14,7 +14,7 @@ PauseReason = Literal["user_spoke", "held"]
 
 
 class BotSpeaking(CallEvent):
-    """The first sound of a message is heard. Comes before all other events of the message."""
+    """The first sound of a message is heard. Comes before all else that is told of its being heard."""
 
     event: Literal["bot.speaking"] = "bot.speaking"
     message_id: str = Field(description="The message: the client's own id, or the server's for a greeting.")
@@ -34,6 +34,48 @@ class BotWord(CallEvent):
     end_time: float | None = Field(
         default=None, ge=0, description="Its end, seconds from the first sound of the message."
     )
+
+
+class BotOutput(CallEvent):
+    """A part of what the bot says, as `events.bot_output` wants it.
+
+    `sentence`: once when its voice is asked for it (`spoken` false), and once when it was heard to its end
+    (`spoken` true); where it was cut off with the part that was heard, if any. One that is never heard has no
+    second event. What is said at once counts as one: that may be the first clause of a long sentence.
+    `word`: once when it begins to be heard, behind its `bot.word`.
+    """
+
+    event: Literal["bot.output"] = "bot.output"
+    message_id: str = Field(description="The message.")
+    segment_id: int = Field(
+        ge=0, description="Place in the message, from 0; both events of a sentence have the same."
+    )
+    text: str = Field(description="The sentence or the word.")
+    spoken: bool = Field(description="True: it was heard; false: it is going to be said.")
+    aggregated_by: Literal["sentence", "word"] = Field(description="What it is.")
+
+
+class TtsStarted(CallEvent):
+    """The voice begins to make a message. This is its own pace, ahead of what is heard."""
+
+    event: Literal["tts.started"] = "tts.started"
+    message_id: str = Field(description="The message.")
+
+
+class TtsStopped(CallEvent):
+    """The voice has made all of a message, or what is left of it is not wanted any more. Each `tts.started` has
+    exactly one.
+    """
+
+    event: Literal["tts.stopped"] = "tts.stopped"
+    message_id: str = Field(description="The message.")
+
+
+class BargeIn(CallEvent):
+    """The user's voice has cut off what the bot was saying. Right behind the `bot.interrupted`."""
+
+    event: Literal["barge_in"] = "barge_in"
+    cancelled_message_id: str = Field(description="The message that was cut off.")
 
 
 class BotPaused(CallEvent):

@@ -69,6 +69,31 @@ class CallUpdated(CallEvent):
     language: str = Field(description="Language of the conversation from here on, without a region.")
 
 
+class AgentState(CallEvent):
+    """Whose move it is; told on each change, right behind what changed it. The first is `idle`, right behind
+    `session.created`.
+    """
+
+    event: Literal["agent.state"] = "agent.state"
+    state: Literal["idle", "listening", "thinking", "speaking"] = Field(
+        description="`listening`: the user speaks, or pauses within a turn, also over a bot that has paused; "
+        "`thinking`: an answer is owed or being made; `speaking`: the bot is heard; `idle`: none of these, and "
+        "while the call is on hold."
+    )
+
+
+class HistorySnapshot(CallEvent):
+    """The history as it stands, where `events.history_snapshot` asks for it: after a turn, after each message of
+    the bot and after each command, where that has changed it.
+    """
+
+    event: Literal["history.snapshot"] = "history.snapshot"
+    count: int = Field(ge=0, description="Messages of the history.")
+    messages: tuple[HistoryMessage, ...] = Field(
+        description="The last 50 of them, oldest first; of the bot what the caller heard."
+    )
+
+
 class CallMuted(CallEvent):
     """The user is not listened to any more: no turn begins, nothing is interrupted, and what he says is kept
     for `call.unmuted`. What he had said before is the end of his turn."""

@@ -307,6 +307,20 @@ class SessionLimitSettings(Part):
     )
 
 
+class EventSettings(Part):
+    """Which of the events that follow from others are sent."""
+
+    bot_output: Literal["off", "sentence", "word"] | None = Field(
+        default=None, description="`bot.output` by `sentence` (the default) or by `word`; `off`: not at all."
+    )
+    history_snapshot: bool | None = Field(
+        default=None, description="True: `history.snapshot` after each change of the history."
+    )
+    reasoning: bool | None = Field(default=None, description="False: no `llm.reasoning`.")
+    metrics: bool | None = Field(default=None, description="False: no `turn.metrics`.")
+    state: bool | None = Field(default=None, description="False: no `agent.state`.")
+
+
 class MediaSettings(Part):
     """Recording, in its older place."""
 
@@ -401,6 +415,9 @@ class SessionConfig(Part):
         default=None,
         description="What the caller hears while the connection of the agent is lost: `wait`, `line`, `message` or "
         "an object; default: the server's.",
+    )
+    events: EventSettings | None = Field(
+        default=None, description="Which of the events that follow from others are sent."
     )
 
 

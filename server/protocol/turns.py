@@ -20,6 +20,17 @@ class TurnReason(StrEnum):
     FORCED = "forced"
 
 
+class TurnStarted(TurnEvent):
+    """A turn of the user begins. Once, before all other events that carry its `turn_id`.
+
+    Speech over the bot may be announced with the coming turn and turn out to be nothing: the next words then
+    belong to that turn all the same.
+    """
+
+    event: Literal["turn.started"] = "turn.started"
+    index: int = Field(ge=1, description="Counts the turns of this call, from 1.")
+
+
 class SpeechStarted(TurnEvent):
     """The user began to speak: there is voice, nothing is understood yet.
 
@@ -62,7 +73,15 @@ class UserMessage(TurnEvent):
     text: str = Field(description="All of the turn so far.")
     message_id: str = Field(description="What a reply names in `in_reply_to`.")
     confidence: Share = Field(description="How sure the recogniser is, 0 to 1.")
-    language: str | None = Field(default=None, description="Language that was recognised, BCP-47.")
+    language: str | None = Field(
+        default=None, description="Language that was recognised, BCP-47, where the recogniser tells it."
+    )
+    lag_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="From the end of the voice that was understood last to this event, milliseconds; absent "
+        "where that voice goes on.",
+    )
     segment_ids: tuple[int, ...] = Field(description="The stretches of speech it was understood from.")
 
 
@@ -116,3 +135,75 @@ class TurnContinued(TurnEvent):
 
     event: Literal["turn.continued"] = "turn.continued"
     timestamp: float = Field(description="When the user went on, epoch seconds.")
+
+
+class TurnCompleted(TurnEvent):
+    """A turn is over, its answer too. Once for each `turn.started`: when the last answer has come to its end and
+    the server makes no more of it; else when the user has the word in a later turn, or the call ends.
+
+    What an agent says later, unasked, still carries the `turn_id`; so does a tool that ends later.
+    """
+
+    event: Literal["turn.completed"] = "turn.completed"
+    messages_spoken: int = Field(ge=0, description="Answers of which the history keeps something.")
+    interrupted: bool = Field(description="The last answer that was heard was cut off.")
+    aborted: bool = Field(description="Nothing was answered, or none of it was kept.")
+    duration_ms: int = Field(ge=0, description="From `turn.started` to this event, milliseconds.")
+
+
+LatencyPart = Literal["endpointing", "stt", "llm", "agent", "tts", "transport"]
+
+
+class TurnMetrics(TurnEvent):
+    """How long the answer to a turn took. Once for an answered turn, right behind the `bot.speaking` of its first
+    answer; a word that the answer takes a while is none.
+
+    The parts overlap, since work begins before the turn is over: their sum is not the total. What is not known
+    is left out.
+    """
+
+    event: Literal["turn.metrics"] = "turn.metrics"
+    message_id: str = Field(description="The answer.")
+    endpointing_ms: int | None = Field(
+        default=None, ge=0, description="From the end of the user's voice to `turn.end`, milliseconds."
+    )
+    stt_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="From the end of the user's voice to the last text of the turn, milliseconds.",
+    )
+    llm_first_token_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="From the request for this message to the first of its text, milliseconds; absent where the "
+        "agent process answers.",
+    )
+    agent_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="Where the agent process answers: from the turn signal (`eager.turn`) to the first text of "
+        "the answer, milliseconds.",
+    )
+    tts_first_byte_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="From the request for the first sentence to the first of its sound, milliseconds.",
+    )
+    transport_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="From the first audio that is handed to the line to the ear, as far as the line tells, "
+        "milliseconds.",
+    )
+    total_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="From the end of the user's voice to the first sound of the answer in the ear, milliseconds.",
+    )
+    input_tokens: int | None = Field(
+        default=None,
+        ge=0,
+        description="Tokens that the model was told, where it had given all of it by then.",
+    )
+    output_tokens: int | None = Field(default=None, ge=0, description="Tokens that it gave.")
+    slowest: LatencyPart | None = Field(default=None, description="The largest of the parts.")

@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from media.music import HoldMusic
 from pipeline.absence import Away
@@ -20,6 +21,7 @@ from pipeline.errors import ProviderError
 from pipeline.events import BotFinished, BotInterrupted, EagerTurn, EndReason, TurnEnd
 from pipeline.limits import SessionLimits
 from pipeline.session import Engines, Session, SessionConfig
+from pipeline.turnlog import Switches
 from pipeline.turns import TurnParams
 from tests.fakes.leg import FakeLeg
 from tests.fakes.llm import FakeLlm, Says
@@ -68,7 +70,7 @@ async def _converse(seed: int) -> Conversation:
     rng = random.Random(seed)
     loop = asyncio.get_running_loop()
     leg = _leg(rng)
-    out = Conversation(seed, leg)
+    out = Conversation(seed, leg, switches=_switches(seed))
     loop.set_exception_handler(lambda _, context: out.problems.append(context))
     ear = FakeStt((_hears(rng) for _ in range(40)), otherwise=Hears("yes"))
     await ear.start()
@@ -77,7 +79,7 @@ async def _converse(seed: int) -> Conversation:
     session = Session(
         leg,
         Engines(FakeVad(), ear, await _voice(rng), mind, hold_music=MUSIC if rng.random() < 0.7 else None),
-        _config(rng),
+        replace(_config(rng), events=out.switches),
         lambda event: out.log.append((loop.time(), event)),
         lambda: f"{next(numbers):012d}{0:020d}",
     )
@@ -135,6 +137,17 @@ def _limits(rng: random.Random) -> SessionLimits:
         idle_warning_s=rng.choice((0.0, 0.5, 3.0)),
         idle_grace_s=rng.choice((0.0, 0.5, 2.0)),
         farewell_s=rng.choice((0.0, 0.5, 3.0)),
+    )
+
+
+def _switches(seed: int) -> Switches:
+    rng = random.Random(f"events of {seed}")  # Of its own: what is told changes nothing in the conversation.
+    return Switches(
+        bot_output=rng.choice(("sentence", "sentence", "word", "off")),
+        history_snapshot=rng.random() < 0.3,
+        reasoning=rng.random() < 0.7,
+        metrics=rng.random() < 0.8,
+        state=rng.random() < 0.8,
     )
 
 

@@ -40,6 +40,8 @@ from pipeline.events import (
     UserMuteStopped,
     UserSpeaking,
 )
+from pipeline.turnlog import Switches
+from tests.fakes.derived import derived_in_order
 from tests.fakes.leg import FakeLeg
 
 E = TypeVar("E")
@@ -59,6 +61,7 @@ class Conversation:
     """Message ids that the agent used once more while the first was alive."""
     problems: list[object] = field(default_factory=list)
     """What the loop's exception handler was told."""
+    switches: Switches = field(default_factory=Switches)
 
     def of(self, kind: type[E]) -> list[E]:
         return [event for _, event in self.log if isinstance(event, kind)]
@@ -80,6 +83,7 @@ def promises(call: Conversation) -> None:
         sides_in_order(events)
         limits_in_order(call.log)
         _transcript(events)
+        derived_in_order(events, call.switches)
     except AssertionError as error:
         error.add_note(f"seed {call.seed}")
         raise

@@ -58,6 +58,7 @@ from pipeline.ports import (
 )
 from pipeline.session import Engines, Session, SessionConfig
 from pipeline.turns import TurnParams
+from tests.fakes.derived import derived_in_order
 from tests.fakes.leg import FakeLeg
 from tests.fakes.loop import run_virtual
 from tests.fakes.tts import FakeTts, Plan
@@ -228,6 +229,7 @@ def check(scene: Scene) -> None:
     times = [now for now, _ in scene.log]
     assert times == sorted(times)
     assert scene.leg.hung_up is not None
+    derived_in_order([event for _, event in scene.log], scene.session._config.events)
 
 
 def test_a_greeting_is_told_word_by_word_as_it_is_heard() -> None:
@@ -236,8 +238,8 @@ def test_a_greeting_is_told_word_by_word_as_it_is_heard() -> None:
 
     scene = call(script, config=SessionConfig(endpointing=PLAIN, greeting="Hello, how are you?"))
     assert scene.names() == [
-        "CallStarted", "BotSpeaking", "BotWord", "BotWord", "BotWord", "BotWord", "BotFinished",
-        "MessageConfirmed", "CallEnded",
+        "CallStarted", "AgentState", "TtsStarted", "BotOutput", "BotSpeaking", "AgentState", "BotWord", "TtsStopped",
+        "BotWord", "BotWord", "BotWord", "BotOutput", "BotFinished", "MessageConfirmed", "AgentState", "CallEnded",
     ]  # fmt: skip
     words = scene.of(BotWord)
     assert [word.word for word in words] == ["Hello,", "how", "are", "you?"]
@@ -264,9 +266,11 @@ def test_a_question_and_its_answer() -> None:
 
     scene = call(script, "what time is it")
     assert scene.names() == [
-        "CallStarted", "SpeechStarted", *["UserSpeaking"] * scene.names().count("UserSpeaking"),
-        "SpeechEnded", "UserMessage", "EagerTurn", "TurnEnd",
-        "BotSpeaking", "BotWord", "BotWord", "BotWord", "BotFinished", "MessageConfirmed", "CallEnded",
+        "CallStarted", "AgentState", "TurnStarted", "SpeechStarted", "AgentState",
+        *["UserSpeaking"] * scene.names().count("UserSpeaking"),
+        "SpeechEnded", "UserMessage", "EagerTurn", "TurnEnd", "AgentState", "TtsStarted", "BotOutput",
+        "BotSpeaking", "TurnMetrics", "AgentState", "BotWord", "TtsStopped", "BotWord", "BotWord", "BotOutput",
+        "BotFinished", "MessageConfirmed", "TurnCompleted", "AgentState", "CallEnded",
     ]  # fmt: skip
     assert scene.at(SpeechStarted) == pytest.approx(0.06, abs=0.03)
     assert scene.at(TurnEnd) == pytest.approx(1.5, abs=0.05)
@@ -484,7 +488,7 @@ def test_hanging_up_settles_everything_before_the_end() -> None:
     ]
     assert [event.reason for event in scene.of(MessageAborted)] == ["call_ended"]
     assert scene.of(MessageConfirmed)[0].text == "a long message"
-    assert scene.names()[-2] in ("SpeechEnded", "MessageAborted")
+    assert scene.names()[-2] == "TurnCompleted"
 
 
 def test_commands_after_the_end_do_nothing() -> None:
@@ -499,7 +503,7 @@ def test_commands_after_the_end_do_nothing() -> None:
     scene = call(script)
     (ended,) = scene.of(CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.CLIENT_HANGUP, "the agent hung up")
-    assert scene.names() == ["CallStarted", "CallEnded"]
+    assert scene.names() == ["CallStarted", "AgentState", "CallEnded"]
 
 
 def test_a_failing_voice_is_tried_again_and_then_told() -> None:

@@ -50,14 +50,14 @@ class Agent:
     asked: list[int] = field(default_factory=list)
 
     def attach(self, scene: Scene) -> None:
-        emit = scene.session._emit_event
+        emit = scene.session._telling._emit
 
         def tell(event: Event) -> None:
             emit(event)
             if isinstance(event, LlmBefore):
                 self._asked(scene, event)
 
-        scene.session._emit_event = tell
+        scene.session._telling._emit = tell
         for event in scene.of(LlmBefore):
             self._asked(scene, event)  # That of the greeting comes before the script.
 
@@ -165,7 +165,7 @@ def test_an_agent_that_goes_away_is_not_waited_for() -> None:
         agent.attach(scene)
         answering = scene.session.answering
         agent.prepares = lambda scene: None
-        emit = scene.session._emit_event
+        emit = scene.session._telling._emit
 
         def tell(event: Event) -> None:
             emit(event)
@@ -173,7 +173,7 @@ def test_an_agent_that_goes_away_is_not_waited_for() -> None:
                 loop.call_later(0.2, answering.agent_away)
                 loop.call_later(4.0, answering.agent_back)
 
-        scene.session._emit_event = tell
+        scene.session._telling._emit = tell
         for _ in range(2):
             await scene.leg.speak(1.0)
             await scene.leg.silence(4.0)
@@ -218,7 +218,7 @@ def test_the_greeting_waits_and_is_filled_in() -> None:
     model = FakeLlm()
     agent = Agent(0.4, lambda scene: scene.session.answering.prompt.set_vars({"name": "Ada"}))
     scene = turns(model, agent, replace(CONFIG, greeting="Hello {{name}}{{what}}."), first_s=3.0)
-    assert scene.names()[:3] == ["CallStarted", "LlmBefore", "Warned"]
+    assert scene.names()[:4] == ["CallStarted", "AgentState", "LlmBefore", "Warned"]
     assert scene.of(LlmBefore)[0].turn is None
     assert scene.at(Warned) == pytest.approx(0.4, abs=0.01)
     assert heard(scene)[0] == "Hello Ada."
@@ -248,7 +248,7 @@ def test_a_call_that_ends_meanwhile_has_no_greeting() -> None:
         await scene.leg.silence(0.5)
 
     scene = call(script, config=replace(CONFIG, greeting="Hello."), mind=chain(FakeLlm()))
-    assert scene.names() == ["CallStarted", "LlmBefore", "CallEnded"]
+    assert scene.names() == ["CallStarted", "AgentState", "LlmBefore", "CallEnded"]
 
 
 def test_a_caller_who_speaks_first_is_answered_behind_the_greeting() -> None:

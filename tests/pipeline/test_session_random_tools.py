@@ -86,11 +86,11 @@ class RandomAgent:
     def __init__(self, rng: random.Random, scene: Scene) -> None:
         self._rng = rng
         self._scene = scene
-        self._emit = scene.session._emit_event
+        self._emit = scene.session._telling._emit
         self.given: dict[str, list[str]] = {}
         """Texts by the id of a call, the one that counts first."""
         self.ephemeral: set[str] = set()
-        scene.session._emit_event = self._tell
+        scene.session._telling._emit = self._tell
 
     def _tell(self, event: Event) -> None:
         self._emit(event)

@@ -62,14 +62,14 @@ class Agent:
     taken: list[dict[str, Taken]] = field(default_factory=list)
 
     def attach(self, scene: Scene) -> None:
-        emit, loop = scene.session._emit_event, asyncio.get_running_loop()
+        emit, loop = scene.session._telling._emit, asyncio.get_running_loop()
 
         def tell(event: Event) -> None:
             emit(event)
             if isinstance(event, ToolCallsRequested) and self.after_s < NEVER:
                 loop.call_later(self.after_s, self._give, scene, event)
 
-        scene.session._emit_event = tell
+        scene.session._telling._emit = tell
 
     def _give(self, scene: Scene, event: ToolCallsRequested) -> None:
         results = [ToolResult(c.id, self.result(c), self.ephemeral, self.no_followup) for c in event.calls]
@@ -177,8 +177,8 @@ def test_a_tool_is_asked_for_run_and_answered() -> None:
     assert heard(scene) == ["It is sunny."]
     order = [e for e in scene.names() if e.startswith(("Turn", "Tool", "Llm", "BotS", "MessageC"))]
     assert order == [
-        "LlmAsked", "TurnEnd", "LlmAnswered", "ToolCallsRequested", "ToolStarted", "ToolCompleted",
-        "LlmAsked", "LlmAnswered", "BotSpeaking", "MessageConfirmed",
+        "TurnStarted", "LlmAsked", "TurnEnd", "LlmAnswered", "ToolCallsRequested", "ToolStarted", "ToolCompleted",
+        "LlmAsked", "LlmAnswered", "BotSpeaking", "TurnMetrics", "MessageConfirmed", "TurnCompleted",
     ]  # fmt: skip
     assert len({e.message_id for e in scene.of(LlmAsked)}) == 2
     assert [m.role for m in scene.of(CallEnded)[0].messages] == ["user", "assistant", "tool", "assistant"]

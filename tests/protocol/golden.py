@@ -68,7 +68,7 @@ class Ear(ScriptedEar):
 
 async def _script(scene: Scene) -> None:
     session, leg = scene.session, scene.leg
-    emit, loop = session._emit_event, asyncio.get_running_loop()
+    emit, loop = session._telling._emit, asyncio.get_running_loop()
 
     def tell(event: Event) -> None:
         emit(event)
@@ -76,7 +76,7 @@ async def _script(scene: Scene) -> None:
             results = [ToolResult(asked.id, {"sky": "clear", "celsius": 21}) for asked in event.calls]
             loop.call_later(0.2, lambda: session.tool_result(event.msg_id, results))
 
-    session._emit_event = tell
+    session._telling._emit = tell
     await leg.silence(2.5)
     await leg.speak(1.2)  # "how is it in Rome", and a tool is asked.
     await leg.silence(3.5)

@@ -13,6 +13,7 @@ import pytest
 import websockets
 
 from pipeline.events import Event
+from pipeline.turnlog import Switches
 from server.journal import Journal
 from server.protocol import EVENTS, Connect
 from server.ring import Entry
@@ -20,6 +21,7 @@ from telephony.carriers.twilio.simulator import Clip
 from tests.e2e.harness import KEY, Frame, connected, in_order, registered, running
 from tests.e2e.test_openai import SPOKEN, Talk, talking
 from tests.e2e.test_tools import clock, gives
+from tests.fakes.derived import derived_in_order
 from tests.fakes.openai_endpoint import Plan
 from tests.fakes.promises import segments_in_order, sides_in_order, turns_in_order
 from tests.protocol.schema import DEFINITIONS, faults
@@ -249,6 +251,7 @@ async def test_every_event_is_seen_and_is_what_the_schema_says(
         "tools": [clock()],
         "preparing": {"timeout_ms": 100},
         "skills": [{"name": "billing", "activation": "manual"}],
+        "events": {"history_snapshot": True},
     }
 
     async def one() -> None:
@@ -275,3 +278,4 @@ async def test_every_event_is_seen_and_is_what_the_schema_says(
         segments_in_order(events)
         turns_in_order(events)
         sides_in_order(events)
+        derived_in_order(events, Switches())

@@ -272,6 +272,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "confidence": 1.0,
             "language": "en",
             "segment_ids": [1, 2],
+            "lag_ms": 449,
         },
         {
             "event": "user.message",
@@ -389,6 +390,58 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         },
         {"event": "bot.word", **CALL, "message_id": "m1", "word": "¡Hola!", "word_index": 0},
     ],
+    "AgentState": [
+        {"event": "agent.state", **CALL, "state": state}
+        for state in ("idle", "listening", "thinking", "speaking")
+    ],
+    "TurnStarted": [{"event": "turn.started", **TURN, "index": 1}],
+    "TurnCompleted": [
+        {
+            "event": "turn.completed",
+            **TURN,
+            "messages_spoken": 1,
+            "interrupted": True,
+            "aborted": False,
+            "duration_ms": 5210,
+        }
+    ],
+    "TurnMetrics": [
+        {"event": "turn.metrics", **TURN, "message_id": "m1"},
+        {
+            "event": "turn.metrics",
+            **TURN,
+            "message_id": "m1",
+            "endpointing_ms": 412,
+            "stt_ms": 230,
+            "llm_first_token_ms": 350,
+            "agent_ms": 380,
+            "tts_first_byte_ms": 90,
+            "transport_ms": 40,
+            "total_ms": 940,
+            "input_tokens": 120,
+            "output_tokens": 14,
+            "slowest": "endpointing",
+        },
+    ],
+    "TtsStarted": [
+        {"event": "tts.started", **TURN, "message_id": "m1"},
+        {"event": "tts.started", **CALL, "message_id": "m1"},
+    ],
+    "TtsStopped": [{"event": "tts.stopped", **TURN, "message_id": "m1"}],
+    "BotOutput": [
+        {
+            "event": "bot.output",
+            **TURN,
+            "message_id": "m1",
+            "segment_id": 0,
+            "text": "It is ten.",
+            "spoken": spoken,
+            "aggregated_by": unit,
+        }
+        for spoken, unit in ((False, "sentence"), (True, "sentence"), (True, "word"))
+    ],
+    "BargeIn": [{"event": "barge_in", **TURN, "cancelled_message_id": "m1"}],
+    "HistorySnapshot": [{"event": "history.snapshot", **CALL, "count": 2, "messages": SAID}],
     "BotPaused": [
         {
             "event": "bot.paused",

@@ -12,6 +12,7 @@ from pipeline.ports import ToolSpec
 from pipeline.preparing import Preparing
 from pipeline.skills import Skill
 from pipeline.tools import Tool
+from pipeline.turnlog import Switches
 from pipeline.turns import TurnParams
 from server.agents import merged
 from server.engines import Pick
@@ -190,6 +191,15 @@ def test_the_operator_may_record_unless_the_agent_says_no() -> None:
     operator = Defaults(tts=VOICE, recording=True)
     assert made({}, defaults=operator).recording
     assert not made(layer(media={"recording": False}), defaults=operator).recording
+
+
+def test_what_is_told_beside_the_events_is_the_agents_to_say() -> None:
+    assert made().session.events == Switches()
+    agent = layer(events={"bot_output": "word", "history_snapshot": True, "state": False})
+    channel = layer(config={"events": {"bot_output": "off", "reasoning": False, "metrics": False}})
+    assert made(channel, agent).session.events == Switches(
+        bot_output="off", history_snapshot=True, reasoning=False, metrics=False, state=False
+    )
 
 
 def test_metrics_have_an_interval_only_where_they_are_sent() -> None:

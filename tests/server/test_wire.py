@@ -40,6 +40,15 @@ SAMPLES: list[events.Event] = [
     events.TurnContinued(TURN, 12.0),
     events.BotSpeaking(TURN, "b1", "It is ten."),
     events.BotWord(None, "b1", "It", 0, 0.0, 0.1),
+    events.BargeIn(TURN, "b1"),
+    events.TtsStarted(TURN, "b1"),
+    events.TtsStopped(TURN, "b1"),
+    events.BotOutput(TURN, "b1", 0, "It is ten.", True, "sentence"),
+    events.TurnStarted(TURN, 3),
+    events.TurnCompleted(TURN, 1, False, False, 4200),
+    events.TurnMetrics(TURN, "b1", 400, 230, 350, None, 90, 40, 900, 120, None, "endpointing"),
+    events.AgentState("thinking"),
+    events.HistorySnapshot((ChatMessage("user", "hello"),), 71),
     events.BotPaused(TURN, "b1", 700, 2, "user_spoke"),
     events.BotResumed(TURN, "b1", 1),
     events.BotFinished(TURN, "b1", 900),
@@ -95,6 +104,10 @@ def test_each_is_told_with_the_calls_ids_and_its_stamp() -> None:
         )
     by_name = {frame["event"]: frame for frame in told}
     assert by_name["call.started"]["language"] == "en"
+    assert by_name["history.snapshot"]["messages"] == [{"role": "user", "content": "hello"}]
+    assert by_name["history.snapshot"]["count"] == 71
+    assert by_name["turn.metrics"]["total_ms"] == 900
+    assert not {"agent_ms", "output_tokens"} & by_name["turn.metrics"].keys()
     assert by_name["call.started"]["from"] == "+15550001111"
     ended = by_name["call.ended"]
     assert ended["messages"] == ended["transcript"] == [{"role": "user", "content": "hello"}]

@@ -150,6 +150,21 @@ class AwaySettings(TypedDict, total=False):
     """How long the call waits for the agent, seconds; else the server's setting."""
 
 
+class EventSettings(TypedDict, total=False):
+    """Which of the events that follow from others are sent."""
+
+    bot_output: Literal["off", "sentence", "word"] | None
+    """`bot.output` by `sentence` (the default) or by `word`; `off`: not at all."""
+    history_snapshot: bool | None
+    """True: `history.snapshot` after each change of the history."""
+    reasoning: bool | None
+    """False: no `llm.reasoning`."""
+    metrics: bool | None
+    """False: no `turn.metrics`."""
+    state: bool | None
+    """False: no `agent.state`."""
+
+
 class LlmSettings(TypedDict, total=False):
     """The language model that answers."""
 
@@ -255,6 +270,8 @@ class SessionConfig(TypedDict, total=False):
     """What the caller hears while the connection of the agent is lost: `wait`, `line`, `message` or an
     object; default: the server's.
     """
+    events: EventSettings | None
+    """Which of the events that follow from others are sent."""
 
 
 class MediaSettings(TypedDict, total=False):
@@ -291,6 +308,8 @@ class Config(TypedDict, total=False):
     """What the caller hears while the connection of the agent is lost: `wait`, `line`, `message` or an
     object; default: the server's.
     """
+    events: EventSettings | None
+    """Which of the events that follow from others are sent."""
     greeting: str | dict[str, str] | None
     """Spoken by the server at the beginning of a call: text, or one text for each language. `{{name}}` in
     it stands for a variable, as in `prompt`.

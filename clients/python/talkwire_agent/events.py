@@ -440,6 +440,31 @@ class SessionReady(CallEvent):
     event: Literal["session.ready"] = "session.ready"
 
 
+class AgentState(CallEvent):
+    """Whose move it is; told on each change, right behind what changed it. The first is `idle`, right
+    behind `session.created`.
+    """
+
+    event: Literal["agent.state"] = "agent.state"
+    state: Literal["idle", "listening", "thinking", "speaking"] | str
+    """`listening`: the user speaks, or pauses within a turn, also over a bot that has paused; `thinking`:
+    an answer is owed or being made; `speaking`: the bot is heard; `idle`: none of these, and while the call
+    is on hold.
+    """
+
+
+class TurnStarted(TurnEvent):
+    """A turn of the user begins. Once, before all other events that carry its `turn_id`.
+
+    Speech over the bot may be announced with the coming turn and turn out to be nothing: the next words
+    then belong to that turn all the same.
+    """
+
+    event: Literal["turn.started"] = "turn.started"
+    index: int
+    """Counts the turns of this call, from 1."""
+
+
 class SpeechStarted(TurnEvent):
     """The user began to speak: there is voice, nothing is understood yet.
 
@@ -493,7 +518,11 @@ class UserMessage(TurnEvent):
     confidence: float
     """How sure the recogniser is, 0 to 1."""
     language: str | None = None
-    """Language that was recognised, BCP-47."""
+    """Language that was recognised, BCP-47, where the recogniser tells it."""
+    lag_ms: int | None = None
+    """From the end of the voice that was understood last to this event, milliseconds; absent where that
+    voice goes on.
+    """
     segment_ids: tuple[int, ...]
     """The stretches of speech it was understood from."""
 
@@ -589,6 +618,62 @@ class LlmPreparingTimeout(CallEvent):
     """How long it was waited for, milliseconds."""
     budget_ms: int
     """How long it may be waited for, milliseconds."""
+
+
+class TurnCompleted(TurnEvent):
+    """A turn is over, its answer too. Once for each `turn.started`: when the last answer has come to its
+    end and the server makes no more of it; else when the user has the word in a later turn, or the call
+    ends.
+
+    What an agent says later, unasked, still carries the `turn_id`; so does a tool that ends later.
+    """
+
+    event: Literal["turn.completed"] = "turn.completed"
+    messages_spoken: int
+    """Answers of which the history keeps something."""
+    interrupted: bool
+    """The last answer that was heard was cut off."""
+    aborted: bool
+    """Nothing was answered, or none of it was kept."""
+    duration_ms: int
+    """From `turn.started` to this event, milliseconds."""
+
+
+class TurnMetrics(TurnEvent):
+    """How long the answer to a turn took. Once for an answered turn, right behind the `bot.speaking` of its
+    first answer; a word that the answer takes a while is none.
+
+    The parts overlap, since work begins before the turn is over: their sum is not the total. What is not
+    known is left out.
+    """
+
+    event: Literal["turn.metrics"] = "turn.metrics"
+    message_id: str
+    """The answer."""
+    endpointing_ms: int | None = None
+    """From the end of the user's voice to `turn.end`, milliseconds."""
+    stt_ms: int | None = None
+    """From the end of the user's voice to the last text of the turn, milliseconds."""
+    llm_first_token_ms: int | None = None
+    """From the request for this message to the first of its text, milliseconds; absent where the agent
+    process answers.
+    """
+    agent_ms: int | None = None
+    """Where the agent process answers: from the turn signal (`eager.turn`) to the first text of the answer,
+    milliseconds.
+    """
+    tts_first_byte_ms: int | None = None
+    """From the request for the first sentence to the first of its sound, milliseconds."""
+    transport_ms: int | None = None
+    """From the first audio that is handed to the line to the ear, as far as the line tells, milliseconds."""
+    total_ms: int | None = None
+    """From the end of the user's voice to the first sound of the answer in the ear, milliseconds."""
+    input_tokens: int | None = None
+    """Tokens that the model was told, where it had given all of it by then."""
+    output_tokens: int | None = None
+    """Tokens that it gave."""
+    slowest: Literal["endpointing", "stt", "llm", "agent", "tts", "transport"] | str | None = None
+    """The largest of the parts."""
 
 
 class LlmThinking(TurnEvent):
@@ -758,8 +843,26 @@ class SkillUnloaded(CallEvent):
     """Who did it: the model, or the agent."""
 
 
+class TtsStarted(CallEvent):
+    """The voice begins to make a message. This is its own pace, ahead of what is heard."""
+
+    event: Literal["tts.started"] = "tts.started"
+    message_id: str
+    """The message."""
+
+
+class TtsStopped(CallEvent):
+    """The voice has made all of a message, or what is left of it is not wanted any more. Each `tts.started`
+    has exactly one.
+    """
+
+    event: Literal["tts.stopped"] = "tts.stopped"
+    message_id: str
+    """The message."""
+
+
 class BotSpeaking(CallEvent):
-    """The first sound of a message is heard. Comes before all other events of the message."""
+    """The first sound of a message is heard. Comes before all else that is told of its being heard."""
 
     event: Literal["bot.speaking"] = "bot.speaking"
     message_id: str
@@ -782,6 +885,28 @@ class BotWord(CallEvent):
     """Its beginning, seconds from the first sound of the message."""
     end_time: float | None = None
     """Its end, seconds from the first sound of the message."""
+
+
+class BotOutput(CallEvent):
+    """A part of what the bot says, as `events.bot_output` wants it.
+
+    `sentence`: once when its voice is asked for it (`spoken` false), and once when it was heard to its end
+    (`spoken` true); where it was cut off with the part that was heard, if any. One that is never heard has
+    no second event. What is said at once counts as one: that may be the first clause of a long sentence.
+    `word`: once when it begins to be heard, behind its `bot.word`.
+    """
+
+    event: Literal["bot.output"] = "bot.output"
+    message_id: str
+    """The message."""
+    segment_id: int
+    """Place in the message, from 0; both events of a sentence have the same."""
+    text: str
+    """The sentence or the word."""
+    spoken: bool
+    """True: it was heard; false: it is going to be said."""
+    aggregated_by: Literal["sentence", "word"] | str
+    """What it is."""
 
 
 class BotPaused(CallEvent):
@@ -841,6 +966,14 @@ class BotInterrupted(CallEvent):
     """
 
 
+class BargeIn(CallEvent):
+    """The user's voice has cut off what the bot was saying. Right behind the `bot.interrupted`."""
+
+    event: Literal["barge_in"] = "barge_in"
+    cancelled_message_id: str
+    """The message that was cut off."""
+
+
 class MessageConfirmed(CallEvent):
     """What was heard of a message entered the history. Once for a message, after its end."""
 
@@ -884,6 +1017,18 @@ class CallUpdated(CallEvent):
     event: Literal["call.updated"] = "call.updated"
     language: str
     """Language of the conversation from here on, without a region."""
+
+
+class HistorySnapshot(CallEvent):
+    """The history as it stands, where `events.history_snapshot` asks for it: after a turn, after each
+    message of the bot and after each command, where that has changed it.
+    """
+
+    event: Literal["history.snapshot"] = "history.snapshot"
+    count: int
+    """Messages of the history."""
+    messages: tuple[HistoryMessage, ...]
+    """The last 50 of them, oldest first; of the bot what the caller heard."""
 
 
 class CallMuted(CallEvent):
@@ -1057,6 +1202,8 @@ EVENTS: dict[str, type[Event]] = {
     "call.started": CallStarted,
     "session.created": SessionCreated,
     "session.ready": SessionReady,
+    "agent.state": AgentState,
+    "turn.started": TurnStarted,
     "speech.started": SpeechStarted,
     "speech.ended": SpeechEnded,
     "user.speaking": UserSpeaking,
@@ -1068,6 +1215,8 @@ EVENTS: dict[str, type[Event]] = {
     "turn.continued": TurnContinued,
     "llm.before": LlmBefore,
     "llm.preparing_timeout": LlmPreparingTimeout,
+    "turn.completed": TurnCompleted,
+    "turn.metrics": TurnMetrics,
     "llm.thinking": LlmThinking,
     "llm.reasoning": LlmReasoning,
     "llm.response": LlmResponse,
@@ -1079,16 +1228,21 @@ EVENTS: dict[str, type[Event]] = {
     "tool.failed": ToolFailed,
     "skill.loaded": SkillLoaded,
     "skill.unloaded": SkillUnloaded,
+    "tts.started": TtsStarted,
+    "tts.stopped": TtsStopped,
     "bot.speaking": BotSpeaking,
     "bot.word": BotWord,
+    "bot.output": BotOutput,
     "bot.paused": BotPaused,
     "bot.resumed": BotResumed,
     "bot.finished": BotFinished,
     "bot.interrupted": BotInterrupted,
+    "barge_in": BargeIn,
     "message.confirmed": MessageConfirmed,
     "message.aborted": MessageAborted,
     "reply.rejected": ReplyRejected,
     "call.updated": CallUpdated,
+    "history.snapshot": HistorySnapshot,
     "call.muted": CallMuted,
     "call.unmuted": CallUnmuted,
     "call.held": CallHeld,

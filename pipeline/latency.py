@@ -1,0 +1,79 @@
+"""What the answer to a turn took, part by part. Pure.
+
+The parts overlap, for work begins before the turn is over: none of them is to be added to another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.events import LatencyPart, TurnMetrics, TurnRef
+
+
+@dataclass(slots=True)
+class Signal:
+    """When a turn was found to be over. Times are of the session's clock; None: that has not been, or is not known."""
+
+    text_at: float | None = None
+    """The last text of it came."""
+    at: float | None = None
+    """The first signal went out that it is over, or may be."""
+    voice_end: float | None = None
+    endpointing_ms: int | None = None
+    """End of voice to the end of the turn."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """How one message came to be heard."""
+
+    asked_at: float | None = None
+    """The call's own mind was asked for it; None: it is not of that."""
+    text_at: float | None = None
+    """The first of its text came."""
+    synthesis_at: float | None = None
+    """The voice was given its first sentence."""
+    byte_at: float | None = None
+    """The voice gave the first of its sound."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+def metrics(
+    turn: TurnRef,
+    message_id: str,
+    signal: Signal,
+    answer: Answer,
+    *,
+    agents: bool,
+    sent_at: float,
+    heard_at: float | None,
+) -> TurnMetrics:
+    """``agents``: the answer is the agent process's own. ``sent_at``: its first audio went to the leg."""
+    parts: dict[LatencyPart, int | None] = {
+        "endpointing": signal.endpointing_ms,
+        "stt": _ms(signal.voice_end, signal.text_at),
+        "llm": _ms(answer.asked_at, answer.text_at),
+        "agent": _ms(signal.at, answer.text_at) if agents else None,
+        "tts": _ms(answer.synthesis_at, answer.byte_at),
+        "transport": _ms(sent_at, heard_at),
+    }
+    known = [(ms, part) for part, ms in parts.items() if ms is not None]
+    return TurnMetrics(
+        turn,
+        message_id,
+        endpointing_ms=parts["endpointing"],
+        stt_ms=parts["stt"],
+        llm_first_token_ms=parts["llm"],
+        agent_ms=parts["agent"],
+        tts_first_byte_ms=parts["tts"],
+        transport_ms=parts["transport"],
+        total_ms=_ms(signal.voice_end, sent_at if heard_at is None else heard_at),
+        input_tokens=answer.input_tokens,
+        output_tokens=answer.output_tokens,
+        slowest=max(known, key=lambda part: part[0])[1] if known else None,
+    )
+
+
+def _ms(start: float | None, end: float | None) -> int | None:
+    return None if start is None or end is None else max(0, round((end - start) * 1000))
