@@ -41,9 +41,10 @@ def asks(*calls: tuple[str, str], text: str = "", first_s: float = 0.3, ids: str
 class FakeLlm:
     """The engine. ``otherwise`` holds when the script is used up."""
 
+    model: str | None = None
+
     def __init__(self, *script: Says | str, name: str = "fake", otherwise: Says | None = None) -> None:
         self.name = name
-        self.model: str | None = None
         self.script = deque(Says(s) if isinstance(s, str) else s for s in script)
         self.otherwise = otherwise or Says()
         self.requests: list[LlmRequest] = []

@@ -186,7 +186,7 @@ def test_a_problem_of_the_engine_is_told_at_registration() -> None:
 class RemoteLlm(FakeLlm):
     """A model behind a network."""
 
-    model = "gpt-usual"
+    model: str | None = "gpt-usual"
     found = Probe(None, None)
 
     async def probe(self) -> Probe:
