@@ -162,6 +162,11 @@ class Agent(Handlers, Toolbox):
         """By name, as they were declared."""
         return dict(self._skills)
 
+    def skills_from_the_start(self) -> set[str]:
+        """Those that are active in each call; the server does not tell of them."""
+        declared = self._created().get("skills") or ()
+        return {skill["name"] for skill in declared if skill.get("activation") == "always"}
+
     def find_tool(self, name: str) -> Tool | None:
         """What is run for a name: a tool of the agent, or of any of its skills."""
         return next((box.tools[name] for box in self._toolboxes() if name in box.tools), None)

@@ -31,7 +31,7 @@ class ModelOfCall:
         self.id = call_id
         self._batches = Batches(self)
         self._own_tools: frozenset[str] = frozenset()
-        self._skills = {name for name, skill in agent.skills.items() if skill.activation == "always"}
+        self._skills = agent.skills_from_the_start()
         self._requests = Requests(self)
         self.history = History(self._requests)
         """What the server's language model knows of the call."""
