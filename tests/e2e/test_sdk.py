@@ -98,5 +98,28 @@ async def test_history_and_prompt_are_what_the_agent_has_made_them(tmp_path: Pat
         told = [(message.role, message.content) for message in await call.history.get()]
         assert told[2:] == [("user", "and who am I"), ("assistant", answer)]
         assert await call.history.clear() == 0
-        with pytest.raises(Refused):
+
+
+async def test_a_skill_is_loaded_and_its_tool_is_run(tmp_path: Path) -> None:
+    tw, agent, heard = made(prompt="Be brief.")
+    skill = agent.skill("clocks", "For the time.", instructions="Name the zone.", activation="manual")
+
+    @skill.tool
+    def clock(zone: str) -> str:
+        """Tells the time."""
+        return f"ten past nine in {zone}"
+
+    async with talking(tmp_path, tw, 'call clock {"zone": "UTC"}') as (model, caller, call):
+        assert call.active_skills == []
+        await call.load_skill("clocks")
+        assert call.active_skills == ["clocks"]
+        with pytest.raises(Refused) as refused:
             await call.load_skill("flying")
+        assert refused.value.code == "SKILL_UNKNOWN"
+        await caller.say(SPOKEN).finished()
+        async with asyncio.timeout(10):
+            assert "ten past nine in UTC" in await heard.get()
+        assert "Name the zone." in model.llm.requests[0].json["messages"][0]["content"]
+        await call.unload_skill("clocks")
+        assert call.active_skills == []
+        await call.reset_idle()

@@ -11,7 +11,14 @@ from pydantic_core import to_jsonable_python
 
 from talkwire_agent.base import Event
 from talkwire_agent.batches import Batches
-from talkwire_agent.events import Ack, HistoryData, HistoryUpdated, LlmToolCall
+from talkwire_agent.events import (
+    Ack,
+    HistoryData,
+    HistoryUpdated,
+    LlmToolCall,
+    SkillLoaded,
+    SkillUnloaded,
+)
 from talkwire_agent.history import History
 from talkwire_agent.pending import Pending
 from talkwire_agent.requests import Requests
@@ -142,7 +149,7 @@ class ModelOfCall:
             case Ack():
                 error = event.message or event.code or "no reason given" if event.status == "error" else None
                 self._requests.answered(event.ack, None, error, event.code or "")
-            case _ if event.event == "skill.loaded":
-                self._skills.add(getattr(event, "skill", ""))
-            case _ if event.event == "skill.unloaded":
-                self._skills.discard(getattr(event, "skill", ""))
+            case SkillLoaded():
+                self._skills.add(event.skill)
+            case SkillUnloaded():
+                self._skills.discard(event.skill)
