@@ -359,7 +359,6 @@ class Answering:
     def _go_on(self) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
-            self._barrier.drop()
             waiting.then()
 
     def agent_away(self) -> None:

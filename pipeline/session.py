@@ -203,10 +203,10 @@ class Session:
         self.answering = Answering(
             self, self._machine, self._speech, self._speaking, engines.llm, config, ids
         )
+        """What the call's own language model knows, says and has done."""
         self._rules = Rules(
             self, self._machine, self._speech, self._ears, self.answering, config, self._started_at
         )
-        """What the call's own language model knows, says and has done."""
         self._telling = Telling(
             self._machine, self._speech, self.answering, self._transcript, config.events, emit
         )

@@ -149,7 +149,7 @@ def test_without_it_nobody_is_asked() -> None:
         async def script(scene: Scene, agent: Agent = agent, away: bool = config is CONFIG) -> None:
             agent.attach(scene)
             if away:
-                scene.session.answering.agent_away()
+                scene.session.agent_left()
             await scene.leg.speak(1.0)
             await scene.leg.silence(3.0)
 
@@ -159,19 +159,33 @@ def test_without_it_nobody_is_asked() -> None:
         assert scene.at(LlmAsked) == scene.at(EagerTurn)
 
 
+def test_a_call_may_be_configured_to_wait_and_not_to_wait() -> None:
+    async def script(scene: Scene) -> None:
+        agent.attach(scene)
+        for preparing in (OPTED_IN, None, Preparing(1000, opted_in=True)):
+            config = replace(CONFIG, preparing=preparing)
+            scene.session.reconfigure(scene.session._engines, config, other_ears=False)
+            await scene.leg.speak(1.0)
+            await scene.leg.silence(4.0)
+
+    agent = Agent(NEVER)
+    scene = call(script, *["hello"] * 3, config=replace(CONFIG, preparing=None), mind=chain(FakeLlm()))
+    assert agent.asked == [1, 3]
+    assert [missed.budget_ms for missed in scene.of(PreparingTimeout)] == [1500, 1000]
+
+
 def test_an_agent_that_goes_away_is_not_waited_for() -> None:
     async def script(scene: Scene) -> None:
         loop = asyncio.get_running_loop()
         agent.attach(scene)
-        answering = scene.session.answering
         agent.prepares = lambda scene: None
         emit = scene.session._telling._emit
 
         def tell(event: Event) -> None:
             emit(event)
             if isinstance(event, LlmBefore) and len(agent.asked) == 1:
-                loop.call_later(0.2, answering.agent_away)
-                loop.call_later(4.0, answering.agent_back)
+                loop.call_later(0.2, scene.session.agent_left)
+                loop.call_later(4.0, scene.session.agent_back)
 
         scene.session._telling._emit = tell
         for _ in range(2):
@@ -249,6 +263,17 @@ def test_a_call_that_ends_meanwhile_has_no_greeting() -> None:
 
     scene = call(script, config=replace(CONFIG, greeting="Hello."), mind=chain(FakeLlm()))
     assert scene.names() == ["CallStarted", "AgentState", "LlmBefore", "CallEnded"]
+
+
+def test_a_call_that_is_paused_meanwhile_has_no_greeting() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.silence(0.5)
+        scene.session.pause(on=True)
+        await scene.leg.silence(3.0)
+
+    scene = call(script, config=replace(CONFIG, greeting="Hello."), mind=chain(FakeLlm()))
+    assert len(scene.of(LlmBefore)) == 1
+    assert scene.of(BotSpeaking) == []
 
 
 def test_a_caller_who_speaks_first_is_answered_behind_the_greeting() -> None:
