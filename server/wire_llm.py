@@ -87,10 +87,17 @@ def history(messages: Iterable[ports.ChatMessage]) -> tuple[HistoryMessage, ...]
         HistoryMessage(
             role=message.role,
             content=message.content,
-            tool_calls=_calls(message.tool_calls) or None,
+            tool_calls=_asked(message.tool_calls) or None,
             tool_call_id=message.tool_call_id,
         )
         for message in messages
+    )
+
+
+def _asked(calls: Iterable[ports.ToolCall]) -> tuple[wire.AskedTool, ...]:
+    return tuple(
+        wire.AskedTool(id=call.id, function=wire.AskedFunction(name=call.name, arguments=call.arguments))
+        for call in calls
     )
 
 

@@ -181,6 +181,8 @@ from server.protocol.session import (
 )
 from server.protocol.skills import SkillDefinition, SkillLoaded, SkillUnloaded
 from server.protocol.tools import (
+    AskedFunction,
+    AskedTool,
     LlmToolCall,
     ToolCall,
     ToolCompleted,
@@ -228,6 +230,8 @@ __all__ = [
     "AnyCallEvent",
     "AnyCommand",
     "AnyHistoryCommand",
+    "AskedFunction",
+    "AskedTool",
     "AudioMetrics",
     "AwaySettings",
     "BargeIn",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.protocol.base import CallEvent, Share
-from server.protocol.tools import ToolCall
+from server.protocol.tools import AskedTool
 
 Direction = Literal["inbound", "outbound"]
 Transport = Literal["phone", "webrtc"]
@@ -39,7 +39,7 @@ class HistoryMessage(BaseModel):
         description="What was said; of the bot only what the caller heard. Of a tool: its result, as the model "
         "is told it."
     )
-    tool_calls: tuple[ToolCall, ...] | None = Field(
+    tool_calls: tuple[AskedTool, ...] | None = Field(
         default=None, description="What the `assistant` asks for; each has a `tool` message behind it."
     )
     tool_call_id: str | None = Field(default=None, description="Of a `tool` message: whose result it is.")

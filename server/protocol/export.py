@@ -40,7 +40,7 @@ from server.protocol.history import KnownCall, KnownMessage
 from server.protocol.llm import Usage
 from server.protocol.replies import ResumedCall
 from server.protocol.skills import SkillDefinition
-from server.protocol.tools import ToolCall, ToolDefinition, ToolFunction, ToolResult
+from server.protocol.tools import AskedFunction, AskedTool, ToolCall, ToolDefinition, ToolFunction, ToolResult
 
 HERE = Path(__file__).parent
 SCHEMA = HERE / "schema.json"
@@ -65,6 +65,8 @@ OBJECTS: tuple[type[BaseModel], ...] = (
     SkillDefinition,
     ToolResult,
     ToolCall,
+    AskedTool,
+    AskedFunction,
     KnownMessage,
     KnownCall,
     Usage,
@@ -154,7 +156,7 @@ def page(current: str) -> str:
 
 
 def _object(model: type[BaseModel]) -> JsonObject:
-    told = issubclass(model, Event | HistoryMessage | ToolCall | Usage)
+    told = issubclass(model, Event | HistoryMessage | ToolCall | AskedTool | AskedFunction | Usage)
     mode: JsonSchemaMode = "serialization" if told else "validation"
     return model.model_json_schema(schema_generator=WireSchema, mode=mode)
 

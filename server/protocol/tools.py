@@ -148,6 +148,25 @@ class ToolCall(BaseModel):
     arguments: str = Field(description="What it is given: an object, as JSON text.")
 
 
+class AskedFunction(BaseModel):
+    """What a call of a tool names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="The tool.")
+    arguments: str = Field(description="What it was given: an object, as JSON text.")
+
+
+class AskedTool(BaseModel):
+    """A call of a tool as it stands in a history, in the shape that models' endpoints take it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(description="The call; its result names it.")
+    type: Literal["function"] = Field(default="function", description="Always this.")
+    function: AskedFunction = Field(description="Which tool, and what it was given.")
+
+
 class LlmToolCall(TurnEvent):
     """The language model wants tools to be run: answer with one `llm.tool_result` for all of them, or with
     several. Comes only when the turn is over, so that what it asks for is not taken back.

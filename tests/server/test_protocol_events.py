@@ -54,6 +54,7 @@ ENDS = {
 SAID = [{"role": "user", "content": "what time is it"}, {"role": "assistant", "content": "It is ten past"}]
 
 WANTED = {"id": "call_1", "name": "clock", "arguments": '{"zone":"UTC"}'}
+ASKED = {"id": "call_1", "type": "function", "function": {"name": "clock", "arguments": '{"zone":"UTC"}'}}
 TOOL = {"msg_id": "tool_1", "tool_call_id": "call_1", "name": "clock", "kind": "client"}
 
 TEST_DATA: dict[str, list[dict[str, Any]]] = {
@@ -180,7 +181,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "agent_id": "clock",
             "call_id": "CA1",
             "request_id": "rq_1",
-            "messages": [*SAID, {"role": "assistant", "content": "", "tool_calls": [WANTED]}],
+            "messages": [*SAID, {"role": "assistant", "content": "", "tool_calls": [ASKED]}],
         },
         {"event": "history.data", "call_id": "CA1", "request_id": "rq_1", "messages": [], "error": "over"},
     ],
@@ -225,7 +226,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             **ENDS,
             "messages": [
                 SAID[0],
-                {"role": "assistant", "content": "", "tool_calls": [WANTED]},
+                {"role": "assistant", "content": "", "tool_calls": [ASKED]},
                 {"role": "tool", "content": '{"time":null}', "tool_call_id": "call_1"},
                 SAID[1],
             ],

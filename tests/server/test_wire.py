@@ -154,7 +154,13 @@ def test_the_end_tells_the_models_history_with_its_tools() -> None:
         {
             "role": "assistant",
             "content": "",
-            "tool_calls": [{"id": "c1", "name": "clock", "arguments": '{"zone":null}'}],
+            "tool_calls": [
+                {
+                    "id": "c1",
+                    "type": "function",
+                    "function": {"name": "clock", "arguments": '{"zone":null}'},
+                }
+            ],
         },
         {"role": "tool", "content": "ten", "tool_call_id": "c1"},
     ]

@@ -100,15 +100,24 @@ class ResumedCall(Part):
     """False: it ended meanwhile, and its last events follow."""
 
 
-class ToolCall(Part):
-    """One call of a tool."""
+class AskedFunction(Part):
+    """What a call of a tool names."""
 
-    id: str
-    """The call; its result names it."""
     name: str
     """The tool."""
     arguments: str
-    """What it is given: an object, as JSON text."""
+    """What it was given: an object, as JSON text."""
+
+
+class AskedTool(Part):
+    """A call of a tool as it stands in a history, in the shape that models' endpoints take it."""
+
+    id: str
+    """The call; its result names it."""
+    type: Literal["function"] | str
+    """Always this."""
+    function: AskedFunction
+    """Which tool, and what it was given."""
 
 
 class HistoryMessage(Part):
@@ -119,7 +128,7 @@ class HistoryMessage(Part):
     content: str
     """What was said; of the bot only what the caller heard. Of a tool: its result, as the model is told it.
     """
-    tool_calls: tuple[ToolCall, ...] | None = None
+    tool_calls: tuple[AskedTool, ...] | None = None
     """What the `assistant` asks for; each has a `tool` message behind it."""
     tool_call_id: str | None = None
     """Of a `tool` message: whose result it is."""
@@ -132,6 +141,17 @@ class Usage(Part):
     """Tokens of what the model was told."""
     output_tokens: int | None = None
     """Tokens of what it gave."""
+
+
+class ToolCall(Part):
+    """One call of a tool."""
+
+    id: str
+    """The call; its result names it."""
+    name: str
+    """The tool."""
+    arguments: str
+    """What it is given: an object, as JSON text."""
 
 
 class Connected(Event):
