@@ -438,5 +438,7 @@ class Listening:
                 final = not isinstance(event, SttPartial)
                 if self._repeats_bot(event.segment_id, event.text):
                     self._hearer.perceived(turns.Echo(event.segment_id))
-                self._hearer.perceived(turns.Heard(event.segment_id, event.text, event.confidence, final))
+                language = None if isinstance(event, SttPartial) else event.language
+                heard = turns.Heard(event.segment_id, event.text, event.confidence, final, language)
+                self._hearer.perceived(heard)
         self._hearer.moved()

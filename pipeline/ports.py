@@ -103,6 +103,8 @@ class SttFinal:
     text: str
     confidence: float
     words: tuple[SttWord, ...] = field(default=())
+    language: str | None = None
+    """BCP-47, where the engine tells what it has heard."""
 
 
 @dataclass(frozen=True, slots=True)

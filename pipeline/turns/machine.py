@@ -526,6 +526,7 @@ class TurnMachine:
         weight = len(turn.parts)
         turn.parts.append(event.text)
         turn.segment_ids.append(event.segment_id)
+        turn.language = event.language or turn.language
         turn.confidence = (turn.confidence * weight + event.confidence) / (weight + 1)
         self._say_message(turn, out)
 
@@ -533,8 +534,9 @@ class TurnMachine:
         if self._reply_to not in ("", turn.message_id):
             out.append(DiscardReply(self._reply_to))
         self._reply_to, self._reply_turn = turn.message_id, turn.ref
+        segment_ids = tuple(turn.segment_ids)
         out.append(
-            UserMessage(turn.ref, turn.message_id, turn.text, turn.confidence, tuple(turn.segment_ids))
+            UserMessage(turn.ref, turn.message_id, turn.text, turn.confidence, segment_ids, turn.language)
         )
 
     # --- silence ------------------------------------------------------------------------------------------

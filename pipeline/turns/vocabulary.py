@@ -95,6 +95,8 @@ class Heard:
     text: str
     confidence: float
     final: bool
+    language: str | None = None
+    """BCP-47, where the recogniser tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +261,8 @@ class Turn:
     parts: list[str] = field(default_factory=list)
     segment_ids: list[int] = field(default_factory=list)
     confidence: float = 0.0
+    language: str | None = None
+    """Of what was understood last, where the recogniser tells it."""
     voice_ms: int = 0
     signalled: bool = False
     """A turn signal went out with the current message id."""

@@ -26,6 +26,7 @@ class Hears:
     final_delay_s: float = 0.0
     """From the end of the segment to its final, by the clock of the loop."""
     confidence: float = 0.9
+    language: str | None = None
 
 
 class FakeStt:
@@ -142,7 +143,8 @@ class FakeSttStream:
         words = plan.text.split() if self._engine.capabilities.word_times else []
         each_s = segment.samples / self.options.sample_rate_hz / max(len(words), 1)
         timed = tuple(SttWord(w, i * each_s, (i + 1) * each_s, plan.confidence) for i, w in enumerate(words))
-        return SttFinal(segment.segment_id, plan.text, plan.confidence if plan.text else 0.0, timed)
+        confidence = plan.confidence if plan.text else 0.0
+        return SttFinal(segment.segment_id, plan.text, confidence, timed, plan.language)
 
     def tell(self, event: SttEvent) -> None:
         """Say this now, on behalf of a segment that has no plan."""

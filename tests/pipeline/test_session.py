@@ -79,6 +79,7 @@ class ScriptedEar:
     def __init__(self, *texts: str | ProviderError, delay_s: float = 0.05) -> None:
         self.texts = list(texts)
         self.delay_s = delay_s
+        self.language: str | None = None
         self.fed: list[int] = []
         self.options: SttOptions | None = None
         self.pauses = 0
@@ -117,7 +118,9 @@ class _EarStream:
     def end(self) -> None:
         heard = self._ear.texts.pop(0) if self._ear.texts else ""
         event: SttEvent = (
-            SttFinal(self._segment, heard, 0.9) if isinstance(heard, str) else SttFailed(self._segment, heard)
+            SttFinal(self._segment, heard, 0.9, language=self._ear.language)
+            if isinstance(heard, str)
+            else SttFailed(self._segment, heard)
         )
         asyncio.get_running_loop().call_later(self._ear.delay_s, self._tell, event)
 

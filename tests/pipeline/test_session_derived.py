@@ -325,6 +325,19 @@ def test_an_agents_answer_is_measured() -> None:
     assert metrics.slowest == "agent"
 
 
+def test_the_language_is_told_where_the_recogniser_tells_it() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(0.45)
+        scene.ear.language = "es"
+        await scene.leg.silence(0.1)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(1.0)
+
+    scene = call(script, "hello", "hola")
+    assert [(m.text, m.language) for m in scene.of(UserMessage)] == [("hello", None), ("hello hola", "es")]
+
+
 # --- the history ------------------------------------------------------------------------------------------
 
 

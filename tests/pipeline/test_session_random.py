@@ -10,8 +10,11 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.events import (
+    AgentState,
+    BargeIn,
     BotFinished,
     BotInterrupted,
+    BotOutput,
     BotPaused,
     BotResumed,
     BotSpeaking,
@@ -27,9 +30,14 @@ from pipeline.events import (
     SessionTimeout,
     SpeechEnded,
     SpeechStarted,
+    TtsStarted,
+    TtsStopped,
+    TurnCompleted,
     TurnContinued,
     TurnEnd,
+    TurnMetrics,
     TurnResumed,
+    TurnStarted,
     UserMessage,
     UserMuteStarted,
     UserMuteStopped,
@@ -67,6 +75,7 @@ def _broken(conversations: list[Conversation], kind: type, change: Callable[[Log
             other = Conversation(
                 call.seed, call.leg, change(call.log, place), call.sent, call.pieces, call.twice
             )
+            other.switches = call.switches
             try:
                 promises(other)
             except AssertionError:
@@ -85,6 +94,7 @@ def _twice(log: Log, place: int) -> Log:
 
 NEEDED = [
     SpeechStarted, SpeechEnded, BotSpeaking, BotFinished, BotInterrupted, MessageConfirmed, MessageAborted, CallEnded,
+    TurnStarted, TurnCompleted, TtsStarted, TtsStopped, BargeIn,
     SessionCreated, UserMuteStarted, UserMuteStopped,
 ]  # fmt: skip
 
@@ -97,6 +107,7 @@ def test_an_event_that_is_missing_is_noticed(conversations: list[Conversation], 
 ONCE = [
     SpeechStarted, SpeechEnded, EagerTurn, TurnEnd, TurnContinued, TurnResumed, BotSpeaking, BotWord, BotPaused,
     BotResumed, BotFinished, BotInterrupted, MessageConfirmed, MessageAborted, CallHeld, CallUnmuted, CallEnded,
+    TurnStarted, TurnCompleted, TtsStarted, TtsStopped, TurnMetrics, BotOutput, AgentState,
     SessionCreated, SessionTimeout, UserMuteStarted, UserMuteStopped,
 ]  # fmt: skip
 

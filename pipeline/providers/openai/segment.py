@@ -169,4 +169,6 @@ def joined(parts: Sequence[Heard]) -> Heard:
     if not spoken:
         return Heard("", True, 0.0)
     told = [UNTOLD_CONFIDENCE if part.confidence is None else part.confidence for part in spoken]
-    return Heard(" ".join(part.text for part in spoken), True, round(sum(told) / len(told), 3))
+    languages = {part.language for part in spoken if part.language}
+    language = languages.pop() if len(languages) == 1 else None
+    return Heard(" ".join(part.text for part in spoken), True, round(sum(told) / len(told), 3), language)

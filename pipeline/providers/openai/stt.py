@@ -380,4 +380,4 @@ async def _own(opened: asyncio.Future[asyncio.TaskGroup]) -> None:
 def _told(segment_id: int, outcome: wire.Heard | ProviderError) -> SttEvent:
     if isinstance(outcome, ProviderError):
         return SttFailed(segment_id, outcome)
-    return SttFinal(segment_id, outcome.text, outcome.confidence or 0.0)
+    return SttFinal(segment_id, outcome.text, outcome.confidence or 0.0, language=outcome.language)

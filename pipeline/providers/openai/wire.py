@@ -24,6 +24,7 @@ MAX_EVENT_BYTES = 1 << 20
 MAX_PROMPT_CHARS = 600
 """Recognisers heed the last 224 tokens of a prompt."""
 MAX_REASON_CHARS = 200
+_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _MIN_AUDIO_S = 0.2
 """The hosted service refuses less than a tenth of a second."""
 
@@ -326,6 +327,8 @@ class Heard:
     whole: bool
     confidence: float | None = None
     """From the probabilities of its tokens; None where the service gives none."""
+    language: str | None = None
+    """As the service names it by a tag; None where it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +366,11 @@ def base_tag(language: str) -> str:
     return "" if tag in ("auto", "multi", "und") else tag
 
 
+def language_tag(value: object) -> str | None:
+    """What a service says that it has heard, where that is a tag: some say ``english``."""
+    return value if isinstance(value, str) and _TAG.fullmatch(value) else None
+
+
 def hint(phrases: Iterable[str]) -> str:
     """What the agent expects to hear, as a text that the recogniser takes for what was said before."""
     text = ""
@@ -393,7 +401,8 @@ def transcription(body: bytes) -> Heard | Refusal:
         return Heard(body.decode("utf-8").strip(), whole=True)
     if isinstance(answer, dict):
         if isinstance(answer.get("text"), str):
-            return Heard(answer["text"].strip(), True, confidence(answer.get("logprobs")))
+            language = language_tag(answer.get("language"))
+            return Heard(answer["text"].strip(), True, confidence(answer.get("logprobs")), language)
         if answer.get("error"):
             return refusal(0, answer)
     raise ValueError("an answer without text")

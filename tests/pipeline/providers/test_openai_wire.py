@@ -191,6 +191,9 @@ def test_a_hint_is_cut_at_a_phrase() -> None:
     [
         (b'{"text": " Good morning. "}', Heard("Good morning.", True, None)),
         (b'{"text": "", "logprobs": []}', Heard("", True, None)),
+        (b'{"text": "Hola", "language": "es-PE"}', Heard("Hola", True, None, "es-PE")),
+        (b'{"text": "Hola", "language": "spanish"}', Heard("Hola", True, None)),
+        (b'{"text": "Hola", "language": 3}', Heard("Hola", True, None)),
         (b'{"text": "Hi", "logprobs": [{"logprob": -0.1}, {"logprob": -0.3}]}', Heard("Hi", True, 0.819)),
         (b'{"text": "Hi", "logprobs": [{"logprob": null}]}', Heard("Hi", True, None)),
         (b'{"text": "Hi", "logprobs": 3}', Heard("Hi", True, None)),
