@@ -262,7 +262,11 @@ class SpeechQueue:
         words = message.sentences[0].words
         if words is None or words > message.told:
             return None
-        return min(message.words[words - 1].end, message.length) if words else 0
+        if not words or message.base is None:
+            return 0
+        end = min(message.words[words - 1].end, message.length)
+        # Less than a frame is not sent before more comes: that is not waited for.
+        return end if message.closed else end - (message.base + end) % (self._rate // 50)
 
     def ends_at(self, now: float) -> float | None:
         """When the current message will have been heard; None where its end is not known yet."""

@@ -109,9 +109,9 @@ def test_what_comes_in_pieces_is_put_out_sentence_by_sentence_on_time() -> None:
         scene.session.stream_end("m1")
         await scene.leg.silence(2.0)
 
-    scene = call(script)
+    scene = call(script, voice=FakeTts(word_ms=390))
     first = next(at for at, event in scene.log if isinstance(event, BotOutput) and event.spoken)
-    assert first == pytest.approx(0.86, abs=0.01), "not only when the next one begins"
+    assert first == pytest.approx(1.13, abs=0.01), "not only when the next one begins"
     assert len(scene.of(TtsStarted)) == len(scene.of(TtsStopped)) == 1
     assert told(scene, TtsStopped)[0] > 4.0, "more of it was awaited"
 
