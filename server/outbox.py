@@ -22,6 +22,7 @@ class Outbox:
         self._closing = False
         self.overflowed = False
         """A message did not fit: the peer is too slow, and has lost something."""
+        self._patience: asyncio.Timeout | None = None
 
     def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         """Queue a message; ``entry``: the event of a call that it tells. False: it did not fit, or the box is
@@ -29,13 +30,19 @@ class Outbox:
         if self._closing or self.overflowed:
             return False
         if len(self._queue) >= self._max_messages or self._bytes + len(data) > self._max_bytes:
-            self.overflowed = True
-            self._wake.set()
+            self._overflow()
             return False
         self._queue.append((data, entry))
         self._bytes += len(data)
         self._wake.set()
         return True
+
+    def _overflow(self) -> None:
+        """Whoever does not read at all holds up the message on its way for ever: it is given up, too."""
+        self.overflowed = True
+        self._wake.set()
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time())
 
     def unsent(self) -> list[Entry]:
         """Events of calls that were taken and never sent; the first one may have been on its way."""
@@ -48,6 +55,16 @@ class Outbox:
 
     async def run(self, send: Callable[[str], Awaitable[None]]) -> None:
         """Send until closed or overflowed. What ``send`` raises passes through."""
+        try:
+            async with asyncio.timeout(None) as self._patience:
+                await self._run(send)
+        except TimeoutError:
+            if not self.overflowed:
+                raise
+        finally:
+            self._patience = None
+
+    async def _run(self, send: Callable[[str], Awaitable[None]]) -> None:
         while True:
             while self._queue and not self.overflowed:
                 await send(self._queue[0][0].decode())

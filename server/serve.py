@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from server.app import create_app
 from server.compose import services as composed
@@ -20,10 +22,35 @@ from server.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 
+LINGER_S = 5.0
+"""What a peer whose connection is over may take to read the rest."""
 FLUSH_S = 0.1
 """For the last events on their way to agents."""
 MAX_MESSAGE = 1 << 20
 """A larger WebSocket message closes its socket with 1009."""
+
+
+class _WebSocket(WebSocketsSansIOProtocol):
+    """Uvicorn's, but a peer that does not read cannot keep its socket: it would wait for ever to get rid of what is
+    still to be sent."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "websocket.close":
+            # The last that is sent, and small: it need not wait for room.
+            self.writable.set()
+        await super().send(message)
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        self._let_go()
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if not self.disconnected:
+            self.loop.call_later(LINGER_S, self.transport.abort)
 
 
 class _Server(uvicorn.Server):
@@ -58,7 +85,7 @@ def listener(app: FastAPI) -> uvicorn.Server:
         log_config=None,
         access_log=False,
         lifespan="off",
-        ws="websockets-sansio",
+        ws=_WebSocket,
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,
         proxy_headers=False,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from pathlib import Path
 
+import psutil
 import pytest
 import websockets
 
@@ -378,6 +380,45 @@ async def test_a_client_that_does_not_read_is_closed_and_harms_nobody(
                     await sock.recv()
         assert sock.close_code == 1013
         assert sock.close_reason == "slow_consumer"
+
+
+UPGRADE = (
+    "GET /client HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def _deaf(port: int) -> socket.socket:
+    """A client that sends, and reads nothing of what that gives: ten kilobytes for each message."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.sendall(UPGRADE.encode())
+    assert sock.recv(4096).startswith(b"HTTP/1.1 101")
+    unknown = {f"{number:099d}": 1 for number in range(100)}
+    create = {"event": "agent.create", "agent_id": "deaf", **unknown}
+    # Long enough for a length of two bytes, as all frames here have it.
+    connect = {"event": "connect", "api_key": KEY, "client": "deaf" * 20}
+    with contextlib.suppress(OSError):
+        for frame in (connect, *(create for _ in range(1000))):
+            payload = json.dumps(frame).encode()
+            sock.sendall(b"\x81\xfe" + len(payload).to_bytes(2, "big") + b"\0\0\0\0" + payload)
+    return sock
+
+
+async def test_a_client_that_never_reads_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.doors.agent.OUTBOX_MESSAGES", 50)
+    monkeypatch.setattr("server.serve.LINGER_S", 0.2)
+    async with running(tmp_path) as server:
+        sock = await asyncio.to_thread(_deaf, server.settings.port)
+        mine = sock.getsockname()[1]
+        async with asyncio.timeout(20), registered(server.ws, "other") as other:
+            # Looked at from the server: its end is gone, although nothing of it was ever read.
+            while any(f"port={mine})" in str(c.raddr) for c in psutil.Process().net_connections("tcp")):
+                await asyncio.sleep(0.05)
+            assert server.services.agents.get("deaf") is None
+            await other.send("ping")
+            await other.wait("pong")
+        sock.close()
 
 
 async def test_no_connect_within_its_time_closes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

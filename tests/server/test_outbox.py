@@ -50,6 +50,36 @@ def test_what_does_not_fit_overflows_and_nothing_more_is_sent(messages: int, siz
     assert run_virtual(main()) == 0
 
 
+def test_a_peer_that_never_reads_is_given_up_with_the_message_on_its_way() -> None:
+    async def main() -> int:
+        box = Outbox(max_messages=3)
+
+        async def send(text: str) -> None:
+            await asyncio.Event().wait()
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(box.run(send))
+            await asyncio.sleep(1.0)
+            while box.offer(b"x"):
+                await asyncio.sleep(0.1)
+        return len(box.unsent()) + box.overflowed
+
+    assert run_virtual(main()) == 1
+
+
+def test_a_timeout_of_the_socket_passes_through() -> None:
+    async def main() -> None:
+        async def send(text: str) -> None:
+            raise TimeoutError
+
+        box = Outbox()
+        box.offer(b"x")
+        with pytest.raises(TimeoutError):
+            await box.run(send)
+
+    run_virtual(main())
+
+
 def test_a_peer_that_reads_slowly_is_waited_for_within_the_bound() -> None:
     async def main() -> None:
         gate = asyncio.Event()
