@@ -108,9 +108,10 @@ def _serve(settings: Settings) -> int:
     import uvloop
 
     from server import logs
-    from server.serve import bind, serve
+    from server.serve import bind, raise_file_limit, serve
 
     logs.configure(settings.log_level, settings.log_format)
+    raise_file_limit()
     sock = bind(settings)
     uvloop.run(serve(settings, sock))
     return 0

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,8 @@ LINGER_S = 5.0
 """What a peer whose connection is over may take to read the rest."""
 FLUSH_S = 0.1
 """For the last events on their way to agents."""
+FILES = 65_536
+"""Open files that are enough for any number of sockets that one process serves."""
 MAX_MESSAGE = 1 << 20
 """A larger WebSocket message closes its socket with 1009."""
 
@@ -76,6 +79,18 @@ def bind(settings: Settings) -> socket.socket:
             "it, or set TALKWIRE_PORT (and TALKWIRE_HOST) to another"
         ) from None
     return sock
+
+
+def raise_file_limit() -> None:
+    """Each socket is an open file, and a shell allows 1024: take what the hard limit gives."""
+    if sys.platform == "win32":
+        return  # It has no such limit.
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listener(app: FastAPI) -> uvicorn.Server:

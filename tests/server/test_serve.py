@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from pathlib import Path
 
-from server.serve import bind
+from server.serve import bind, raise_file_limit
 from server.settings import Settings
 from tests.e2e.harness import free_port
 
@@ -25,3 +26,15 @@ async def test_small_messages_are_not_held_back(tmp_path: Path) -> None:
         _, writer = await asyncio.open_connection(*sock.getsockname())
         assert await accepted == 1
         writer.close()
+
+
+def test_more_sockets_than_a_shell_allows() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        raise_file_limit()
+        raised, kept = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert raised > 1024 or raised == hard
+        assert kept == hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
