@@ -236,6 +236,7 @@ async def run(server: RealServer, options: argparse.Namespace) -> list[str]:
             listener = await carrier.place_call("+15557770000", "+15550000002")
             await listener.bot_speaking()
             phases.append(await measured(name, server, told, listener, options.seconds))
+            print(phases[-1].row(), flush=True)
             listener.hang_up()
 
         await phase("alone")
