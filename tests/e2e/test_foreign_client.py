@@ -154,7 +154,18 @@ async def test_tools_of_the_servers_model_run_in_it(tmp_path: Path, node_modules
         call.say(SPOKEN)
         await client.over()
         assert "ten past nine" in client.steps["answered"]["text"]
+        assert client.steps["answered"]["asked"] == [True, False], "it was ready, and in time"
         assert client.steps["ended"]["roles"] == ["user", "assistant", "tool", "assistant"]
+
+
+async def test_the_history_is_read_and_changed(tmp_path: Path, node_modules: Path) -> None:
+    async with heard(tmp_path) as (server, carrier), foreign(server.ws, "history", node_modules) as client:
+        await ring(carrier, client)
+        await client.over()
+        counts = client.steps["counts"]
+        assert [message["content"] for message in counts["get"]] == ["I am Ada.", "Hello Ada."]
+        assert (counts["add"], counts["set"], counts["clear"]) == (2, 1, 0)
+        assert all(isinstance(counts[name], int) for name in ("context", "vars", "prompt"))
 
 
 async def test_a_dropped_socket_comes_back_and_finds_its_call(tmp_path: Path, node_modules: Path) -> None:

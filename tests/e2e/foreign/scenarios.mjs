@@ -91,14 +91,33 @@ export async function turns(client) {
 
 export async function tools(client) {
   const clock = { type: "function", function: { name: "clock", description: "Tells the time.", parameters: {} } };
-  const config = { llm: { provider: "openai", model: "gpt-4o", enabled: true, prompt: "Be brief." }, tools: [clock] };
+  const llm = { provider: "openai", model: "gpt-4o", enabled: true, prompt: "Be brief." };
+  const config = { llm, tools: [clock], preparing: { timeout_ms: 4000 } };
   const [, call] = await answered(client, config, { clock: async ({ zone }) => ({ time: "ten past nine", zone }) });
   tell("speak");
   const confirmed = await call.next("message.confirmed");
-  tell("answered", { text: confirmed.text });
+  const asked = ["llm.before", "llm.preparing_timeout"].map((name) => call.seen.includes(name));
+  tell("answered", { text: confirmed.text, asked });
   call.send("call.hangup");
   const ended = await call.next("call.ended");
   tell("ended", { roles: ended.messages.map((message) => message.role) });
+}
+
+export async function history(client) {
+  const config = { llm: { provider: "openai", model: "gpt-4o", enabled: true, prompt: "Be brief." } };
+  const [, call] = await answered(client, config);
+  const add = [{ role: "user", content: "I am Ada." }, { role: "assistant", content: "Hello Ada." }];
+  tell("counts", {
+    add: await call.request("history.add", { messages: add }),
+    get: await call.request("history.get"),
+    set: await call.request("history.set", { messages: add.slice(0, 1) }),
+    context: await call.request("history.add_context", { text: "It rains." }),
+    vars: await call.request("history.set_vars", { vars: { name: "Ada" } }),
+    prompt: await call.request("history.set_instructions", { prompt: "Be long." }),
+    clear: await call.request("history.clear"),
+  });
+  call.send("call.hangup");
+  await call.next("call.ended");
 }
 
 export async function reconnecting(client) {
