@@ -40,7 +40,7 @@ INLINE_RECORDING = 2 << 20
 ASK_AGAIN_S = 2.0
 """How long an agent that is back may take to give the results that it owed, until it is asked for them again."""
 KEPT_CALLS = 100
-KEPT_BYTES = 64 << 20
+KEPT_BYTES = 16 << 20
 KEPT_S = 300.0
 """How long, how many, and how much of them, ended calls are kept for agents that were not told of their end."""
 

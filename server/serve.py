@@ -9,17 +9,20 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from server.app import create_app
 from server.compose import services as composed
 from server.services import Services
 from server.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 log = structlog.get_logger(__name__)
 
