@@ -22,9 +22,10 @@ from benchmarks._overlap_sounds import RATE_HZ, Samples, Sound
 from media.frames import AudioFrame, Pcm
 from media.g711 import ulaw_decode, ulaw_encode
 from media.vad.silero import SileroVad
+from pipeline.config import Engines, SessionConfig
 from pipeline.events import BotFinished, BotInterrupted, BotWord, EndReason, Event, SpeechStarted, UserMessage
 from pipeline.ports import SttCapabilities, SttEvent, SttFinal, SttOptions, SttPartial, SttStream
-from pipeline.session import Engines, Session, SessionConfig
+from pipeline.session import Session
 from tests.fakes.loop import run_virtual
 
 E = TypeVar("E")

@@ -17,8 +17,9 @@ from benchmarks._known_voice import KnownVoice, Studio
 from benchmarks._told_calls import Call, Plan
 from media.frames import AudioFrame
 from media.g711 import ulaw_decode, ulaw_encode
+from pipeline.config import Engines, SessionConfig
 from pipeline.events import BotFinished, EndReason
-from pipeline.session import Engines, Session, SessionConfig
+from pipeline.session import Session
 from pipeline.text import sentences
 from telephony.carriers.twilio.leg import TwilioLeg
 from telephony.carriers.twilio.wire import Start

@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks._far_end import FarEnd, Network
 from benchmarks._known_voice import KnownVoice, Studio
+from pipeline.config import Engines, SessionConfig
 from pipeline.events import (
     BotFinished,
     BotInterrupted,
@@ -21,7 +22,7 @@ from pipeline.events import (
     Event,
     TurnEnd,
 )
-from pipeline.session import Engines, Session, SessionConfig
+from pipeline.session import Session
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.loop import run_virtual
 from tests.fakes.stt import FakeStt, Hears

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from pipeline import turns
+from pipeline.config import SessionConfig
 from pipeline.dialogue import Dialogue
 from pipeline.errors import ProviderError
 from pipeline.events import (
@@ -46,9 +47,6 @@ from pipeline.speaking import Speaking
 from pipeline.speech import SpeechQueue
 from pipeline.thinking import Manner, Thinking
 from pipeline.tools import Settled, Taken, ToolBatch, ToolResult, ToolRunner
-
-if TYPE_CHECKING:
-    from pipeline.session import SessionConfig
 
 
 class Conversation(Protocol):

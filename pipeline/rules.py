@@ -6,18 +6,16 @@ Like the session it acts and does not decide: ``pipeline.limits`` and ``pipeline
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from pipeline import turns
 from pipeline.answering import Answering
+from pipeline.config import SessionConfig
 from pipeline.events import EndReason, Event, MuteReason, SessionTimeout
 from pipeline.limits import End, Limits
 from pipeline.listening import Listening
 from pipeline.microphone import Microphone
 from pipeline.speech import SpeechQueue
-
-if TYPE_CHECKING:
-    from pipeline.session import SessionConfig
 
 
 class Ruled(Protocol):

@@ -35,7 +35,7 @@ class Speaker(Protocol):
 
 
 class Manner(Protocol):
-    """How a call is spoken in: ``pipeline.session.SessionConfig`` is one."""
+    """How a call is spoken in: ``pipeline.config.SessionConfig`` is one."""
 
     @property
     def language(self) -> str: ...

@@ -12,10 +12,10 @@ import structlog
 from media.music import HoldMusic
 from media.ports import VoiceDetector
 from pipeline.chain import Choice, Deadlines, Health, LlmChain, SttChain, TtsChain
+from pipeline.config import Engines
 from pipeline.endpointing.smart_turn import AudioTurnModel
 from pipeline.errors import ProviderError
 from pipeline.ports import Engine, LanguageModel, Probe, Probed, SpeechToText, TextToSpeech
-from pipeline.session import Engines
 
 log = structlog.get_logger(__name__)
 

@@ -16,11 +16,11 @@ from media.noise import QUIETEST_DB
 from media.segmenter import VadParams
 from pipeline import lines
 from pipeline.absence import Away, AwayMode
+from pipeline.config import SessionConfig
 from pipeline.endpointing import Endpointing, Mode
 from pipeline.limits import SessionLimits
 from pipeline.ports import ToolSpec
 from pipeline.preparing import MAX_MS, OPTED_IN_MS, Preparing
-from pipeline.session import SessionConfig
 from pipeline.skills import Skill
 from pipeline.tools import TIMEOUT_S, Tool
 from pipeline.turnlog import Switches

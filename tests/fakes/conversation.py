@@ -17,10 +17,11 @@ from dataclasses import replace
 from media.music import HoldMusic
 from pipeline.absence import Away
 from pipeline.chain import Choice, Deadlines, Health, LlmChain, TtsChain
+from pipeline.config import Engines, SessionConfig
 from pipeline.errors import ProviderError
 from pipeline.events import BotFinished, BotInterrupted, EagerTurn, EndReason, TurnEnd
 from pipeline.limits import SessionLimits
-from pipeline.session import Engines, Session, SessionConfig
+from pipeline.session import Session
 from pipeline.turnlog import Switches
 from pipeline.turns import TurnParams
 from tests.fakes.leg import FakeLeg

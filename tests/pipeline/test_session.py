@@ -14,6 +14,7 @@ import pytest
 from media.frames import Pcm
 from media.music import HoldMusic
 from pipeline.chain import Choice, Deadlines, Health, TtsChain
+from pipeline.config import Engines, SessionConfig
 from pipeline.endpointing import Endpointing
 from pipeline.endpointing.smart_turn import AudioTurnModel
 from pipeline.errors import ProviderError
@@ -56,7 +57,7 @@ from pipeline.ports import (
     SttPartial,
     SttStream,
 )
-from pipeline.session import Engines, Session, SessionConfig
+from pipeline.session import Session
 from pipeline.turns import TurnParams
 from tests.fakes.derived import derived_in_order
 from tests.fakes.leg import FakeLeg

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.absence import FAREWELL_S, Away
+from pipeline.config import SessionConfig
 from pipeline.errors import ProviderError
 from pipeline.events import (
     BotFinished,
@@ -17,7 +18,6 @@ from pipeline.events import (
     MessageAborted,
     TurnEnd,
 )
-from pipeline.session import SessionConfig
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.tts import FakeTts, Plan
 from tests.pipeline.test_session import PLAIN, Scene, call

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.config import SessionConfig
 from pipeline.endpointing import Endpointing
 from pipeline.errors import ProviderError
 from pipeline.events import (
@@ -34,7 +35,6 @@ from pipeline.events import (
     UserMessage,
 )
 from pipeline.ports import ChatMessage
-from pipeline.session import SessionConfig
 from pipeline.telling import SNAPSHOT
 from pipeline.turnlog import Switches
 from tests.fakes.llm import FakeLlm, Says, asks

@@ -11,10 +11,10 @@ from media.echo import Echo, EchoGuard
 from media.frames import AudioFrame
 from media.ports import VadWindow
 from pipeline import turns
+from pipeline.config import SessionConfig
 from pipeline.endpointing import Endpointing
 from pipeline.endpointing.evidence import Prosody
 from pipeline.events import BotFinished, BotInterrupted, BotPaused, SpeechStarted, TurnEnd, UserMessage
-from pipeline.session import SessionConfig
 from tests.fakes.leg import FRAME_S, FakeLeg
 from tests.pipeline.test_session import Scene, call
 

@@ -10,12 +10,12 @@ from itertools import pairwise
 import pytest
 
 from media.frames import Pcm
+from pipeline.config import Engines, SessionConfig
 from pipeline.endpointing import Endpointing
 from pipeline.endpointing.smart_turn import OnScore
 from pipeline.errors import ProviderError
 from pipeline.events import EagerTurn, EngineFault, TurnEnd
 from pipeline.ports import SttCapabilities, SttEvent, SttOptions, SttStream, SttTurn, Takeover
-from pipeline.session import Engines, SessionConfig
 from tests.fakes.tts import FakeTts
 from tests.fakes.vad import FakeVad
 from tests.pipeline.test_session import Scene, ScriptedEar, call

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.config import SessionConfig
 from pipeline.endpointing import Endpointing
 from pipeline.events import (
     BotFinished,
@@ -28,7 +29,6 @@ from pipeline.events import (
     Utterance,
 )
 from pipeline.ports import TtsAudio, TtsEvent, TtsRequest
-from pipeline.session import SessionConfig
 from pipeline.speech import MAX_MESSAGES
 from pipeline.turns import TurnParams
 from tests.fakes.leg import FakeLeg

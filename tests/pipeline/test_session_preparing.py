@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from pipeline.config import SessionConfig
 from pipeline.endpointing import Endpointing
 from pipeline.events import (
     BotSpeaking,
@@ -24,7 +25,6 @@ from pipeline.events import (
 )
 from pipeline.ports import ChatMessage
 from pipeline.preparing import Preparing
-from pipeline.session import SessionConfig
 from tests.fakes.llm import FakeLlm, Says, asks
 from tests.pipeline.test_session import Scene, call
 from tests.pipeline.test_session_thinking import chain, heard

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from pipeline.chain import Choice, Deadlines, Health, LlmChain
+from pipeline.config import Engines, SessionConfig
 from pipeline.endpointing import Endpointing
 from pipeline.errors import ProviderError
 from pipeline.events import (
@@ -19,7 +20,6 @@ from pipeline.events import (
     MessageConfirmed,
     UserMessage,
 )
-from pipeline.session import Engines, SessionConfig
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.tts import FakeTts, Plan
 from tests.fakes.vad import FakeVad

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.config import Engines, SessionConfig
 from pipeline.endpointing import Endpointing
 from pipeline.events import (
     CallEnded,
@@ -25,7 +26,6 @@ from pipeline.events import (
     ToolStarted,
 )
 from pipeline.ports import LlmEvent, LlmRequest, ToolCall, ToolSpec
-from pipeline.session import Engines, SessionConfig
 from pipeline.thinking import MAX_ROUNDS
 from pipeline.tools import Tool, ToolResult
 from tests.fakes.llm import FakeLlm, Says

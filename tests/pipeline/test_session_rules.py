@@ -11,6 +11,7 @@ import pytest
 from media.frames import Pcm
 from media.music import HoldMusic
 from pipeline import turns
+from pipeline.config import SessionConfig
 from pipeline.events import (
     BotFinished,
     BotInterrupted,
@@ -41,7 +42,6 @@ from pipeline.events import (
 from pipeline.limits import SessionLimits
 from pipeline.ports import ToolSpec
 from pipeline.preparing import Preparing
-from pipeline.session import SessionConfig
 from pipeline.tools import Tool, ToolResult
 from tests.fakes.llm import FakeLlm, Says, asks
 from tests.pipeline.test_session import PLAIN, Scene, ScriptedEar, call

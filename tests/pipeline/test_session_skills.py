@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from pipeline.config import SessionConfig
 from pipeline.endpointing import Endpointing
 from pipeline.events import (
     LlmAsked,
@@ -18,7 +19,6 @@ from pipeline.events import (
     Warned,
 )
 from pipeline.ports import ToolSpec
-from pipeline.session import SessionConfig
 from pipeline.skills import NOTE, Skill
 from pipeline.tools import Tool
 from tests.fakes.llm import FakeLlm, asks

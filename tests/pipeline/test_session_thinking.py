@@ -6,6 +6,7 @@ import pytest
 
 from media.frames import Pcm
 from pipeline.chain import Choice, Deadlines, Health, LlmChain
+from pipeline.config import Engines, SessionConfig
 from pipeline.endpointing import Endpointing
 from pipeline.errors import ProviderError
 from pipeline.events import (
@@ -30,7 +31,6 @@ from pipeline.events import (
 )
 from pipeline.listening import MAX_CHANGES
 from pipeline.ports import SttFailed, SttStream
-from pipeline.session import Engines, SessionConfig
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.tts import FakeTts, Plan
 from tests.fakes.vad import FakeVad

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.config import Engines, SessionConfig
 from pipeline.endpointing import Endpointing
 from pipeline.events import (
     BotInterrupted,
@@ -29,7 +30,6 @@ from pipeline.events import (
     TurnEnd,
 )
 from pipeline.ports import ChatMessage, LlmRequest, ToolCall, ToolSpec
-from pipeline.session import Engines, SessionConfig
 from pipeline.thinking import MAX_ROUNDS, NEWS
 from pipeline.tools import Taken, Tool, ToolResult
 from tests.fakes.llm import FakeLlm, Says, asks

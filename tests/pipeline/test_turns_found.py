@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.config import SessionConfig
 from pipeline.endpointing import Endpointing, Silence
 from pipeline.events import (
     BotFinished,
@@ -19,7 +20,6 @@ from pipeline.events import (
     UserMessage,
 )
 from pipeline.ports import SttCapabilities, SttEvent, SttFinal, SttOptions, SttStream, SttTurn
-from pipeline.session import SessionConfig
 from pipeline.turns import (
     BotDone,
     CutBot,

@@ -15,10 +15,10 @@ from typing import Any
 
 import orjson
 
+from pipeline.config import SessionConfig
 from pipeline.errors import ProviderError
 from pipeline.events import Event, Recorded, ToolCallsRequested
 from pipeline.ports import SttEvent, SttOptions, SttPartial, SttStream, ToolSpec
-from pipeline.session import SessionConfig
 from pipeline.tools import Tool, ToolResult
 from server.clock import Clock
 from server.journal import Journal
