@@ -6,58 +6,38 @@ A call belongs to this registry. Legs and agents attach to it, go, and may come 
 from __future__ import annotations
 
 import asyncio
-import base64
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-import orjson
 import structlog
 
 from media.ports import AudioLeg, LegListener
-from media.recorder import Recorder, writer_thread
-from pipeline.events import CallEnded, EndReason, Event, Recorded, ToolCallsRequested
+from media.recorder import Recorder
+from pipeline.events import CallEnded, EndReason, Event, Recorded
 from pipeline.session import Session
 from server.agents import Agent, Owner
+from server.call import Call, CallState, Tap
 from server.clock import Clock
 from server.engines import EnginesFor
-from server.journal import Journal
 from server.pauses import Pauses
-from server.protocol import AgentResumed, ResumedCall, ServerWarning, WarningCode, to_json
+from server.protocol import AgentResumed, ResumedCall, to_json
+from server.recordings import Recordings, recorded_by
 from server.resolve import CallConfig
-from server.ring import Entry, Ring
+from server.ring import Entry
 from server.wire import CallFacts
 
 log = structlog.get_logger(__name__)
 
-INLINE_RECORDING = 2 << 20
-"""A larger file is not put into an event, a minute or so: it stays in the data directory."""
 ASK_AGAIN_S = 2.0
 """How long an agent that is back may take to give the results that it owed, until it is asked for them again."""
 KEPT_CALLS = 100
 KEPT_BYTES = 16 << 20
 KEPT_S = 300.0
 """How long, how many, and how much of them, ended calls are kept for agents that were not told of their end."""
-
-
-class Tap(Protocol):
-    """Somebody who watches a call."""
-
-    def offer(self, data: bytes) -> bool: ...
-
-
-class CallState(StrEnum):
-    RINGING = "ringing"
-    """The carrier was told to open the media stream."""
-    CONNECTING = "connecting"
-    """Its media stream is open and has yet to say so."""
-    LIVE = "live"
-    ENDED = "ended"
 
 
 class AtCapacity(Exception):
@@ -77,133 +57,6 @@ class CallLimits:
     """How long an answered call may take to open its media stream."""
 
 
-class Call:
-    """One call, from ringing to its end."""
-
-    def __init__(self, facts: CallFacts, agent: Agent, config: CallConfig, clock: Clock) -> None:
-        self.facts = facts
-        self.slug = agent.slug
-        self.config = config
-        self.state = CallState.RINGING
-        self.session: Session | None = None
-        self.owner: Owner | None = agent.owner
-        self.modern = agent.owner.modern
-        self.configured = False
-        """The first layer of its configuration is its own."""
-        self.no_media: asyncio.TimerHandle | None = None
-        self.grace: asyncio.TimerHandle | None = None
-        self.asking_again: asyncio.TimerHandle | None = None
-        self.journal = Journal(facts, clock, self._tell)
-        self.events = Ring()
-        self._taps: set[Tap] = set()
-        self._first: Entry | None = None
-        self._cursor = 0
-        """The last event that the agent's connection was given, or that the agent says it has."""
-        self._asked_again: set[str] = set()
-
-    @property
-    def call_id(self) -> str:
-        return self.facts.call_id
-
-    @property
-    def is_over(self) -> bool:
-        return self.state is CallState.ENDED
-
-    def _tell(self, entry: Entry) -> None:
-        if self._first is None:
-            self._first = entry
-        self.events.append(entry)
-        self._flush()
-        for tap in tuple(self._taps):
-            if not tap.offer(entry.data):
-                self._taps.discard(tap)
-
-    def _flush(self) -> None:
-        """Hand on what waits, as far as the agent's connection takes it."""
-        if self.owner is None:
-            return
-        for entry in self.events.since(self._cursor):
-            if not self.owner.offer(entry.data, entry):
-                return
-            self._cursor = entry.seq
-
-    @property
-    def undelivered(self) -> int:
-        """Events that no connection has taken yet."""
-        return self.events.last_seq - self._cursor
-
-    def not_sent(self, entry: Entry) -> None:
-        """A connection took this event, and could not send it any more: it is told again from there."""
-        self._cursor = min(self._cursor, entry.seq - 1)
-
-    def watch(self, tap: Tap) -> None:
-        """Tell a watcher of all that comes from here on; of a call's beginning, too."""
-        if self._first is not None:
-            tap.offer(self._first.data)
-        self._taps.add(tap)
-
-    def unwatch(self, tap: Tap) -> None:
-        self._taps.discard(tap)
-
-    def attach(self, owner: Owner) -> set[str]:
-        """The agent is back, and is told all that it missed, in order: from where it says that it was, else
-        from what was given to its last connection, with the call announced once more. Returns the batches of
-        tools that it was told of before, and has not answered in full."""
-        if self.grace is not None:
-            self.grace.cancel()
-            self.grace = None
-        self.owner = owner
-        self.modern = owner.modern
-        if self._first is None:
-            return set()
-        again = not self._follow(owner)
-        owed = self.owed()
-        lost = self.events.lost_since(self._cursor)
-        if again and (self._cursor or lost):
-            owner.offer(_announced_again(self._first))
-            if self.session is not None and not self.is_over:
-                self.session.guarded(self.session.announced_again)
-        if lost:
-            text = f"{lost} events from seq {self._cursor + 1} on are no longer kept: the agent was away too long"
-            self._warn(owner, WarningCode.EVENTS_LOST, text)
-        self._flush()
-        return owed
-
-    def _follow(self, owner: Owner) -> bool:
-        """Go to where the agent was, if it says so."""
-        cursor = (owner.resume or {}).pop(self.call_id, None)
-        if cursor is None:
-            return False
-        last_seq = self.events.last_seq
-        if cursor > last_seq:
-            text = f"resume names seq {cursor} of a call whose last event is {last_seq}: give the seq of an event"
-            self._warn(owner, WarningCode.CURSOR_UNKNOWN, text)
-            return False
-        self._cursor = cursor
-        return True
-
-    def _warn(self, owner: Owner, code: WarningCode, text: str) -> None:
-        log.warning("call.not_resumed", call_id=self.call_id, code=code.value, told=text)
-        agent_id, call_id = self.facts.agent_id, self.call_id
-        owner.offer(to_json(ServerWarning(agent_id=agent_id, call_id=call_id, code=code, warning=text)))
-
-    def owed(self) -> set[str]:
-        """The batches of tools that the agent was told of and has not answered in full."""
-        if self.session is None:
-            return set()
-        waiting = {entry.msg_id for entry in self.events.since(self._cursor)}
-        return {batch.msg_id for batch in self.session.unanswered_tools()} - waiting
-
-    def ask_again(self, owed: set[str]) -> None:
-        """Tell the agent once more of those of these batches that are still not answered; of each only once."""
-        if self.session is None or self.owner is None or self.state is not CallState.LIVE:
-            return
-        for batch in self.session.unanswered_tools():
-            if batch.msg_id in owed - self._asked_again:
-                self._asked_again.add(batch.msg_id)
-                self.journal.append(ToolCallsRequested(batch.turn, batch.msg_id, batch.sent))
-
-
 class CallRegistry:
     """All calls of the process. ``tasks`` owns their tasks."""
 
@@ -218,7 +71,7 @@ class CallRegistry:
         self._engines = engines
         self._limits = limits
         self._clock = clock
-        self._recordings = recordings
+        self._recordings = Recordings(recordings)
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, Call] = {}
@@ -229,7 +82,6 @@ class CallRegistry:
         """By the slug of the agent, which may be away."""
         self._idle = asyncio.Event()
         self._idle.set()
-        self._writer = writer_thread()
         self.draining = False
 
     # --- looking ------------------------------------------------------------------------------------------
@@ -289,7 +141,8 @@ class CallRegistry:
         if call.state is not CallState.CONNECTING:
             raise CallIsOver
         call.state = CallState.LIVE
-        recorder = self._recorder(call, leg) if call.config.recording else None
+        recording = call.config.recording
+        recorder = self._recordings.begin(call.call_id, leg.format.sample_rate_hz) if recording else None
         session = Session(
             leg,
             self._engines(call.config.picks),
@@ -345,7 +198,7 @@ class CallRegistry:
         except Exception:
             log.exception("call.crashed", call_id=call.call_id)
             ended = session.summary()
-        recorded = await self._recorded(recorder) if recorder is not None else None
+        recorded = await recorded_by(recorder) if recorder is not None else None
         self._finish(call, ended, recorded)
 
     def _finish(self, call: Call, ended: CallEnded, recorded: Recorded | None) -> None:
@@ -420,7 +273,7 @@ class CallRegistry:
         for _, call in self._ended.values():
             if lost(call):
                 call.owner = None
-                if (agent := successor(call.slug)) is not None and _missed(call, agent.owner):
+                if (agent := successor(call.slug)) is not None and call.untold(agent.owner):
                     self._give_back([call], agent)
         for call in self._calls.values():
             if not lost(call):
@@ -439,7 +292,7 @@ class CallRegistry:
     def agent_came(self, agent: Agent) -> None:
         """An agent is online: the calls that wait for it go on with it, and it is told how those ended that
         ended without it."""
-        ended = [call for _, call in self._ended.values() if _missed(call, agent.owner)]
+        ended = [call for _, call in self._ended.values() if call.untold(agent.owner)]
         waiting = [*ended, *self._calls.values()]
         back = [call for call in waiting if call.slug == agent.slug and call.owner is None]
         gone = tuple(call_id for call_id in agent.owner.resume or {} if self._known(call_id) is None)
@@ -496,48 +349,6 @@ class CallRegistry:
                 else:
                     self._forget(call)
             await self._idle.wait()
-
-    # --- recording ----------------------------------------------------------------------------------------
-
-    def _recorder(self, call: Call, leg: AudioLeg) -> Recorder:
-        def fault(text: str) -> None:
-            log.error("recording.failed", call_id=call.call_id, error=text)
-
-        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in call.call_id)[:80]
-        path = self._recordings / f"{name}-{secrets.token_hex(4)}.wav"
-        return Recorder(path, leg.format.sample_rate_hz, self._writer, fault)
-
-    async def _recorded(self, recorder: Recorder) -> Recorded | None:
-        """Close the file and read it back. A call's end does not wait for it longer than a second."""
-        try:
-            async with asyncio.timeout(1.0):
-                await recorder.aclose()
-                if recorder.failed:
-                    return None
-                audio = await asyncio.to_thread(_read_inline, recorder.path)
-        except (TimeoutError, OSError) as error:
-            log.error("recording.late", path=str(recorder.path), error=str(error))
-            return None
-        return Recorded(audio, recorder.duration_ms, recorder.sample_rate_hz)
-
-
-def _read_inline(path: Path) -> str | None:
-    if path.stat().st_size > INLINE_RECORDING:
-        return None
-    return base64.b64encode(path.read_bytes()).decode("ascii")
-
-
-def _missed(call: Call, owner: Owner) -> bool:
-    """Some event of an ended call has not reached its agent."""
-    cursor, last_seq = (owner.resume or {}).get(call.call_id), call.events.last_seq
-    return call.undelivered > 0 if cursor is None or cursor > last_seq else cursor < last_seq
-
-
-def _announced_again(first: Entry) -> bytes:
-    """``call.started`` for an agent that may have heard it on an earlier connection."""
-    started = orjson.loads(first.data)
-    started["metadata"] = {**(started.get("metadata") or {}), "resumed": True}
-    return orjson.dumps(started)
 
 
 def _teller(call: Call) -> Callable[[Event], None]:

@@ -9,7 +9,7 @@ from pipeline.message import Placed
 from pipeline.session import Session
 from pipeline.tools import ToolResult
 from server import protocol as wire
-from server.calls import Call
+from server.call import Call
 from server.protocol import DONE, ErrorCode, Outcome, failed
 
 Tell = Callable[[wire.Event], None]

@@ -15,7 +15,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from server.calls import AtCapacity, Call, CallIsOver, CallState
+from server.call import Call, CallState
+from server.calls import AtCapacity, CallIsOver
 from server.doors.handshake import close
 from server.protocol import ErrorCode, ErrorEvent, to_json
 from server.resolve import resolve

@@ -14,7 +14,8 @@ from pipeline.events import CallStarted, ToolCallsRequested, TurnRef
 from pipeline.ports import ToolCall
 from pipeline.tools import ToolBatch
 from server.agents import Agent, AgentRegistry
-from server.calls import AtCapacity, Call, CallIsOver, CallLimits, CallRegistry, CallState
+from server.call import Call, CallState
+from server.calls import AtCapacity, CallIsOver, CallLimits, CallRegistry
 from server.clock import Clock
 from server.engines import EnginePool
 from server.protocol import AgentCreate

@@ -13,7 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from pipeline.session import Session
-from server.calls import Call, CallRegistry
+from server.call import Call
+from server.calls import CallRegistry
 from server.doors.commands_on_call import on_call
 from server.protocol import AnyCallCommand, ErrorCode, Event, Outcome, ServerWarning, parse_command
 from server.resolve import resolve

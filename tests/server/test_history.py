@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from pipeline.events import EndReason
 from pipeline.session import Session
-from server.calls import Call, CallLimits, CallRegistry
+from server.call import Call
+from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
 from server.doors import history
 from server.engines import EnginePool

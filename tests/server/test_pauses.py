@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from server.calls import Call, CallRegistry
+from server.call import Call
+from server.calls import CallRegistry
 from server.pauses import MAX_CONTACTS, Pauses
 from server.resolve import resolve
 from server.wire import CallFacts

@@ -15,7 +15,8 @@ import pytest
 from pipeline.events import CallStarted, EndReason
 from server import calls as registry_module
 from server.agents import Agent, AgentRegistry
-from server.calls import Call, CallLimits, CallRegistry, CallState
+from server.call import Call, CallState
+from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
 from server.engines import EnginePool
 from server.protocol import AgentCreate, AwaySettings
