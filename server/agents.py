@@ -13,6 +13,8 @@ from telephony.numbers import ANY, normalise
 
 STALE_S = 45.0
 """An owner who was silent for longer may be displaced."""
+RETRY_S = 5.0
+"""After which an id that is taken may be asked for again: its owner may leave any time."""
 
 
 def slug(agent_id: str) -> str:
@@ -124,7 +126,7 @@ class AgentRegistry:
         if held is not None and held.owner is not owner:
             silent_s = now - held.owner.last_heard
             if silent_s < STALE_S:
-                raise AgentConflict(round(max(1.0, STALE_S - silent_s), 1))
+                raise AgentConflict(round(min(RETRY_S, max(1.0, STALE_S - silent_s)), 1))
             self._drop(held)
             held.owner.displace(held.agent_id, "displaced: this connection was silent and another took over")
             held = None

@@ -56,7 +56,10 @@ def test_a_live_holder_stays_and_a_silent_one_goes() -> None:
     first.last_heard = 10.0
     with pytest.raises(AgentConflict) as conflict:
         create(registry, "a", second, now=20.0)
-    assert conflict.value.retry_after_s == 35.0
+    assert conflict.value.retry_after_s == 5.0
+    with pytest.raises(AgentConflict) as conflict:
+        create(registry, "a", second, now=52.0)
+    assert conflict.value.retry_after_s == 3.0
     create(registry, "a", second, now=55.1)
     assert first.displaced == ["a"]
     assert registry.find("a", first) is None
