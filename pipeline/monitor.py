@@ -37,11 +37,22 @@ class Monitor:
         self._ears = ears
         self._rate = sample_rate_hz
         self._recorder = recorder
-        self._meters = _Meters(sample_rate_hz, metrics_interval_ms) if metrics_interval_ms else None
+        self._meters: _Meters | None = None
+        self._interval_ms: int | None = None
         self._bot_next = (0, 0)
         self._sent_next = (0, 0)
-        if recorder is not None or self._meters is not None:
+        if recorder is not None:
             playout.keep_heard()
+        self.measure(metrics_interval_ms)
+
+    def measure(self, interval_ms: int | None) -> None:
+        """Tell the levels at this interval from now on; None: no more."""
+        if interval_ms == self._interval_ms:
+            return
+        self._interval_ms = interval_ms
+        self._meters = _Meters(self._rate, interval_ms) if interval_ms else None
+        if interval_ms:
+            self._playout.keep_heard()
 
     def frame(self, frame: AudioFrame, *, bot_speaks: bool) -> list[AudioMetrics]:
         """A frame of the caller has come. Returns what the meters say, where an interval is over."""

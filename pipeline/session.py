@@ -287,6 +287,7 @@ class Session:
         self._rules.change(config)
         self._speaking.change(engines.tts, config)
         self._telling.switch(config.events)
+        self._monitor.measure(config.metrics_interval_ms)
         self.answering.change(engines.llm, config)
         self._absence.change(config.away, config.holding_after_s)
         self._advance()

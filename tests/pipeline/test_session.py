@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -662,6 +662,25 @@ def test_metrics_come_at_their_interval_for_both_sides() -> None:
     assert user[8].level.rms == pytest.approx(8000 / 32768, abs=0.01)
     assert user[8].is_speech
     assert max(event.level.rms for event in bot) > 0.1
+
+
+def test_metrics_begin_and_end_in_the_course_of_a_call() -> None:
+    async def script(scene: Scene) -> None:
+        quiet = SessionConfig(endpointing=PLAIN, turns=TurnParams(interruption=False))
+
+        async def metered(interval_ms: int | None) -> int:
+            before = len(scene.of(AudioMetrics))
+            config = replace(quiet, metrics_interval_ms=interval_ms)
+            scene.session.reconfigure(scene.session._engines, config, other_ears=False)
+            await scene.leg.silence(1.0)
+            return len(scene.of(AudioMetrics)) - before
+
+        scene.session.reply("m1", "one two three four five six seven eight nine ten", "")
+        assert [await metered(ms) for ms in (None, 100, 100, 250, None)] == [0, 20, 20, 8, 0]
+        bot = [event.level.rms for event in scene.of(AudioMetrics) if event.source == "bot"]
+        assert max(bot[:10]) > 0.1
+
+    call(script)
 
 
 def test_call_started_comes_first_with_the_language() -> None:
