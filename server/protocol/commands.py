@@ -107,9 +107,6 @@ class ChannelAdd(Configuration, AgentCommand):
         description="For `phone`, required: the number as typed, for example `+1 (555) 000-2222`, a `sip:` "
         "address, or `*` for all numbers that nobody else answers.",
     )
-    ringing: bool | None = Field(
-        default=None, description="Ask the agent before answering. Accepted; this server answers at once."
-    )
 
     @model_validator(mode="after")
     def _phone_has_ref(self) -> ChannelAdd:
@@ -160,9 +157,9 @@ class SessionConfigure(Configuration, Command):
     """Changes the keys that it holds for one call, from now on; answered by `session.configured`.
 
     The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `vars`, `timezone`, `preparing`, `tools`, `skills`,
-    `interruption`, `turn_detection`, `away`, `session_limits` and `mute_while_speaking` take effect at once: a
-    sentence that is being spoken and speech that is being heard are finished as they were begun. The other keys
-    belong to the beginning of a call, and have no effect any more.
+    `interruption`, `turn_detection`, `away`, `session_limits`, `mute_while_speaking` and the audio metrics of
+    `analysis` take effect at once: a sentence that is being spoken and speech that is being heard are finished as
+    they were begun. The other keys belong to the beginning of a call, and have no effect any more.
     """
 
     event: Literal["session.configure"] = "session.configure"

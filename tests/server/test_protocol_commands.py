@@ -136,7 +136,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     ],
     "ChannelAdd": [
         {"event": "channel.add", "agent_id": "clock", "type": "phone", "ref": "+1 (555) 000-2222"},
-        {"event": "channel.add", "agent_id": "clock", "type": "phone", "ref": "*", "ringing": True},
+        {"event": "channel.add", "agent_id": "clock", "type": "phone", "ref": "*"},
         {"event": "channel.add", "agent_id": "clock", "type": "phone", "ref": "sip:204@example.org"},
         {"event": "channel.add", "agent_id": "clock", "type": "webrtc", "language": "en"},
     ],

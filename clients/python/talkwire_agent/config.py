@@ -362,9 +362,6 @@ class AgentConfig(Config, total=False):
 class ChannelConfig(Config, total=False):
     """The keys of ``Agent.phone``: they override those of the agent."""
 
-    ringing: bool | None
-    """Ask the agent before answering. Accepted; this server answers at once."""
-
 
 class CallConfig(Config, total=False):
     """The keys of ``Call.configure``."""
