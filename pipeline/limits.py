@@ -65,8 +65,10 @@ class Limits:
         return self._timed_out is not None
 
     def change(self, limits: SessionLimits) -> None:
-        """Other limits hold from now on, for the time that has passed already, too."""
-        self._limits = limits
+        """Other limits hold from now on, for the time that has passed already, too. Where one is reached it stays as
+        it was told."""
+        if self._timed_out is None:
+            self._limits = limits
 
     def activity(self, now: float) -> None:
         """The caller gave a sign of life."""

@@ -132,6 +132,14 @@ def test_after_the_end_nothing_comes() -> None:
     assert limits.tick(5000.0) == []
 
 
+def test_a_limit_that_is_reached_stays_as_it_was_told() -> None:
+    limits = Limits(SessionLimits(max_duration_s=10.0, farewell_s=3.0), 0.0)
+    assert limits.tick(10.0) == [SessionTimeout("max_duration", 3.0)]
+    limits.change(SessionLimits(max_duration_s=600.0, farewell_s=60.0))
+    limits.note(**TALK, now=10.0)
+    assert run(limits, 100.0, 10.0) == [(13.0, End(EndReason.MAX_DURATION, "the call reached 10 s"))]
+
+
 def test_other_limits_hold_at_once() -> None:
     limits = Limits(USUAL, 0.0)
     assert len(run(limits, 61.0)) == 2
