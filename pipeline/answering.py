@@ -288,10 +288,11 @@ class Answering:
             self._thinking.cancel()
 
     def close(self, now: float) -> None:
-        """The call ends."""
+        """The call ends: what its end makes of the user's turn is not answered any more."""
         self._waiting = None
         self._barrier.drop()
         self.stop()
+        self._thinking = None
         if self._mind is not None:
             self._mind.close(now)
 

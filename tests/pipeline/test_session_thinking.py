@@ -188,6 +188,21 @@ def test_hanging_up_ends_the_request() -> None:
     assert model.cancelled == 1
 
 
+def test_what_the_end_of_a_call_makes_of_a_turn_is_not_answered() -> None:
+    model = FakeLlm()
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(0.44)
+        await scene.leg.speak(0.1)  # Too short to be speech, it ends with the call, and with it the turn.
+
+    scene = call(script, "hello", config=CONFIG, mind=chain(model))
+    assert len(scene.of(TurnEnd)) == 1
+    assert scene.at(TurnEnd) == scene.at(CallEnded)
+    assert scene.at(LlmAsked) == scene.at(EagerTurn) < scene.at(TurnEnd)
+    assert len(scene.of(LlmAsked)) == len(model.requests) == 1
+
+
 # --- late and lost answers --------------------------------------------------------------------------------
 
 
