@@ -671,8 +671,8 @@ class Session:
     # --- acting -------------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
-        """Do all that is due now, and set the one timer for what comes next."""
-        if self._end is not None or self._advancing:
+        """Do all that is due now, and set the one timer for what comes next; nothing before the call has begun."""
+        if self._end is not None or self._advancing or self._tasks is None:
             return
         self._advancing = True
         try:
@@ -685,7 +685,7 @@ class Session:
             while self._end is None:
                 self._bridge_absence(now)
                 self._telling.look(now)
-                job = self._speaking.next(self._tasks) if self._tasks is not None else None
+                job = self._speaking.next(self._tasks)
                 if job is not None:
                     self._telling.begun(job, now)
                 self._speech.feed(self._machine.floor_free)

@@ -374,6 +374,26 @@ def test_an_agent_that_stays_away_ends_its_calls_when_it_wishes(
     run_virtual(main())
 
 
+def test_a_caller_whose_agent_went_while_it_rang_is_told_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as at:
+            first, second = Owner({}), Owner({})
+            agent = at.comes(first)
+            away = {"mode": "line", "text": "One moment.", "after_ms": 500}
+            agent.configuration["away"] = AwaySettings.model_validate(away)
+            call, leg = at.call(agent), FakeLeg()
+            at.goes(first)
+            at.calls.connecting(call)
+            leg.listener = at.calls.start(call, leg)
+            await leg.silence(3.0)
+            at.comes(second)
+            events = [frame["event"] for frame in second.told if "seq" in frame]
+            assert events[:2] == ["call.started", "session.created"]
+            assert [f["text"] for f in second.told if f["event"] == "bot.speaking"] == ["One moment."]
+
+    run_virtual(main())
+
+
 def test_an_agent_that_is_taken_away_and_given_back_is_not_told_the_same_again(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as at:
