@@ -1,9 +1,10 @@
 """Conversations that nobody would script, on virtual time, and what is promised of each of them.
 
 ``converse(seed)`` holds one: the real session between a caller who speaks, coughs and hangs up, an agent that answers
-late, twice and to the wrong words, cancels, mutes and holds, engines that are slow, fail and break off, and a line
-that loses marks. All that was told is held against ``tests.fakes.promises``. Tests and the benchmark of conversations
-share both.
+late, twice and to the wrong words, cancels, mutes and holds, gets ready or does not, changes the history, the skills
+and the configuration (``tests.fakes.backstage``), engines that are slow, fail and break off, and a line that loses
+marks. All that was told is held against ``tests.fakes.promises``. Tests and the benchmark of conversations share
+both.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pipeline.limits import SessionLimits
 from pipeline.session import Session
 from pipeline.turnlog import Switches
 from pipeline.turns import TurnParams
+from tests.fakes.backstage import Backstage, asked_for, taught
 from tests.fakes.leg import FakeLeg
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.loop import run_virtual
@@ -32,7 +34,9 @@ from tests.fakes.stt import FakeStt, Hears
 from tests.fakes.tts import FakeTts, Plan
 from tests.fakes.vad import FakeVad
 
-STEPS = 12
+STEPS = (12, 12, 30)
+LINGER_S = 20.0
+"""After the end, in which nothing is told any more."""
 MUSIC = HoldMusic()
 DEADLINES = Deadlines(answer_s=1.5, last_s=4.0, gap_s=3.0)
 HEARD = (
@@ -75,21 +79,26 @@ async def _converse(seed: int) -> Conversation:
     loop.set_exception_handler(lambda _, context: out.problems.append(context))
     ear = FakeStt((_hears(rng) for _ in range(40)), otherwise=Hears("yes"))
     await ear.start()
-    mind = _mind(rng) if rng.random() < 0.4 else None
+    mind = _mind(rng) if rng.random() < 0.6 else None
+    engines = Engines(
+        FakeVad(), ear, await _voice(rng), mind, hold_music=MUSIC if rng.random() < 0.7 else None
+    )
     numbers = itertools.count(1)
+    backstage = Backstage(out, rng, lambda: replace(_config(rng), events=out.switches))
     session = Session(
         leg,
-        Engines(FakeVad(), ear, await _voice(rng), mind, hold_music=MUSIC if rng.random() < 0.7 else None),
+        engines,
         replace(_config(rng), events=out.switches),
-        lambda event: out.log.append((loop.time(), event)),
+        backstage.emit,
         lambda: f"{next(numbers):012d}{0:020d}",
     )
+    backstage.enter(session, engines)
     leg.listener = session
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(session.run())
         await asyncio.sleep(0)
-        people = _People(session, leg, out, rng)
-        for _ in range(rng.randint(3, STEPS)):
+        people = _People(session, leg, out, rng, backstage)
+        for _ in range(rng.randint(3, rng.choice(STEPS))):
             await people.step()
             if session.ended:
                 break
@@ -97,6 +106,7 @@ async def _converse(seed: int) -> Conversation:
         _end(session, rng)
         people.after_the_end()
         out.log.append((loop.time(), await running))
+    await asyncio.sleep(LINGER_S)
     return out
 
 
@@ -115,9 +125,10 @@ def _config(rng: random.Random) -> SessionConfig:
         backchannel_filter=rng.random() < 0.8,
         interrupt_ms=rng.choice((200, 300, 500)),
     )
-    return SessionConfig(
-        greeting=rng.choice(("", "", "Hello there, how are you?")),
-        prompt="Be kind.",
+    config = SessionConfig(
+        language=rng.choice(("en", "en", "en-GB", "es")),
+        greeting=rng.choice(("", "", "Hello there, how are you?", "Hello {{who}}{{nobody}}.")),
+        prompt=rng.choice(("Be kind.", "Be kind to {{who}} and {{nobody}}.")),
         holding_text=rng.choice(("", "One moment.")),
         trouble_text=rng.choice(("", "Say that again.")),
         away=rng.choice((Away(), Away("line", "One moment.", after_s=0.4), Away("message", "Bye."))),
@@ -126,11 +137,12 @@ def _config(rng: random.Random) -> SessionConfig:
         limits=_limits(rng),
         mute_while_speaking=rng.random() < 0.2,
     )
+    return taught(config, rng)
 
 
 def _limits(rng: random.Random) -> SessionLimits:
     """Often such as are reached within the conversation."""
-    if rng.random() < 0.5:
+    if rng.random() < 0.7:
         return SessionLimits()
     return SessionLimits(
         max_duration_s=rng.choice((0.0, 5.0, 10.0, 600.0)),
@@ -184,7 +196,8 @@ def _mind(rng: random.Random) -> LlmChain:
         Says(rng.choice(SAID), first_s=rng.choice((1.6, 3.0, 1000.0))),
         Says(rng.choice(SAID), word_s=1000.0),
     ]
-    mind = FakeLlm(*rng.choices(says, weights=(8, 1, 1, 0.3), k=40))
+    script = rng.choices(says, weights=(8, 1, 1, 0.3), k=40)
+    mind = FakeLlm(*(asked_for(one, n, rng) for n, one in enumerate(script)))
     return LlmChain([Choice(mind)], DEADLINES, Health())
 
 
@@ -200,7 +213,10 @@ def _end(session: Session, rng: random.Random) -> None:
 class _People:
     """The caller and the agent, who do at each step what they might do, sensible or not."""
 
-    def __init__(self, session: Session, leg: FakeLeg, out: Conversation, rng: random.Random) -> None:
+    def __init__(
+        self, session: Session, leg: FakeLeg, out: Conversation, rng: random.Random, backstage: Backstage
+    ) -> None:
+        self._backstage = backstage
         self._session = session
         self._leg = leg
         self._out = out
@@ -227,8 +243,9 @@ class _People:
             (session.mute, 1),
             (session.unmute, 2),
             (session.activity, 1),
-            (lambda: session.pause(on=True), 0.5),
-            (lambda: session.pause(on=False), 1),
+            (lambda: self._backstage.pause(on=True), 0.5),
+            (lambda: self._backstage.pause(on=False), 1),
+            (self._backstage.act, 4),
             (self._leave, 1),
             (self._return, 2),
         ]
@@ -259,6 +276,8 @@ class _People:
         session.reply("late", "Hello?", "")
         session.stream_start("late", "")
         session.on_mark("0")
+        for _ in range(3):
+            self._backstage.act()
 
     def _message_id(self) -> str:
         if self._out.sent and self._rng.random() < 0.03:

@@ -43,6 +43,7 @@ from pipeline.events import (
 from pipeline.turnlog import Switches
 from tests.fakes.derived import derived_in_order
 from tests.fakes.leg import FakeLeg
+from tests.fakes.mindful import mind_in_order
 
 E = TypeVar("E")
 
@@ -62,6 +63,8 @@ class Conversation:
     problems: list[object] = field(default_factory=list)
     """What the loop's exception handler was told."""
     switches: Switches = field(default_factory=Switches)
+    pauses: list[tuple[int, bool]] = field(default_factory=list)
+    """Where in the log the model was silenced, and was not any more."""
 
     def of(self, kind: type[E]) -> list[E]:
         return [event for _, event in self.log if isinstance(event, kind)]
@@ -84,6 +87,7 @@ def promises(call: Conversation) -> None:
         limits_in_order(call.log)
         _transcript(events)
         derived_in_order(events, call.switches)
+        mind_in_order(call, events)
     except AssertionError as error:
         error.add_note(f"seed {call.seed}")
         raise
