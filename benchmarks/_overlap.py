@@ -142,7 +142,7 @@ async def _hold(plan: Plan, studio: Studio) -> Outcome:
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(session.run())
         await far.live(0.6)
-        session.reply("m1", TEXT, "")
+        session.saying.reply("m1", TEXT, "")
         outcome.onset_s = loop.time() + plan.at_s
         if plan.sound is not None:
             ear.said.extend(

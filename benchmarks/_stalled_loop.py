@@ -103,7 +103,7 @@ async def _call(
         for number, text in enumerate(texts):
             if loop.time() >= until:
                 break
-            session.reply(f"m{number}", text, "")
+            session.saying.reply(f"m{number}", text, "")
             while len(call.of(BotFinished)) <= number and loop.time() < until + 2.0:
                 await far.silence(0.1)
         session.end(EndReason.CLIENT_HANGUP, "enough")

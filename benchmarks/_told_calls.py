@@ -180,14 +180,14 @@ class _Driver:
 
     async def _answer(self, session: Session, message_id: str, text: str) -> None:
         if self._rng.random() < 0.6:
-            session.reply(message_id, text, session.reply_to)
+            session.saying.reply(message_id, text, session.saying.reply_to)
             return
-        session.stream_start(message_id, session.reply_to)
+        session.saying.stream_start(message_id, session.saying.reply_to)
         for word in text.split(" "):
-            session.stream_chunk(message_id, f"{word} ")
+            session.saying.stream_chunk(message_id, f"{word} ")
             if self._rng.random() < 0.5:
                 await self._far.silence(0.04)
-        session.stream_end(message_id)
+        session.saying.stream_end(message_id)
 
     def _spoken_to(self, message_id: str | None = None) -> Callable[[], str | None]:
         """What is being said that was not when this was called."""
@@ -234,7 +234,7 @@ class _Driver:
 
     async def _cut(self, session: Session, message_id: str | None) -> None:
         if self.mind is None and self._rng.random() < 0.25:
-            session.cancel(self._rng.choice((None, message_id)))
+            session.saying.cancel(self._rng.choice((None, message_id)))
         else:
             await self._far.speak(self._rng.uniform(0.9, 1.8))
 

@@ -49,25 +49,8 @@ from pipeline.thinking import Manner, Thinking
 from pipeline.tools import Settled, Taken, ToolBatch, ToolResult, ToolRunner
 
 
-class Conversation(Protocol):
-    """The call, as far as its own mind is concerned."""
-
-    @property
-    def ended(self) -> bool: ...
-
-    @property
-    def reply_to(self) -> str:
-        """The id of the user's message that is to be answered now."""
-
-    def turn_of(self, in_reply_to: str) -> TurnRef | None: ...
-
-    def epoch(self) -> float:
-        """The time of day, epoch seconds."""
-
-    def guarded(self, act: Callable[[], None]) -> None:
-        """Run what an engine calls: a bug in it ends the call."""
-
-    def emit(self, event: Event) -> None: ...
+class Sayer(Protocol):
+    """What a message is given to that the caller is to hear."""
 
     def say(self, message: Message) -> None: ...
 
@@ -79,6 +62,24 @@ class Conversation(Protocol):
 
     def taken_back(self, message: Message) -> None:
         """A message is not said, and nothing is told of it: nothing of it was heard."""
+
+
+class Conversation(Protocol):
+    """The call, as far as its own mind is concerned."""
+
+    @property
+    def saying(self) -> Sayer: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    def epoch(self) -> float:
+        """The time of day, epoch seconds."""
+
+    def guarded(self, act: Callable[[], None]) -> None:
+        """Run what an engine calls: a bug in it ends the call."""
+
+    def emit(self, event: Event) -> None: ...
 
     def moved(self) -> None:
         """Something has changed: do what is due."""
@@ -377,7 +378,9 @@ class Answering:
         wanted = self._thinking is not None and text and self._silent_for is None
         if wanted and not self._speaking.busy and self._speech.nothing_ready:
             self._line_held = True
-            self._call.say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
+            self._call.saying.say(
+                Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True)
+            )
 
     def await_late_answer(self, now: float) -> None:
         """Nothing is being said, and tools run: soon the caller is told that it takes a while, once a turn."""
@@ -391,30 +394,32 @@ class Answering:
         nobody_speaks = self._machine.floor_free or self._machine.state is turns.State.BOT_SPEAKING
         wanted = self._thinking is not None and text and self._silent_for is None
         if wanted and nobody_speaks and self._speech.only_holding:
-            self._call.say(Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True))
+            self._call.saying.say(
+                Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, holding=True)
+            )
 
     # --- what the mind asks -------------------------------------------------------------------------------
 
     def answer_start(self, message_id: str, in_reply_to: str) -> bool:
-        if self._call.ended or in_reply_to != self._call.reply_to or self._speech.full:
+        if self._call.ended or in_reply_to != self._machine.reply_to or self._speech.full:
             return False
-        turn = self._call.turn_of(in_reply_to)
+        turn = self._machine.turn_of(in_reply_to)
         message = Message(
             message_id, "", in_reply_to, streamed=True, turn=turn, complete=False, known=True, own=True
         )
-        self._call.say(message)
+        self._call.saying.say(message)
         return True
 
     def answer_more(self, message_id: str, text: str) -> None:
         message = self._open_answer(message_id)
         if message is not None:
-            self._call.guarded(lambda: self._call.append(message, text))
+            self._call.guarded(lambda: self._call.saying.append(message, text))
 
     def answer_end(self, message_id: str, *, broken: bool) -> bool:
         message = self._open_answer(message_id)
         if message is None:
             return True
-        self._call.finish(message, broken=broken)
+        self._call.saying.finish(message, broken=broken)
         wordless = not self._speech.holds(message)
         self._call.guarded(self._call.moved)
         return not wordless
@@ -431,7 +436,7 @@ class Answering:
         if message is None or not self._speech.withdraw(message):
             return False
         self._speaking.cancel(message)
-        self._call.taken_back(message)
+        self._call.saying.taken_back(message)
         self._known.discard(message_id)
         if self._machine.state is turns.State.BOT_PENDING and self._hold_at is None:
             self._hold_at = self._loop.time() + self._config.holding_after_s
@@ -442,8 +447,8 @@ class Answering:
         if not self._call.ended:
             self._call.emit(LlmFailed(turn, error.code, str(error)))
         text = self._config.trouble_text
-        if not self._call.ended and text and in_reply_to == self._call.reply_to:
-            self._call.say(Message(f"msg_{self._ids()[:12]}", text, in_reply_to, turn=turn))
+        if not self._call.ended and text and in_reply_to == self._machine.reply_to:
+            self._call.saying.say(Message(f"msg_{self._ids()[:12]}", text, in_reply_to, turn=turn))
 
     def no_response(self, turn: TurnRef, message_id: str, reason: NoResponseReason) -> None:
         self._hold_at = None

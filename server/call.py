@@ -131,7 +131,7 @@ class Call:
         if again and (self._cursor or lost):
             owner.offer(_announced_again(self._first))
             if self.session is not None and not self.is_over:
-                self.session.guarded(self.session.announced_again)
+                self.session.guarded(self.session.saying.announced_again)
         if lost:
             text = f"{lost} events from seq {self._cursor + 1} on are no longer kept: the agent was away too long"
             self._warn(owner, WarningCode.EVENTS_LOST, text)
@@ -161,13 +161,13 @@ class Call:
         if self.session is None:
             return set()
         waiting = {entry.msg_id for entry in self.events.since(self._cursor)}
-        return {batch.msg_id for batch in self.session.unanswered_tools()} - waiting
+        return {batch.msg_id for batch in self.session.answering.unanswered_tools()} - waiting
 
     def ask_again(self, owed: set[str]) -> None:
         """Tell the agent once more of those of these batches that are still not answered; of each only once."""
         if self.session is None or self.owner is None or self.state is not CallState.LIVE:
             return
-        for batch in self.session.unanswered_tools():
+        for batch in self.session.answering.unanswered_tools():
             if batch.msg_id in owed - self._asked_again:
                 self._asked_again.add(batch.msg_id)
                 self.journal.append(ToolCallsRequested(batch.turn, batch.msg_id, batch.sent))

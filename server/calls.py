@@ -282,7 +282,7 @@ class CallRegistry:
                 continue
             call.owner = None
             if call.session is not None:
-                call.session.guarded(call.session.agent_left)
+                call.session.guarded(call.session.presence.left)
             agent = successor(call.slug)
             if agent is not None:
                 self._give_back([call], agent)
@@ -321,7 +321,7 @@ class CallRegistry:
         owed = call.attach(owner)
         session = call.session
         if session is not None:
-            session.guarded(session.agent_back)
+            session.guarded(session.presence.back)
         if owed:
             if call.asking_again is not None:
                 call.asking_again.cancel()
@@ -331,8 +331,8 @@ class CallRegistry:
         session = call.session
         if session is not None:
             detail = f"the agent did not come back within {grace_s:g} s"
-            session.guarded(session.agent_gone)
-            session.guarded(lambda: session.part(EndReason.FAILED, detail))
+            session.guarded(session.presence.gone)
+            session.guarded(lambda: session.presence.part(EndReason.FAILED, detail))
         else:
             self._forget(call)
 

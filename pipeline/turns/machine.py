@@ -143,10 +143,9 @@ class TurnMachine:
         """The message id that an answer must name; empty before the user has said anything."""
         return self._reply_to
 
-    @property
-    def reply_turn(self) -> TurnRef | None:
-        """The turn whose message ``reply_to`` is."""
-        return self._reply_turn
+    def turn_of(self, in_reply_to: str) -> TurnRef | None:
+        """The turn that a message belongs to: which answers ``reply_to``, or nobody."""
+        return self._reply_turn if in_reply_to else self.turn
 
     @property
     def floor_free(self) -> bool:

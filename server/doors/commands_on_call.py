@@ -41,7 +41,7 @@ def on_call(call: Call | None, command: wire.AnyCallCommand, tell: Tell) -> Outc
 def _carry_out(call: Call, session: Session, command: wire.AnyCallCommand, tell: Tell) -> Outcome:
     match command:
         case wire.BotReply():
-            placed = session.reply(
+            placed = session.saying.reply(
                 command.message_id,
                 command.text,
                 command.in_reply_to,
@@ -50,21 +50,21 @@ def _carry_out(call: Call, session: Session, command: wire.AnyCallCommand, tell:
             )
             return _placed(command.message_id, placed)
         case wire.BotReplyStreamStart():
-            start = session.stream_start(
+            start = session.saying.stream_start(
                 command.message_id, command.in_reply_to, interruptible=command.interruptible
             )
             return _placed(command.message_id, start)
         case wire.BotReplyStreamChunk():
-            more = session.stream_chunk(command.message_id, command.token)
+            more = session.saying.stream_chunk(command.message_id, command.token)
             if more.refused:
                 return _rejected(command.message_id, more.refused)
             return DONE if more.place else _no_stream(command.message_id)
         case wire.BotReplyStreamEnd():
-            return DONE if session.stream_end(command.message_id) else _no_stream(command.message_id)
+            return DONE if session.saying.stream_end(command.message_id) else _no_stream(command.message_id)
         case wire.BotCancel():
             return _cancel(session, command.message_id)
         case wire.BotClear():
-            session.cancel(None)
+            session.saying.cancel(None)
         case wire.LlmToolResult():
             return _take_results(call, session, command, tell)
         case wire.LlmReady():
@@ -120,9 +120,9 @@ def _no_stream(message_id: str) -> Outcome:
 
 def _cancel(session: Session, message_id: str | None) -> Outcome:
     if message_id is None:
-        stopped = session.cancel_current()
+        stopped = session.saying.cancel_current()
         return Outcome(extras={"message_id": stopped}) if stopped else DONE
-    if session.cancel(message_id):
+    if session.saying.cancel(message_id):
         return Outcome(extras={"message_id": message_id})
     text = f"no message {message_id!r} is being spoken or waits"
     return failed(ErrorCode.MESSAGE_UNKNOWN, text, message_id=message_id)
@@ -136,7 +136,7 @@ def _skill(known: bool, name: str) -> Outcome:
 
 
 def _take_results(call: Call, session: Session, command: wire.LlmToolResult, tell: Tell) -> Outcome:
-    found = session.tool_result(
+    found = session.answering.tool_result(
         command.msg_id,
         [
             ToolResult(given.tool_call_id, given.result, given.ephemeral, given.no_followup)

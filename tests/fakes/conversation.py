@@ -204,7 +204,7 @@ def _mind(rng: random.Random) -> LlmChain:
 def _end(session: Session, rng: random.Random) -> None:
     """The call may be over by itself; an end comes once more all the same."""
     if rng.random() < 0.2:
-        session.part(EndReason.FAILED, "the agent stayed away")
+        session.presence.part(EndReason.FAILED, "the agent stayed away")
     if rng.random() < 0.5:
         session.on_closed("hangup", "the caller hung up")
     session.end(rng.choice(list(EndReason)), "enough")
@@ -252,29 +252,29 @@ class _People:
         self._rng.choices([act for act, _ in acts], [weight for _, weight in acts])[0]()
 
     def _leave(self) -> None:
-        self._session.agent_left()
+        self._session.presence.left()
 
     def _return(self) -> None:
         """The agent's process is back, and may greet as one that knows nothing."""
-        self._session.agent_back()
+        self._session.presence.back()
         if self._out.sent and self._rng.random() < 0.5:
-            self._session.announced_again()
+            self._session.saying.announced_again()
             message_id, first = self._message_id(), next(iter(self._out.sent.values())) or "Hello."
             self._out.sent.setdefault(message_id, first)
-            self._session.reply(message_id, first, "")
+            self._session.saying.reply(message_id, first, "")
 
     def after_the_end(self) -> None:
         """What comes too late changes nothing."""
         session = self._session
-        lates = (session.hold, session.mute, session.unmute, session.unhold, session.agent_left)
-        for late in (*lates, session.agent_back):
+        lates = (session.hold, session.mute, session.unmute, session.unhold, session.presence.left)
+        for late in (*lates, session.presence.back):
             late()
         session.activity()
         session.pause(on=True)
-        session.part(EndReason.FAILED, "late")
-        session.cancel(None)
-        session.reply("late", "Hello?", "")
-        session.stream_start("late", "")
+        session.presence.part(EndReason.FAILED, "late")
+        session.saying.cancel(None)
+        session.saying.reply("late", "Hello?", "")
+        session.saying.stream_start("late", "")
         session.on_mark("0")
         for _ in range(3):
             self._backstage.act()
@@ -292,19 +292,19 @@ class _People:
     def _in_reply_to(self) -> str:
         known = [event.message_id for event in self._out.of(TurnEnd)[-2:]]
         known += [event.message_id for event in self._out.of(EagerTurn)[-2:]]
-        return self._rng.choice(("", self._session.reply_to, *known))
+        return self._rng.choice(("", self._session.saying.reply_to, *known))
 
     def _reply(self) -> None:
         message_id, text = self._message_id(), self._rng.choice(SAID)
         self._out.sent.setdefault(message_id, text)
         interruptible = self._rng.random() < 0.9
-        self._session.reply(message_id, text, self._in_reply_to(), interruptible=interruptible)
+        self._session.saying.reply(message_id, text, self._in_reply_to(), interruptible=interruptible)
 
     def _stream(self) -> None:
         message_id = self._message_id()
         self._out.sent.setdefault(message_id, None)
         self._out.pieces.setdefault(message_id, "")
-        self._session.stream_start(message_id, self._in_reply_to())
+        self._session.saying.stream_start(message_id, self._in_reply_to())
         self._pour(message_id)
 
     def _more(self) -> None:
@@ -317,9 +317,9 @@ class _People:
         rng, session = self._rng, self._session
         for piece in rng.choices(PIECES, k=rng.randrange(5)):
             self._out.pieces[message_id] += piece
-            session.stream_chunk(message_id, piece)
+            session.saying.stream_chunk(message_id, piece)
         if rng.random() < 0.6:
-            session.stream_end(message_id)
+            session.saying.stream_end(message_id)
 
     def _cancel(self) -> None:
-        self._session.cancel(self._rng.choice((None, "nobody knows it", *list(self._out.sent)[-3:])))
+        self._session.saying.cancel(self._rng.choice((None, "nobody knows it", *list(self._out.sent)[-3:])))

@@ -265,7 +265,7 @@ def test_a_question_and_its_answer() -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(0.7)
         (end,) = scene.of(TurnEnd)
-        scene.session.reply("m1", "It is ten.", end.message_id)
+        scene.session.saying.reply("m1", "It is ten.", end.message_id)
         await scene.leg.silence(2.0)
 
     scene = call(script, "what time is it")
@@ -297,7 +297,7 @@ def test_the_recogniser_gets_the_audio_before_the_onset() -> None:
 
 def test_barge_in_is_heard_a_third_of_a_second_after_the_onset() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three four five six seven eight nine ten eleven twelve", "")
+        scene.session.saying.reply("m1", "one two three four five six seven eight nine ten eleven twelve", "")
         await scene.leg.silence(2.5)
         await scene.leg.speak(1.0)
         await scene.leg.silence(1.5)
@@ -323,7 +323,7 @@ def test_played_ms_is_what_the_far_end_played(marks_on_clear: bool) -> None:
     heard: list[float] = []
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "a b c d e f g h i j k l m n o p", "")
+        scene.session.saying.reply("m1", "a b c d e f g h i j k l m n o p", "")
         await scene.leg.silence(2.2)
         await scene.leg.speak(1.0)
         heard.append(scene.leg.heard_ms())
@@ -339,7 +339,7 @@ def test_an_early_interruption_leaves_nothing_of_the_message() -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(0.7)
         (end,) = scene.of(TurnEnd)
-        scene.session.reply("m1", "This will not be finished at all", end.message_id)
+        scene.session.saying.reply("m1", "This will not be finished at all", end.message_id)
         await scene.leg.silence(0.6)
         await scene.leg.speak(0.8)
         await scene.leg.silence(1.0)
@@ -362,7 +362,7 @@ def test_a_stale_reply_is_refused() -> None:
         await scene.leg.silence(0.7)
         old = scene.of(TurnEnd)[0].message_id
         await scene.leg.speak(0.6)
-        scene.session.reply("m1", "Too late.", old)
+        scene.session.saying.reply("m1", "Too late.", old)
         await scene.leg.silence(1.0)
 
     scene = call(script, "one", "two")
@@ -377,10 +377,10 @@ def test_a_reply_to_the_eager_turn_waits_for_the_end_and_dies_when_the_user_goes
     async def script(scene: Scene) -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(0.45)
-        scene.session.reply("m1", "An answer.", scene.of(EagerTurn)[0].message_id)
+        scene.session.saying.reply("m1", "An answer.", scene.of(EagerTurn)[0].message_id)
         await scene.leg.speak(1.0)
         await scene.leg.silence(0.45)
-        scene.session.reply("m2", "Another answer.", scene.of(EagerTurn)[1].message_id)
+        scene.session.saying.reply("m2", "Another answer.", scene.of(EagerTurn)[1].message_id)
         await scene.leg.silence(1.5)
 
     scene = call(script, "one", "two")
@@ -392,9 +392,9 @@ def test_a_reply_to_the_eager_turn_waits_for_the_end_and_dies_when_the_user_goes
 def test_messages_follow_one_another_and_clear_settles_them_all() -> None:
     async def script(scene: Scene) -> None:
         for number in range(3):
-            scene.session.reply(f"m{number}", "some words here", "")
+            scene.session.saying.reply(f"m{number}", "some words here", "")
         await scene.leg.silence(1.4)
-        scene.session.cancel(None)
+        scene.session.saying.cancel(None)
         await scene.leg.silence(0.5)
 
     scene = call(script)
@@ -411,10 +411,10 @@ def test_messages_follow_one_another_and_clear_settles_them_all() -> None:
 def test_one_message_can_be_cancelled_from_among_others() -> None:
     async def script(scene: Scene) -> None:
         for number in range(3):
-            scene.session.reply(f"m{number}", "some words here", "")
+            scene.session.saying.reply(f"m{number}", "some words here", "")
         await scene.leg.silence(0.5)
-        scene.session.cancel("m1")
-        scene.session.cancel("nobody knows it")
+        scene.session.saying.cancel("m1")
+        scene.session.saying.cancel("nobody knows it")
         await scene.leg.silence(3.0)
 
     scene = call(script)
@@ -424,13 +424,13 @@ def test_one_message_can_be_cancelled_from_among_others() -> None:
 
 def test_a_stream_is_spoken_from_its_first_sentence_on() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.stream_start("m1", "")
+        scene.session.saying.stream_start("m1", "")
         for token in ("First ", "sent", "ence. ", "And the "):
-            scene.session.stream_chunk("m1", token)
+            scene.session.saying.stream_chunk("m1", token)
         await scene.leg.silence(1.5)
         assert [word.word for word in scene.of(BotWord)] == ["First", "sentence."]
-        scene.session.stream_chunk("m1", "second one.")
-        scene.session.stream_end("m1")
+        scene.session.saying.stream_chunk("m1", "second one.")
+        scene.session.saying.stream_end("m1")
         await scene.leg.silence(3.0)
 
     scene = call(script)
@@ -441,10 +441,10 @@ def test_a_stream_is_spoken_from_its_first_sentence_on() -> None:
 
 def test_an_empty_stream_is_settled_and_says_nothing() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.stream_start("m1", "")
-        scene.session.stream_end("m1")
-        scene.session.reply("m2", " ... ", "")
-        scene.session.reply("m3", "But this.", "")
+        scene.session.saying.stream_start("m1", "")
+        scene.session.saying.stream_end("m1")
+        scene.session.saying.reply("m2", " ... ", "")
+        scene.session.saying.reply("m3", "But this.", "")
         await scene.leg.silence(2.0)
 
     scene = call(script)
@@ -454,13 +454,13 @@ def test_an_empty_stream_is_settled_and_says_nothing() -> None:
 
 def test_chunks_of_a_message_that_is_over_are_left_alone() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.stream_chunk("never begun", "hello")
-        scene.session.stream_start("m1", "")
-        scene.session.stream_chunk("m1", "One sentence. ")
+        scene.session.saying.stream_chunk("never begun", "hello")
+        scene.session.saying.stream_start("m1", "")
+        scene.session.saying.stream_chunk("m1", "One sentence. ")
         await scene.leg.silence(0.5)
-        scene.session.cancel("m1")
-        scene.session.stream_chunk("m1", "Another sentence. ")
-        scene.session.stream_end("m1")
+        scene.session.saying.cancel("m1")
+        scene.session.saying.stream_chunk("m1", "Another sentence. ")
+        scene.session.saying.stream_end("m1")
         await scene.leg.silence(1.0)
 
     scene = call(script)
@@ -469,9 +469,9 @@ def test_chunks_of_a_message_that_is_over_are_left_alone() -> None:
 
 def test_an_agent_that_goes_away_leaves_what_it_has_begun() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.stream_start("m1", "")
-        scene.session.stream_chunk("m1", "What there is. And half a")
-        scene.session.finish_streams()
+        scene.session.saying.stream_start("m1", "")
+        scene.session.saying.stream_chunk("m1", "What there is. And half a")
+        scene.session.saying.finish_streams()
         await scene.leg.silence(3.0)
 
     scene = call(script)
@@ -480,8 +480,8 @@ def test_an_agent_that_goes_away_leaves_what_it_has_begun() -> None:
 
 def test_hanging_up_settles_everything_before_the_end() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "a long message that is being said", "")
-        scene.session.reply("m2", "and one that waits", "")
+        scene.session.saying.reply("m1", "a long message that is being said", "")
+        scene.session.saying.reply("m2", "and one that waits", "")
         await scene.leg.silence(0.7)
         await scene.leg.speak(0.2)
 
@@ -500,9 +500,9 @@ def test_commands_after_the_end_do_nothing() -> None:
         await scene.leg.silence(0.1)
         scene.session.end(EndReason.CLIENT_HANGUP, "the agent hung up")
         scene.session.end(EndReason.HANGUP, "and then the caller")
-        scene.session.reply("m1", "hello", "")
-        scene.session.cancel(None)
-        scene.session.stream_chunk("m1", "x")
+        scene.session.saying.reply("m1", "hello", "")
+        scene.session.saying.cancel(None)
+        scene.session.saying.stream_chunk("m1", "x")
 
     scene = call(script)
     (ended,) = scene.of(CallEnded)
@@ -515,11 +515,11 @@ def test_a_failing_voice_is_tried_again_and_then_told() -> None:
     voice.script(Plan(fail_after_words=0), Plan(), Plan(fail_after_words=0), Plan(fail_after_words=0))
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "said at the second try", "")
+        scene.session.saying.reply("m1", "said at the second try", "")
         await scene.leg.silence(2.5)
-        scene.session.reply("m2", "never said", "")
+        scene.session.saying.reply("m2", "never said", "")
         await scene.leg.silence(1.0)
-        scene.session.reply("m3", "said again", "")
+        scene.session.saying.reply("m3", "said again", "")
         await scene.leg.silence(1.5)
 
     scene = call(script, voice=voice)
@@ -535,7 +535,7 @@ def test_a_voice_that_breaks_off_goes_on_with_the_next_word() -> None:
     voice.script(Plan(fail_after_words=3))
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three four five", "")
+        scene.session.saying.reply("m1", "one two three four five", "")
         await scene.leg.silence(3.0)
 
     scene = call(script, voice=voice)
@@ -554,7 +554,7 @@ def test_a_voice_that_breaks_off_without_times_goes_on_where_it_seems_to_have_st
     voice.script(Plan(fail_after_words=3))
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three four five six", "")
+        scene.session.saying.reply("m1", "one two three four five six", "")
         await scene.leg.silence(4.0)
 
     scene = call(script, voice=voice)
@@ -567,7 +567,7 @@ def test_a_voice_that_keeps_breaking_off_ends_the_message_with_what_was_heard() 
     voice = FakeTts(plan=Plan(fail_after_words=1))
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three four five six", "")
+        scene.session.saying.reply("m1", "one two three four five six", "")
         await scene.leg.silence(3.0)
 
     scene = call(script, voice=voice)
@@ -595,7 +595,7 @@ def test_a_slow_voice_makes_a_pause_and_no_lie() -> None:
     voice = FakeTts(plan=Plan(per_word_s=0.9))
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three", "")
+        scene.session.saying.reply("m1", "one two three", "")
         await scene.leg.silence(4.0)
 
     scene = call(script, voice=voice)
@@ -607,7 +607,7 @@ def test_without_word_times_words_are_told_near_to_where_they_are_heard() -> Non
     voice = FakeTts(word_times=False)
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three. Four five six.", "")
+        scene.session.saying.reply("m1", "one two three. Four five six.", "")
         await scene.leg.silence(4.0)
 
     scene = call(script, voice=voice)
@@ -645,7 +645,7 @@ def test_the_longest_call_ends() -> None:
 
 def test_metrics_come_at_their_interval_for_both_sides() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three four", "")
+        scene.session.saying.reply("m1", "one two three four", "")
         await scene.leg.silence(0.5)
         await scene.leg.speak(0.5)
 
@@ -675,7 +675,7 @@ def test_metrics_begin_and_end_in_the_course_of_a_call() -> None:
             await scene.leg.silence(1.0)
             return len(scene.of(AudioMetrics)) - before
 
-        scene.session.reply("m1", "one two three four five six seven eight nine ten", "")
+        scene.session.saying.reply("m1", "one two three four five six seven eight nine ten", "")
         assert [await metered(ms) for ms in (None, 100, 100, 250, None)] == [0, 20, 20, 8, 0]
         bot = [event.level.rms for event in scene.of(AudioMetrics) if event.source == "bot"]
         assert max(bot[:10]) > 0.1
@@ -710,10 +710,10 @@ def test_a_bug_ends_the_call_and_is_not_hidden() -> None:
 
 def test_a_message_cancelled_before_its_synthesis_began_does_not_mute_the_bot() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "Hello there.", "")
-        scene.session.cancel("m1")
+        scene.session.saying.reply("m1", "Hello there.", "")
+        scene.session.saying.cancel("m1")
         await scene.leg.silence(0.5)
-        scene.session.reply("m2", "Are you there?", "")
+        scene.session.saying.reply("m2", "Are you there?", "")
         await scene.leg.silence(2.0)
 
     scene = call(script)
@@ -725,7 +725,7 @@ def test_speech_that_outlasts_a_short_answer_is_announced_with_the_turn_that_it_
     async def script(scene: Scene) -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(0.7)
-        scene.session.reply("m1", "Yes indeed.", scene.of(TurnEnd)[-1].message_id)
+        scene.session.saying.reply("m1", "Yes indeed.", scene.of(TurnEnd)[-1].message_id)
         await scene.leg.silence(0.4)
         await scene.leg.speak(1.0)  # begins over the last 200 ms of it
         await scene.leg.silence(1.0)
@@ -746,8 +746,8 @@ class LossyLeg(FakeLeg):
 
 def test_lost_marks_do_not_make_later_words_early() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one", "")
-        scene.session.reply("m2", "two three four five six seven", "")
+        scene.session.saying.reply("m1", "one", "")
+        scene.session.saying.reply("m2", "two three four five six seven", "")
         await scene.leg.silence(8.0)
 
     scene = call(script, voice=FakeTts(word_ms=250), leg=lambda: LossyLeg(delay_s=0.12))
@@ -798,11 +798,11 @@ def test_the_voice_stops_speaking_what_was_discarded() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(0.45)
-        scene.session.reply("m1", "a b c d e f g h", scene.of(EagerTurn)[-1].message_id)
+        scene.session.saying.reply("m1", "a b c d e f g h", scene.of(EagerTurn)[-1].message_id)
         await scene.leg.silence(0.02)
         await scene.leg.speak(0.6)
         await scene.leg.silence(0.45)
-        scene.session.reply("m2", "An answer.", scene.of(EagerTurn)[-1].message_id)
+        scene.session.saying.reply("m2", "An answer.", scene.of(EagerTurn)[-1].message_id)
         await scene.leg.silence(3.0)
 
     scene = call(script, "one", "two", voice=voice)
@@ -814,8 +814,8 @@ def test_the_voice_stops_speaking_what_was_discarded() -> None:
 def test_the_smallest_lead_leaves_no_gap_between_two_messages(offset_ms: int) -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.silence(0.2)
-        scene.session.reply("m1", "Yes.", "")
-        scene.session.reply("m2", "It is ten.", "")
+        scene.session.saying.reply("m1", "Yes.", "")
+        scene.session.saying.reply("m2", "It is ten.", "")
         await asyncio.sleep(offset_ms / 1000)
         await scene.leg.silence(0.04)
         await scene.leg.speak(1.0)
@@ -829,8 +829,8 @@ def test_a_voice_that_gives_nothing_is_given_up_and_told() -> None:
     voice.script(Plan(first_audio_s=1000.0), Plan(first_audio_s=1000.0))
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "this will stall", "")
-        scene.session.reply("m2", "fine", "")
+        scene.session.saying.reply("m1", "this will stall", "")
+        scene.session.saying.reply("m2", "fine", "")
         await scene.leg.silence(13.0)
 
     scene = call(script, voice=voice)
@@ -841,10 +841,10 @@ def test_a_voice_that_gives_nothing_is_given_up_and_told() -> None:
 
 def test_a_stream_that_is_never_ended_does_not_keep_the_floor() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.stream_start("m1", "")
-        scene.session.stream_chunk("m1", "Just a moment. ")
+        scene.session.saying.stream_start("m1", "")
+        scene.session.saying.stream_chunk("m1", "Just a moment. ")
         await scene.leg.silence(20.0)
-        scene.session.reply("m2", "Here I am.", "")
+        scene.session.saying.reply("m2", "Here I am.", "")
         await scene.leg.silence(2.0)
 
     scene = call(script)
@@ -856,11 +856,11 @@ def test_a_second_answer_belongs_to_the_turn_it_answers() -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(0.7)
         asked = scene.of(TurnEnd)[-1].message_id
-        scene.session.reply("m1", "One moment.", asked)
+        scene.session.saying.reply("m1", "One moment.", asked)
         await scene.leg.silence(1.5)
         await scene.leg.speak(0.12)  # a cough
         await scene.leg.silence(1.0)
-        scene.session.reply("m2", "It is ten.", asked)
+        scene.session.saying.reply("m2", "It is ten.", asked)
         await scene.leg.silence(1.5)
 
     scene = call(script, "what time", "")

@@ -33,12 +33,12 @@ def spoken(scene: Scene) -> list[str]:
 
 def test_a_caller_who_waits_for_an_answer_is_told_so_once_and_then_answered() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.agent_left()
+        scene.session.presence.left()
         await scene.leg.speak(1.0)
         await scene.leg.silence(8.0)
         (end,) = scene.of(TurnEnd)
-        scene.session.agent_back()
-        scene.session.reply("m1", "It is ten.", end.message_id)
+        scene.session.presence.back()
+        scene.session.saying.reply("m1", "It is ten.", end.message_id)
         await scene.leg.silence(2.0)
 
     scene = call(script, "what time is it", config=LINE)
@@ -52,9 +52,9 @@ def test_an_agent_that_is_back_in_time_is_not_excused() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(0.7)
-        scene.session.agent_left()
+        scene.session.presence.left()
         await scene.leg.silence(1.5)
-        scene.session.agent_back()
+        scene.session.presence.back()
         await scene.leg.silence(3.0)
 
     assert spoken(call(script, "what time is it", config=LINE)) == []
@@ -62,7 +62,7 @@ def test_an_agent_that_is_back_in_time_is_not_excused() -> None:
 
 def test_nothing_is_said_where_the_server_answers_or_nobody_asked() -> None:
     async def asked(scene: Scene) -> None:
-        scene.session.agent_left()
+        scene.session.presence.left()
         await scene.leg.speak(1.0)
         await scene.leg.silence(6.0)
 
@@ -71,7 +71,7 @@ def test_nothing_is_said_where_the_server_answers_or_nobody_asked() -> None:
         await asked(scene)
 
     async def silent(scene: Scene) -> None:
-        scene.session.agent_left()
+        scene.session.presence.left()
         await scene.leg.silence(6.0)
 
     mind = chain(FakeLlm(Says("It is ten.", first_s=4.0)))
@@ -88,13 +88,13 @@ def test_a_long_absence_is_told_but_not_over_the_bot_and_not_on_hold() -> None:
     config = replace(LINE, away=replace(LINE.away, after_s=1.0))
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three four five six seven", "")
+        scene.session.saying.reply("m1", "one two three four five six seven", "")
         await scene.leg.silence(0.5)
-        scene.session.agent_left()
+        scene.session.presence.left()
         await scene.leg.silence(4.0)
-        scene.session.agent_back()
+        scene.session.presence.back()
         scene.session.hold()
-        scene.session.agent_left()
+        scene.session.presence.left()
         await scene.leg.silence(3.0)
         assert len(scene.of(BotSpeaking)) == 2
         scene.session.unhold()
@@ -107,7 +107,7 @@ def test_a_long_absence_is_told_but_not_over_the_bot_and_not_on_hold() -> None:
 
 def test_a_caller_whose_agent_stays_away_hears_a_last_word_before_the_end() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.part(EndReason.FAILED, "the agent did not come back")
+        scene.session.presence.part(EndReason.FAILED, "the agent did not come back")
         await scene.leg.silence(3.0)
         assert scene.session.ended
 
@@ -122,9 +122,9 @@ def test_a_caller_whose_agent_stays_away_hears_a_last_word_before_the_end() -> N
 
 def test_a_last_word_that_takes_too_long_ends_with_the_call() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "word " * 60, "")
+        scene.session.saying.reply("m1", "word " * 60, "")
         await scene.leg.silence(0.5)
-        scene.session.part(EndReason.FAILED, "gone")
+        scene.session.presence.part(EndReason.FAILED, "gone")
         await scene.leg.silence(FAREWELL_S + 0.5)
         assert scene.session.ended
 
@@ -138,7 +138,7 @@ def test_a_last_word_that_no_voice_can_say_does_not_keep_the_caller() -> None:
     voice.script(*[Plan(fail_after_words=0)] * 10)
 
     async def script(scene: Scene) -> None:
-        scene.session.part(EndReason.FAILED, "gone")
+        scene.session.presence.part(EndReason.FAILED, "gone")
         await scene.leg.silence(FAREWELL_S - 1)
         assert scene.session.ended
 
@@ -147,22 +147,22 @@ def test_a_last_word_that_no_voice_can_say_does_not_keep_the_caller() -> None:
 
 def test_without_a_last_word_the_call_ends_at_once() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.part(EndReason.FAILED, "gone")
+        scene.session.presence.part(EndReason.FAILED, "gone")
         assert scene.session.ended
-        scene.session.part(EndReason.FAILED, "gone")
+        scene.session.presence.part(EndReason.FAILED, "gone")
 
     assert call(script, config=LINE).of(CallEnded)[0].reason is EndReason.FAILED
 
 
 def test_a_greeting_that_a_handler_repeats_is_settled_and_not_spoken_twice() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "Hello there.", "", known=True)
+        scene.session.saying.reply("m1", "Hello there.", "", known=True)
         await scene.leg.silence(1.0)
-        scene.session.announced_again()
-        placed = scene.session.reply("m2", "Hello  there.", "", known=True)
+        scene.session.saying.announced_again()
+        placed = scene.session.saying.reply("m2", "Hello  there.", "", known=True)
         assert (placed.place, placed.refused) == (0, "")
-        scene.session.reply("m3", "Are you still there?", "")
-        scene.session.reply("m4", "Hello there.", "")
+        scene.session.saying.reply("m3", "Are you still there?", "")
+        scene.session.saying.reply("m4", "Hello there.", "")
         await scene.leg.silence(5.0)
 
     scene = call(script)
@@ -175,18 +175,18 @@ def test_a_greeting_that_a_handler_repeats_is_settled_and_not_spoken_twice() -> 
 def test_the_servers_own_greeting_is_not_said_twice_either_and_one_never_heard_is_said() -> None:
     async def own(scene: Scene) -> None:
         await scene.leg.silence(0.1)
-        scene.session.announced_again()
-        scene.session.reply("m1", "Hello there.", "")
+        scene.session.saying.announced_again()
+        scene.session.saying.reply("m1", "Hello there.", "")
         await scene.leg.silence(2.0)
 
     async def unheard(scene: Scene) -> None:
         scene.session.hold()
-        scene.session.reply("m1", "Hello there.", "")
+        scene.session.saying.reply("m1", "Hello there.", "")
         await scene.leg.silence(0.5)
-        scene.session.cancel("m1")
+        scene.session.saying.cancel("m1")
         scene.session.unhold()
-        scene.session.announced_again()
-        scene.session.reply("m2", "Hello there.", "")
+        scene.session.saying.announced_again()
+        scene.session.saying.reply("m2", "Hello there.", "")
         await scene.leg.silence(2.0)
 
     greeting = SessionConfig(endpointing=PLAIN, greeting="Hello there.")

@@ -42,7 +42,7 @@ class EchoingLeg(FakeLeg):
 
 
 async def echoed(scene: Scene) -> None:
-    scene.session.reply("m1", COUNT, "")
+    scene.session.saying.reply("m1", COUNT, "")
     assert isinstance(scene.leg, EchoingLeg)
     await scene.leg.echo(6.0)
 
@@ -63,7 +63,7 @@ def test_what_repeats_the_bot_and_may_be_its_echo_is_not_the_users(
     monkeypatch.setattr(EchoGuard, "judge", lambda *_: Echo(likeness, 100.0, -20.0, sure=False))
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(2.5)
         await scene.leg.speak(0.5)
         await scene.leg.silence(6.0)
@@ -98,9 +98,9 @@ def test_how_a_voice_sounded_is_told_where_that_counts(
 
 def test_a_streamed_message_may_be_one_that_must_be_heard() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.stream_start("m1", "", interruptible=False)
-        scene.session.stream_chunk("m1", f"{COUNT}.")
-        scene.session.stream_end("m1")
+        scene.session.saying.stream_start("m1", "", interruptible=False)
+        scene.session.saying.stream_chunk("m1", f"{COUNT}.")
+        scene.session.saying.stream_end("m1")
         await scene.leg.silence(1.0)
         await scene.leg.speak(1.5)
         await scene.leg.silence(5.0)
@@ -117,7 +117,7 @@ def test_a_faint_voice_does_not_silence_the_bot(
     monkeypatch.setattr("tests.fakes.vad.VadWindow", lambda p, start, end: VadWindow(p, start, end, rms))
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(1.0)
         await scene.leg.speak(0.5)
         await scene.leg.silence(5.0)

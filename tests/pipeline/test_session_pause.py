@@ -47,7 +47,7 @@ def heard_of(leg: FakeLeg) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
 @pytest.mark.parametrize("text", ["mhm", ""])
 def test_a_bot_that_was_paused_for_nothing_says_all_of_it(text: str) -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(1.35)
         await scene.leg.speak(0.4)
         await scene.leg.silence(6.0)
@@ -68,13 +68,13 @@ def test_a_bot_that_was_paused_for_nothing_says_all_of_it(text: str) -> None:
 
 def test_no_sound_is_lost_and_none_is_heard_twice_but_the_cut_word() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(1.35)
         await scene.leg.speak(0.4)
         await scene.leg.silence(6.0)
 
     async def plainly(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(8.0)
 
     whole = heard_of(call(plainly).leg)
@@ -92,7 +92,7 @@ def test_no_sound_is_lost_and_none_is_heard_twice_but_the_cut_word() -> None:
 
 def test_a_message_that_was_paused_twice_and_then_cut_tells_what_was_heard() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(0.9)
         await scene.leg.speak(0.4)
         await scene.leg.silence(1.2)
@@ -114,7 +114,7 @@ def test_a_message_that_was_paused_twice_and_then_cut_tells_what_was_heard() -> 
 
 def test_a_pause_in_the_last_word_finishes_it() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three", "")
+        scene.session.saying.reply("m1", "one two three", "")
         await scene.leg.silence(0.5)
         await scene.leg.speak(0.4)
         await scene.leg.silence(4.0)
@@ -127,8 +127,8 @@ def test_a_pause_in_the_last_word_finishes_it() -> None:
 
 def test_the_next_message_waits_for_the_one_that_is_paused() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three four", "")
-        scene.session.reply("m2", "five six", "")
+        scene.session.saying.reply("m1", "one two three four", "")
+        scene.session.saying.reply("m2", "five six", "")
         await scene.leg.silence(0.6)
         await scene.leg.speak(0.4)
         await scene.leg.silence(5.0)
@@ -152,7 +152,7 @@ class InPieces(FakeTts):
 @pytest.mark.parametrize(("word_ms", "again_ms"), [(3000, 2000), (9000, 6000)])
 def test_a_pause_within_a_long_word_loses_nothing(word_ms: int, again_ms: int) -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three", "")
+        scene.session.saying.reply("m1", "one two three", "")
         await scene.leg.silence((word_ms * 2 - 1000) / 1000)
         scene.session.hold()
         await scene.leg.silence(0.5)
@@ -167,11 +167,11 @@ def test_a_pause_within_a_long_word_loses_nothing(word_ms: int, again_ms: int) -
 
 def test_an_agent_cancels_a_message_that_is_paused() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(2.2)
         await scene.leg.speak(0.4)
         assert scene.of(BotPaused)
-        scene.session.cancel("m1")
+        scene.session.saying.cancel("m1")
         await scene.leg.silence(3.0)
 
     scene = call(script, "mhm")
@@ -183,12 +183,12 @@ def test_an_agent_cancels_a_message_that_is_paused() -> None:
 
 def test_a_streamed_message_grows_while_it_is_paused() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.stream_start("m1", "")
-        scene.session.stream_chunk("m1", "one two three four. ")
+        scene.session.saying.stream_start("m1", "")
+        scene.session.saying.stream_chunk("m1", "one two three four. ")
         await scene.leg.silence(0.6)
         await scene.leg.speak(0.4)
-        scene.session.stream_chunk("m1", "five six.")
-        scene.session.stream_end("m1")
+        scene.session.saying.stream_chunk("m1", "five six.")
+        scene.session.saying.stream_end("m1")
         await scene.leg.silence(5.0)
 
     scene = call(script, "mhm")
@@ -213,7 +213,7 @@ def test_the_greeting_may_be_locked() -> None:
 
 def test_a_message_may_be_one_that_must_be_heard() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "", interruptible=False)
+        scene.session.saying.reply("m1", COUNT, "", interruptible=False)
         await scene.leg.silence(1.0)
         await scene.leg.speak(1.5)
         await scene.leg.silence(6.0)
@@ -225,8 +225,8 @@ def test_a_message_may_be_one_that_must_be_heard() -> None:
 
 def test_what_must_be_heard_and_waits_is_not_dropped_with_what_is_cut_off() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
-        scene.session.reply("m2", "This call is recorded.", "", interruptible=False)
+        scene.session.saying.reply("m1", COUNT, "")
+        scene.session.saying.reply("m2", "This call is recorded.", "", interruptible=False)
         await scene.leg.silence(2.5)
         await scene.leg.speak(1.5)
         await scene.leg.silence(6.0)
@@ -250,7 +250,7 @@ def test_no_sound_is_given_to_the_recogniser_twice() -> None:
 
 def test_what_is_paused_first_may_be_cut_at_once() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(2.5)
         await scene.leg.speak(0.4)
         await scene.leg.silence(3.0)
@@ -270,7 +270,7 @@ def test_a_muted_caller_is_heard_by_nobody_and_told_afterwards() -> None:
         scene.session.mute()
         await scene.leg.speak(1.0)
         await scene.leg.silence(1.5)
-        scene.session.reply("m1", "I do not listen.", "")
+        scene.session.saying.reply("m1", "I do not listen.", "")
         await scene.leg.silence(0.2)
         await scene.leg.speak(1.0)
         await scene.leg.silence(1.5)
@@ -305,13 +305,13 @@ def test_who_is_muted_in_the_middle_of_a_word_has_said_what_he_said() -> None:
 
 def test_a_held_call_is_silent_and_goes_on_where_it_was() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(1.35)
         scene.session.hold()
         scene.session.hold()
         await scene.leg.speak(1.0)
         await scene.leg.silence(3.0)
-        scene.session.reply("m2", "Are you still there?", "")
+        scene.session.saying.reply("m2", "Are you still there?", "")
         await scene.leg.silence(1.0)
         scene.session.unhold()
         scene.session.unhold()
@@ -335,7 +335,7 @@ def test_a_held_call_is_silent_and_goes_on_where_it_was() -> None:
 @pytest.mark.parametrize("state", ["mute", "hold"])
 def test_a_call_may_end_muted_or_held(state: str) -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(0.5)
         getattr(scene.session, state)()
         await scene.leg.speak(0.5)
@@ -347,7 +347,7 @@ def test_a_call_may_end_muted_or_held(state: str) -> None:
 
 def test_an_unmuted_caller_who_is_held_in_doubt_resumes_once() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(1.35)
         await scene.leg.speak(0.4)
         scene.session.hold()
@@ -381,7 +381,7 @@ def test_by_default_the_words_say_when_a_turn_is_over() -> None:
 @pytest.mark.parametrize("times", [True, False])
 def test_whenever_it_is_paused_what_is_committed_is_what_was_told(instant_ms: int, times: bool) -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(instant_ms / 1000)
         await scene.leg.speak(0.4)
         await scene.leg.silence(1.3)
@@ -398,10 +398,10 @@ def test_whenever_it_is_paused_what_is_committed_is_what_was_told(instant_ms: in
 
 def test_cancel_without_a_name_stops_what_is_being_said_and_no_more() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
-        scene.session.reply("m2", "five six", "")
+        scene.session.saying.reply("m1", COUNT, "")
+        scene.session.saying.reply("m2", "five six", "")
         await scene.leg.silence(1.0)
-        scene.session.cancel_current()
+        scene.session.saying.cancel_current()
         await scene.leg.silence(3.0)
 
     scene = call(script)
@@ -412,7 +412,7 @@ def test_cancel_without_a_name_stops_what_is_being_said_and_no_more() -> None:
 def test_what_is_said_to_a_full_queue_is_settled_at_once() -> None:
     async def script(scene: Scene) -> None:
         for number in range(MAX_MESSAGES + 1):
-            scene.session.reply(f"m{number}", "one", "")
+            scene.session.saying.reply(f"m{number}", "one", "")
         await scene.leg.silence(0.1)
 
     scene = call(script)

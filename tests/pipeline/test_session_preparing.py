@@ -149,7 +149,7 @@ def test_without_it_nobody_is_asked() -> None:
         async def script(scene: Scene, agent: Agent = agent, away: bool = config is CONFIG) -> None:
             agent.attach(scene)
             if away:
-                scene.session.agent_left()
+                scene.session.presence.left()
             await scene.leg.speak(1.0)
             await scene.leg.silence(3.0)
 
@@ -184,8 +184,8 @@ def test_an_agent_that_goes_away_is_not_waited_for() -> None:
         def tell(event: Event) -> None:
             emit(event)
             if isinstance(event, LlmBefore) and len(agent.asked) == 1:
-                loop.call_later(0.2, scene.session.agent_left)
-                loop.call_later(4.0, scene.session.agent_back)
+                loop.call_later(0.2, scene.session.presence.left)
+                loop.call_later(4.0, scene.session.presence.back)
 
         scene.session._telling._emit = tell
         for _ in range(2):

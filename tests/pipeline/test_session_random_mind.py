@@ -81,11 +81,13 @@ async def _step(
     session = scene.session
     match rng.randrange(11):
         case 0:
-            session.reply(f"m{rng.randrange(10**9)}", rng.choice(TEXTS), rng.choice(["", session.reply_to]))
+            session.saying.reply(
+                f"m{rng.randrange(10**9)}", rng.choice(TEXTS), rng.choice(["", session.saying.reply_to])
+            )
         case 1:
-            session.cancel(None)
+            session.saying.cancel(None)
         case 2:
-            session.finish_streams()
+            session.saying.finish_streams()
         case 3 if rng.random() < 0.3:
             session.reconfigure(changed, config, other_ears=rng.random() < 0.5)
         case 4:

@@ -107,7 +107,7 @@ class RandomAgent:
         asyncio.get_running_loop().call_later(delay_s, self._give, msg_id, result)
 
     def _give(self, msg_id: str, result: ToolResult) -> None:
-        found = self._scene.session.tool_result(msg_id, [result, ToolResult("nobody", 1)])
+        found = self._scene.session.answering.tool_result(msg_id, [result, ToolResult("nobody", 1)])
         if not self._scene.session.ended:
             assert found["nobody"] == "unknown"
             assert found[result.tool_call_id] in ("settled", "late", "twice")
@@ -121,15 +121,15 @@ async def _step(scene: Scene, rng: random.Random, changed: Engines, config: Sess
     session = scene.session
     match rng.randrange(12):
         case 0:
-            session.reply(f"m{rng.randrange(10**9)}", "From the agent.", "", known=rng.random() < 0.5)
+            session.saying.reply(f"m{rng.randrange(10**9)}", "From the agent.", "", known=rng.random() < 0.5)
         case 1:
-            session.cancel(None)
+            session.saying.cancel(None)
         case 2 if rng.random() < 0.4:
-            (session.agent_gone if rng.random() < 0.5 else session.agent_back)()
+            (session.presence.gone if rng.random() < 0.5 else session.presence.back)()
         case 3 if rng.random() < 0.5:
             session.reconfigure(changed, config, other_ears=False)
         case 4:
-            session.finish_streams()
+            session.saying.finish_streams()
         case _:
             await scene.leg.speak(rng.choice([0.06, 0.2, 0.5, 1.2]))
     await scene.leg.silence(rng.choice([0.1, 0.4, 0.8, 2.0, 4.0]))

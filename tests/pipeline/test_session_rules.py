@@ -123,7 +123,7 @@ def test_other_rules_hold_at_once() -> None:
         config = SessionConfig(endpointing=PLAIN, limits=SHORT, mute_while_speaking=True)
         scene.session.reconfigure(scene.session._engines, config, other_ears=False)
         await scene.leg.silence(1.5)
-        scene.session.reply("m1", "one two", "")
+        scene.session.saying.reply("m1", "one two", "")
         await scene.leg.silence(1.0)
 
     scene = call(script)
@@ -134,7 +134,7 @@ def test_other_rules_hold_at_once() -> None:
 def test_what_the_bot_says_stops_the_time() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.silence(1.0)
-        scene.session.reply("m1", "one two three four", "")
+        scene.session.saying.reply("m1", "one two three four", "")
         await scene.leg.silence(4.0)
 
     scene = call(script, config=LIMITED)
@@ -157,9 +157,9 @@ def test_nobody_is_idle_on_hold_or_muted() -> None:
 
 def test_nobody_is_idle_while_the_agent_is_away() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.agent_left()
+        scene.session.presence.left()
         await scene.leg.silence(10.0)
-        scene.session.agent_back()
+        scene.session.presence.back()
         await scene.leg.silence(2.5)
 
     assert when(call(script, config=LIMITED), SessionIdleWarning) == [12.0]
@@ -181,7 +181,7 @@ def test_what_the_agent_says_to_a_timeout_is_heard(reason: EndReason) -> None:
 
     async def script(scene: Scene) -> None:
         await scene.leg.silence(5.5)
-        scene.session.reply("bye", "good bye then my friend", "")
+        scene.session.saying.reply("bye", "good bye then my friend", "")
         await scene.leg.silence(10.0)
 
     scene = call(script, config=SessionConfig(endpointing=PLAIN, limits=limits))
@@ -194,7 +194,7 @@ def test_what_the_agent_says_to_a_timeout_is_heard(reason: EndReason) -> None:
 def test_a_farewell_has_its_bound() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.silence(5.5)
-        scene.session.reply("bye", "la " * 100, "")
+        scene.session.saying.reply("bye", "la " * 100, "")
         await scene.leg.silence(10.0)
 
     scene = call(script, config=replace(LIMITED, limits=replace(SHORT, farewell_s=3.0)))
@@ -219,7 +219,7 @@ def test_who_speaks_up_after_the_timeout_does_not_stop_the_end_and_is_not_answer
 
 def test_a_call_on_hold_has_its_end() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three four five six", "")
+        scene.session.saying.reply("m1", "one two three four five six", "")
         await scene.leg.silence(1.0)
         scene.session.hold()
         await scene.leg.silence(20.0)
@@ -263,7 +263,7 @@ def test_a_call_that_ends_before_is_never_ready() -> None:
 
 def test_a_bot_that_does_not_listen_while_it_speaks_is_not_interrupted() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three four five six seven eight", "")
+        scene.session.saying.reply("m1", "one two three four five six seven eight", "")
         await scene.leg.silence(0.5)
         await scene.leg.speak(1.5)
         await scene.leg.silence(2.0)
@@ -282,7 +282,7 @@ def test_a_bot_that_does_not_listen_while_it_speaks_is_not_interrupted() -> None
 
 def test_who_speaks_on_when_the_bot_has_finished_is_heard_from_there() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three", "")
+        scene.session.saying.reply("m1", "one two three", "")
         await scene.leg.silence(0.3)
         await scene.leg.speak(3.0)
         await scene.leg.silence(1.0)
@@ -319,7 +319,7 @@ def test_a_paused_model_says_nothing_and_the_agent_still_can() -> None:
         scene.session.pause(on=True)
         await scene.leg.speak(0.5)
         await scene.leg.silence(1.0)
-        scene.session.reply("m1", "I will help you", scene.session.reply_to)
+        scene.session.saying.reply("m1", "I will help you", scene.session.saying.reply_to)
         await scene.leg.silence(2.0)
         scene.session.pause(on=False)
         await scene.leg.silence(1.0)
@@ -375,7 +375,9 @@ def test_a_tool_that_runs_is_finished_and_not_answered_to() -> None:
         await scene.leg.silence(1.5)
         (asked,) = scene.of(ToolCallsRequested)
         scene.session.pause(on=True)
-        scene.session.tool_result(asked.msg_id, [ToolResult(asked.calls[0].id, "ten", False, False)])
+        scene.session.answering.tool_result(
+            asked.msg_id, [ToolResult(asked.calls[0].id, "ten", False, False)]
+        )
         await scene.leg.silence(3.0)
 
     config = SessionConfig(endpointing=PLAIN, tools=(Tool(ToolSpec("clock")),))
@@ -470,7 +472,7 @@ def test_a_message_goes_on_after_the_music_where_it_was() -> None:
     words = "one two three four five six seven eight"
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", words, "")
+        scene.session.saying.reply("m1", words, "")
         await scene.leg.silence(1.0)
         scene.session.hold()
         await scene.leg.silence(2.0)
@@ -487,16 +489,16 @@ def test_a_message_goes_on_after_the_music_where_it_was() -> None:
 
 def test_what_is_cancelled_on_hold_leaves_the_music_alone() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three four five six", "")
+        scene.session.saying.reply("m1", "one two three four five six", "")
         await scene.leg.silence(1.0)
         scene.session.hold()
         await scene.leg.silence(1.0)
-        scene.session.cancel("m1")
+        scene.session.saying.cancel("m1")
         await scene.leg.silence(2.0)
         last = scene.leg.stretches[-1]
         assert last.at + len(last.pcm) / 8000 - asyncio.get_running_loop().time() <= 0.301
         scene.session.unhold()
-        scene.session.reply("m2", "back again", "")
+        scene.session.saying.reply("m2", "back again", "")
         await scene.leg.silence(3.0)
 
     scene = call(script, music=MUSIC)

@@ -167,7 +167,7 @@ def test_thinking_stops_with_the_message() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(2.0)
-        scene.session.cancel(None)
+        scene.session.saying.cancel(None)
         await scene.leg.silence(0.1)
         assert model.cancelled == 1
         await scene.leg.silence(3.0)
@@ -440,8 +440,8 @@ def test_the_model_learns_of_the_agents_own_words_only_where_it_is_to() -> None:
     model = FakeLlm("Yes.")
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "Known.", "", known=True)
-        scene.session.reply("m2", "Secret.", "")
+        scene.session.saying.reply("m1", "Known.", "", known=True)
+        scene.session.saying.reply("m2", "Secret.", "")
         await scene.leg.silence(3.0)
         await scene.leg.speak(1.0)
         await scene.leg.silence(3.0)
@@ -545,7 +545,7 @@ def test_an_answer_that_is_cancelled_by_its_id_is_no_longer_thought() -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(2.0)
         (message,) = scene.session._speech._messages
-        scene.session.cancel(message.message_id)
+        scene.session.saying.cancel(message.message_id)
         await scene.leg.silence(0.1)
         assert model.cancelled == 1
 
@@ -561,7 +561,7 @@ def test_without_the_mind_that_began_it_an_answer_does_not_block_the_mouth() -> 
         engines = scene.session._engines
         alone = Engines(engines.vad, engines.stt, engines.tts, None)
         scene.session.reconfigure(alone, CONFIG, other_ears=False)
-        scene.session.reply("m1", "I take over.", scene.session.reply_to)
+        scene.session.saying.reply("m1", "I take over.", scene.session.saying.reply_to)
         await scene.leg.silence(5.0)
 
     assert heard(call(script, "hello", config=CONFIG, mind=chain(model))) == ["I take over."]
@@ -573,7 +573,7 @@ def test_the_agents_process_may_go_and_the_answer_goes_on() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(2.5)
-        scene.session.finish_streams()
+        scene.session.saying.finish_streams()
         await scene.leg.silence(8.0)
 
     scene = call(script, "hello", config=CONFIG, mind=chain(model))
@@ -587,8 +587,8 @@ def test_no_agent_writes_into_the_servers_answer() -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(1.0)
         (message,) = scene.session._speech._messages
-        scene.session.stream_chunk(message.message_id, "Nonsense. ")
-        scene.session.stream_end(message.message_id)
+        scene.session.saying.stream_chunk(message.message_id, "Nonsense. ")
+        scene.session.saying.stream_end(message.message_id)
         await scene.leg.silence(5.0)
 
     assert heard(call(script, "hello", config=CONFIG, mind=chain(model))) == ["One two three. Four."]

@@ -74,13 +74,13 @@ class Agent:
     def _give(self, scene: Scene, event: ToolCallsRequested) -> None:
         results = [ToolResult(c.id, self.result(c), self.ephemeral, self.no_followup) for c in event.calls]
         if not self.one_by_one:
-            self.taken.append(scene.session.tool_result(event.msg_id, results))
+            self.taken.append(scene.session.answering.tool_result(event.msg_id, results))
             return
         for i, result in enumerate(reversed(results)):
             asyncio.get_running_loop().call_later(0.3 * i, self._one, scene, event.msg_id, result)
 
     def _one(self, scene: Scene, msg_id: str, result: ToolResult) -> None:
-        self.taken.append(scene.session.tool_result(msg_id, [result]))
+        self.taken.append(scene.session.answering.tool_result(msg_id, [result]))
 
 
 def one_turn(
@@ -341,7 +341,7 @@ def test_an_answer_that_is_cancelled_has_no_follow_up_and_its_result_is_known() 
 
     async def more(scene: Scene) -> None:
         await scene.leg.silence(1.2)
-        scene.session.cancel(None)
+        scene.session.saying.cancel(None)
         await scene.leg.silence(2.5)
         assert len(model.requests) == 1
         await scene.leg.speak(1.0)
@@ -443,11 +443,11 @@ def test_the_tools_of_a_process_that_is_gone_fail() -> None:
 
     async def more(scene: Scene) -> None:
         await scene.leg.silence(1.5)
-        scene.session.agent_gone()
+        scene.session.presence.gone()
         await scene.leg.silence(3.0)
         await scene.leg.speak(1.0)
         await scene.leg.silence(3.0)
-        scene.session.agent_back()
+        scene.session.presence.back()
         await scene.leg.speak(1.0)
 
     scene = one_turn(model, Agent(after_s=5.0), texts=("rome", "oslo", "rome again"), after=more, for_s=12)
@@ -463,13 +463,13 @@ def test_results_that_nobody_asked_for_are_told_as_such() -> None:
         await scene.leg.silence(2.0)
         (asked,) = scene.of(ToolCallsRequested)
         twice = [ToolResult("call_1", "again"), ToolResult("call_9", "what")]
-        found.append(scene.session.tool_result(asked.msg_id, twice))
-        found.append(scene.session.tool_result("tool_none", twice[:1]))
+        found.append(scene.session.answering.tool_result(asked.msg_id, twice))
+        found.append(scene.session.answering.tool_result("tool_none", twice[:1]))
 
     model = FakeLlm(asks(ROME), "Sunny.")
     scene = one_turn(model, after=more)
     assert found == [{"call_1": "twice", "call_9": "unknown"}, {"call_1": "unknown"}]
-    assert scene.session.tool_result("x", [ToolResult("y", 1)]) == {"y": "unknown"}
+    assert scene.session.answering.tool_result("x", [ToolResult("y", 1)]) == {"y": "unknown"}
     assert len(model.requests) == 2
 
 

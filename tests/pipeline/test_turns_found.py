@@ -61,7 +61,7 @@ def texts(t: Talk, kind: type) -> list[str]:
 @pytest.mark.parametrize("times", [True, False])
 def test_a_message_that_is_paused_twice_in_a_row_finishes(first_ms: int, gap_ms: int, times: bool) -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", COUNT, "")
+        scene.session.saying.reply("m1", COUNT, "")
         for heard_ms in (first_ms, gap_ms):
             await scene.leg.silence(heard_ms / 1000)
             scene.session.hold()
@@ -316,7 +316,7 @@ def test_an_eager_word_of_a_recogniser_does_not_make_time_stand_still() -> None:
 def test_a_call_may_be_muted_while_it_is_held(unmute_first: bool) -> None:
     async def script(scene: Scene) -> None:
         session = scene.session
-        session.reply("m1", COUNT, "")
+        session.saying.reply("m1", COUNT, "")
         await scene.leg.silence(0.5)
         session.hold()
         session.mute()

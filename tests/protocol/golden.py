@@ -74,7 +74,7 @@ async def _script(scene: Scene) -> None:
         emit(event)
         if isinstance(event, ToolCallsRequested):
             results = [ToolResult(asked.id, {"sky": "clear", "celsius": 21}) for asked in event.calls]
-            loop.call_later(0.2, lambda: session.tool_result(event.msg_id, results))
+            loop.call_later(0.2, lambda: session.answering.tool_result(event.msg_id, results))
 
     session._telling._emit = tell
     await leg.silence(2.5)
@@ -88,8 +88,8 @@ async def _script(scene: Scene) -> None:
     await leg.silence(0.45)
     await leg.speak(0.8)  # "for now", after the early edge.
     await leg.silence(4.0)
-    session.reply("msg_stale", "Nobody hears this.", "of another turn")
-    session.reply("msg_own", "One more thing from your agent.", "")
+    session.saying.reply("msg_stale", "Nobody hears this.", "of another turn")
+    session.saying.reply("msg_own", "One more thing from your agent.", "")
     await leg.silence(0.6)
     session.hold()
     await leg.silence(1.0)

@@ -148,6 +148,7 @@ class Running:
     def __init__(self, *msg_ids: str) -> None:
         calls = (ToolCall("c", "clock", "{}"),)
         self.batches = [ToolBatch(msg_id, TurnRef(1, "c0ffee"), (), calls) for msg_id in msg_ids]
+        self.answering = self.saying = self
 
     def unanswered_tools(self) -> list[ToolBatch]:
         return self.batches

@@ -331,13 +331,13 @@ def test_a_greeting_is_not_said_twice_to_a_caller_whose_call_is_announced_again(
             call, leg = at.live(at.comes(first))
             session = call.session
             assert session is not None
-            session.reply("m1", "Hello.", "")
+            session.saying.reply("m1", "Hello.", "")
             await leg.silence(1.0)
             at.goes(first)
             await leg.silence(1.0)
             second = Owner({"CA1": 1} if resume is not None else None)
             at.comes(second)
-            session.reply("m2", "Hello.", "")
+            session.saying.reply("m2", "Hello.", "")
             await leg.silence(2.0)
             return [f["message_id"] for f in second.told if f["event"] == "bot.interrupted"]
 
