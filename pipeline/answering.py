@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline import turns
+from pipeline.briefing import Briefed, Briefing
 from pipeline.config import SessionConfig
 from pipeline.dialogue import Dialogue
 from pipeline.errors import ProviderError
@@ -19,33 +19,25 @@ from pipeline.events import (
     Event,
     LlmAnswered,
     LlmAsked,
-    LlmBefore,
     LlmFailed,
     LlmReasoned,
     MessageAborted,
     MessageConfirmed,
     NoResponse,
     NoResponseReason,
-    PreparingTimeout,
-    SkillBy,
-    SkillLoaded,
-    SkillUnloaded,
     ToolCallsRequested,
     ToolCompleted,
     ToolFailed,
     ToolStarted,
     TurnRef,
     UserMessage,
-    Warned,
 )
 from pipeline.message import Message
 from pipeline.ports import ChatMessage, LlmEnd, Mind
-from pipeline.preparing import Barrier
-from pipeline.prompt import MAX_CHARS, Filled, Prompt
-from pipeline.skills import Change, Skills, UnknownSkill
+from pipeline.readiness import Prepared, Readiness
 from pipeline.speaking import Speaking
 from pipeline.speech import SpeechQueue
-from pipeline.thinking import Manner, Thinking
+from pipeline.thinking import Thinking
 from pipeline.tools import Settled, Taken, ToolBatch, ToolResult, ToolRunner
 
 
@@ -64,7 +56,7 @@ class Sayer(Protocol):
         """A message is not said, and nothing is told of it: nothing of it was heard."""
 
 
-class Conversation(Protocol):
+class Conversation(Briefed, Prepared, Protocol):
     """The call, as far as its own mind is concerned."""
 
     @property
@@ -73,25 +65,8 @@ class Conversation(Protocol):
     @property
     def ended(self) -> bool: ...
 
-    def epoch(self) -> float:
-        """The time of day, epoch seconds."""
-
-    def guarded(self, act: Callable[[], None]) -> None:
-        """Run what an engine calls: a bug in it ends the call."""
-
-    def emit(self, event: Event) -> None: ...
-
-    def moved(self) -> None:
-        """Something has changed: do what is due."""
-
     def told(self, error: ProviderError, by: str | None) -> None:
         """An engine failed; ``by`` takes its place."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    turn: TurnRef | None
-    then: Callable[[], None]
 
 
 class Answering:
@@ -115,14 +90,10 @@ class Answering:
         self._ids = ids
         self._loop = asyncio.get_running_loop()
         self.dialogue = Dialogue()
-        self.prompt = Prompt()
-        self._instruct()
-        self._skills = Skills(config.skills)
-        self._changes: list[Change] = []
-        """What the model has changed of its skills, and was not told yet."""
-        self._barrier = Barrier(config.preparing)
-        self._waiting: _Waiting | None = None
-        """What goes on when the agent is ready."""
+        self.briefing = Briefing(call, machine, config)
+        """What the model is told beside the history."""
+        self.readiness = Readiness(call, config.preparing, lambda: self._thinking is not None)
+        """Whether the agent is ready for an answer."""
         self._known: set[str] = set()
         """Messages that are to enter the dialogue as far as they are heard."""
         self._hold_at: float | None = None
@@ -142,50 +113,16 @@ class Answering:
         if mind is None:
             return None
         if self._mind is None:
-            self._mind = Thinking(
-                mind, self.dialogue, self, self._ids, self._manner, self._tools, self._before
-            )
+            manner, ready = self.briefing.manner, self.readiness.wait
+            self._mind = Thinking(mind, self.dialogue, self, self._ids, manner, self._tools, ready)
         self._mind.change(mind)
         return self._mind
-
-    def _manner(self) -> Manner:
-        config = self._config
-        skills = self._skills
-        system = self._told(self.prompt.render(self._call.epoch(), skills.instructions, skills.note))
-        tools = skills.tools(config.tools, self._changes.append)
-        return Manner(config.temperature, config.max_tokens, tools, system)
-
-    def _instruct(self) -> None:
-        config = self._config
-        self.prompt.configure(
-            config.prompt, raw=config.raw_prompt, variables=config.variables, zone=config.timezone
-        )
-
-    def fill(self, template: str) -> str:
-        """A text with the call's variables in it."""
-        return self._told(self.prompt.fill(template, self._call.epoch()))
-
-    def _told(self, filled: Filled) -> str:
-        """What was filled in; what of it could not be is told to the agent."""
-        turn = self._machine.turn
-        if filled.unknown:
-            names = ", ".join(filled.unknown)
-            text = (
-                f"the prompt names variables that nobody has set, and they are left empty: {names}. Set them "
-            )
-            text += "by vars or history.set_vars"
-            self._call.emit(Warned(turn, "UNKNOWN_VARIABLE", text, filled.unknown))
-        if filled.cut:
-            text = f"with its variables filled in the prompt is longer than {MAX_CHARS} characters: it is cut there"
-            self._call.emit(Warned(turn, "PROMPT_TOO_LONG", text))
-        return filled.text
 
     def change(self, mind: Mind | None, config: SessionConfig) -> None:
         """Answer otherwise from now on."""
         self._config = config
-        self._instruct()
-        self._barrier.config = config.preparing
-        self._changed(self._skills.declare(config.skills))
+        self.briefing.change(config)
+        self.readiness.change(config.preparing)
         self._tools.timeout_s = config.tool_timeout_s
         if self._thinking is not None and mind is not None:
             self._thinking.change(mind)
@@ -290,8 +227,7 @@ class Answering:
 
     def close(self, now: float) -> None:
         """The call ends: what its end makes of the user's turn is not answered any more."""
-        self._waiting = None
-        self._barrier.drop()
+        self.readiness.close()
         self.stop()
         self._thinking = None
         if self._mind is not None:
@@ -302,13 +238,13 @@ class Answering:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` has something to do."""
-        times = (self._hold_at, self._tools.deadline, self._barrier.deadline)
+        times = (self._hold_at, self._tools.deadline, self.readiness.deadline)
         return min((at for at in times if at is not None), default=None)
 
     def tick(self, now: float) -> None:
         """Do what is due: an agent is waited for no longer, tools that have run for too long fail, a caller who
         has waited is told so."""
-        self._tick_barrier(now)
+        self.readiness.tick(now)
         deadline = self._tools.deadline
         if self._mind is not None and deadline is not None and now >= deadline:
             self._mind.tick(now)
@@ -316,55 +252,6 @@ class Answering:
             self._hold_at = None
             if not self._speech.empty or (self._thinking is not None and self._thinking.silent):
                 self.hold_the_line()
-
-    # --- the agent gets ready -----------------------------------------------------------------------------
-
-    def prepare(self, turn: TurnRef | None, then: Callable[[], None]) -> None:
-        """Do this as soon as the agent is ready, or was waited for in vain; without a turn it is the greeting."""
-        self._go_on()  # An earlier wait is over with this one.
-        number = turn.turn_id if turn is not None else 0
-        if self._thinking is None or not self._barrier.begin(number, self._loop.time()):
-            then()
-            return
-        self._waiting = _Waiting(turn, then)
-        self._call.emit(LlmBefore(turn))
-        self._loop.call_soon(self._call.guarded, self._call.moved)
-
-    async def _before(self, turn: TurnRef) -> None:
-        """An answer is to be made."""
-        ready = asyncio.Event()
-        self.prepare(turn, ready.set)
-        mine = self._waiting
-        try:
-            await ready.wait()
-        finally:
-            if mine is not None and self._waiting is mine:
-                self._waiting = None
-                self._barrier.drop()
-
-    def ready(self, turn: int | None) -> None:
-        """The agent has changed what it wanted to change."""
-        if self._barrier.ready(turn):
-            self._go_on()
-
-    def _tick_barrier(self, now: float) -> None:
-        missed = self._barrier.tick(now)
-        if missed is None:
-            return
-        if missed.told and self._waiting is not None:
-            turn = self._waiting.turn
-            self._call.emit(PreparingTimeout(turn, missed.waited_ms, missed.budget_ms))
-        self._go_on()
-
-    def _go_on(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.then()
-
-    def agent_away(self) -> None:
-        """The agent's connection is lost; it may come back."""
-        self._barrier.agent_away()
-        self._go_on()
 
     # --- the caller waits ---------------------------------------------------------------------------------
 
@@ -489,32 +376,7 @@ class Answering:
             self._call.emit(ToolCompleted(*told, end.result, end.duration_ms))
         else:
             self._call.emit(ToolFailed(*told, end.code, end.error, end.duration_ms))
-        changes, self._changes = self._changes, []
-        self._changed(changes, turn)
-
-    # --- skills -------------------------------------------------------------------------------------------
-
-    def load_skill(self, name: str) -> bool:
-        """The agent has a skill loaded. False: there is none of this name, which it is told."""
-        return self._change_skill(self._skills.load, name)
-
-    def unload_skill(self, name: str) -> bool:
-        """The agent has a skill unloaded. False as above."""
-        return self._change_skill(self._skills.unload, name)
-
-    def _change_skill(self, act: Callable[[str, SkillBy], Change | None], name: str) -> bool:
-        try:
-            change = act(name, "manual")
-        except UnknownSkill as error:
-            self._call.emit(Warned(self._machine.turn, "SKILL_UNKNOWN", str(error), (name,)))
-            return False
-        self._changed([change] if change is not None else [], self._machine.turn)
-        return True
-
-    def _changed(self, changes: Sequence[Change], turn: TurnRef | None = None) -> None:
-        for change in changes:
-            kind = SkillLoaded if change.loaded else SkillUnloaded
-            self._call.emit(kind(turn, change.skill, change.by))
+        self.briefing.settled(turn)
 
     # --- what the agent does for it -----------------------------------------------------------------------
 
@@ -535,5 +397,5 @@ class Answering:
             self._mind.agent_gone(self._loop.time())
 
     def agent_back(self) -> None:
-        self._barrier.agent_back()
+        self.readiness.agent_back()
         self._tools.agent_back()

@@ -77,7 +77,7 @@ class Presence:
         """The agent's connection is lost."""
         self._absence.left(self._loop.time())
         self._saying.finish_streams()
-        self._answering.agent_away()
+        self._answering.readiness.agent_away()
 
     def back(self) -> None:
         """The agent has a connection again."""

@@ -161,14 +161,14 @@ class Session:
             self._warming.append(self._tasks.create_task(self._tell_ready(), name="tell ready"))
         self._housekeeper = self._loop.call_later(HOUSEKEEPING_S, self.guarded, self._housekeep)
         if config.greeting and not self.answering.paused:
-            self.answering.prepare(None, self._greet)
+            self.answering.readiness.prepare(None, self._greet)
         self._advance()
 
     def _greet(self) -> None:
         config = self._config
         if self.answering.paused:
             return  # Somebody took over while the agent got ready.
-        text = self.answering.fill(config.greeting)
+        text = self.answering.briefing.fill(config.greeting)
         greeting = Message(f"msg_{self._ids()[:12]}", text, known=True)
         greeting.interruptible = config.greeting_interruptible
         self.saying.say(greeting)
@@ -250,6 +250,11 @@ class Session:
         self.presence.change(config)
         self._advance()
 
+    def history_changed(self) -> None:
+        """The agent has changed what the call's own mind knows."""
+        self._telling.history_changed()
+        self._look(self._loop.time())
+
     # --- what the leg tells -------------------------------------------------------------------------------
 
     def on_audio(self, frame: AudioFrame) -> None:
@@ -298,11 +303,6 @@ class Session:
 
     def nothing_understood(self) -> None:
         self.answering.nothing_understood()
-
-    def history_changed(self) -> None:
-        """The agent has changed what the call's own mind knows."""
-        self._telling.history_changed()
-        self._look(self._loop.time())
 
     # --- session rules ------------------------------------------------------------------------------------
 

@@ -68,11 +68,11 @@ def _carry_out(call: Call, session: Session, command: wire.AnyCallCommand, tell:
         case wire.LlmToolResult():
             return _take_results(call, session, command, tell)
         case wire.LlmReady():
-            session.answering.ready(command.turn)
+            session.answering.readiness.ready(command.turn)
         case wire.SkillLoad():
-            return _skill(session.answering.load_skill(command.skill), command.skill)
+            return _skill(session.answering.briefing.load_skill(command.skill), command.skill)
         case wire.SkillUnload():
-            return _skill(session.answering.unload_skill(command.skill), command.skill)
+            return _skill(session.answering.briefing.unload_skill(command.skill), command.skill)
         case wire.CallMute():
             session.mute()
         case wire.CallUnmute():

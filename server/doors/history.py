@@ -55,11 +55,11 @@ def _change(command: wire.AnyHistoryCommand, answering: Answering) -> None:
         case wire.HistoryClear():
             answering.dialogue.clear()
         case wire.HistorySetVars():
-            answering.prompt.set_vars(command.vars)
+            answering.briefing.prompt.set_vars(command.vars)
         case wire.HistoryAddContext():
-            answering.prompt.add_context(command.text)
+            answering.briefing.prompt.add_context(command.text)
         case wire.HistorySetInstructions():
-            answering.prompt.instruct(command.prompt)
+            answering.briefing.prompt.instruct(command.prompt)
         case _:
             assert_never(command)
 

@@ -68,7 +68,7 @@ class Agent:
 
     def _ready(self, scene: Scene, turn: int) -> None:
         self.prepares(scene)
-        scene.session.answering.ready(turn if self.says_turn else None)
+        scene.session.answering.readiness.ready(turn if self.says_turn else None)
 
 
 def turns(
@@ -100,9 +100,9 @@ def waited_s(scene: Scene) -> list[float]:
 def test_what_the_agent_sets_meanwhile_is_in_the_prompt_of_that_answer(says_turn: bool) -> None:
     def prepare(scene: Scene) -> None:
         answering = scene.session.answering
-        answering.prompt.set_vars({"name": "Ada"})
-        answering.prompt.add_context("She likes tea.")
-        answering.prompt.put("cart", "It is empty.")
+        answering.briefing.prompt.set_vars({"name": "Ada"})
+        answering.briefing.prompt.add_context("She likes tea.")
+        answering.briefing.prompt.put("cart", "It is empty.")
         answering.dialogue.set([ChatMessage("assistant", "We have met."), *answering.dialogue.get()])
 
     model, agent = FakeLlm("Hello Ada."), Agent(0.3, prepare, says_turn)
@@ -119,7 +119,7 @@ def test_what_the_agent_sets_meanwhile_is_in_the_prompt_of_that_answer(says_turn
 def test_an_agent_that_is_late_is_told_so_and_the_answer_goes_on() -> None:
     model, agent = (
         FakeLlm(),
-        Agent(2.0, lambda scene: scene.session.answering.prompt.set_vars({"name": "Ada"})),
+        Agent(2.0, lambda scene: scene.session.answering.briefing.prompt.set_vars({"name": "Ada"})),
     )
     scene = turns(model, agent, count=2)
     first, second = scene.of(PreparingTimeout)
@@ -230,7 +230,7 @@ def test_it_is_once_an_answer_and_not_once_a_generation() -> None:
 
 def test_the_greeting_waits_and_is_filled_in() -> None:
     model = FakeLlm()
-    agent = Agent(0.4, lambda scene: scene.session.answering.prompt.set_vars({"name": "Ada"}))
+    agent = Agent(0.4, lambda scene: scene.session.answering.briefing.prompt.set_vars({"name": "Ada"}))
     scene = turns(model, agent, replace(CONFIG, greeting="Hello {{name}}{{what}}."), first_s=3.0)
     assert scene.names()[:4] == ["CallStarted", "AgentState", "LlmBefore", "Warned"]
     assert scene.of(LlmBefore)[0].turn is None
@@ -321,7 +321,7 @@ def test_instructions_and_another_configuration_change_the_prompt_of_the_next_an
     async def script(scene: Scene) -> None:
         for step in range(3):
             if step == 1:
-                scene.session.answering.prompt.instruct("Be brief with {{name}}.")
+                scene.session.answering.briefing.prompt.instruct("Be brief with {{name}}.")
             if step == 2:
                 config = replace(CONFIG, prompt="Be slow.", preparing=None)
                 scene.session.reconfigure(scene.session._engines, config, other_ears=False)

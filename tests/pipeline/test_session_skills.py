@@ -110,12 +110,12 @@ def test_what_is_not_loaded_cannot_be_asked_for() -> None:
 def test_the_agent_loads_and_unloads_by_itself() -> None:
     def load(scene: Scene) -> None:
         answering = scene.session.answering
-        assert answering.load_skill("staff")
-        assert answering.load_skill("staff")
-        assert not answering.load_skill("nobody")
+        assert answering.briefing.load_skill("staff")
+        assert answering.briefing.load_skill("staff")
+        assert not answering.briefing.load_skill("nobody")
 
     def unload(scene: Scene) -> None:
-        assert scene.session.answering.unload_skill("staff")
+        assert scene.session.answering.briefing.unload_skill("staff")
 
     model = FakeLlm()
     scene = turns(model, load, unload)

@@ -123,10 +123,10 @@ def test_the_prompt_is_changed_by_requests(tmp_path: Path) -> None:
             assert line.ask("history.set_vars", vars={"how": "kind"})["count"] == 0
             assert line.ask("history.add_context", text="It rains.")["count"] == 0
             assert line.ask("history.add_context", text="It is late.")["count"] == 0
-            system = line.session.answering.prompt.render(0.0).text.split("\n\n")
+            system = line.session.answering.briefing.prompt.render(0.0).text.split("\n\n")
             assert (system[0], *system[2:]) == ("Be kind.", "It rains.", "It is late.")
             line.ask("history.clear")
-            assert line.session.answering.prompt.render(0.0).text.startswith("Be kind.")
+            assert line.session.answering.briefing.prompt.render(0.0).text.startswith("Be kind.")
 
     run_virtual(main())
 
