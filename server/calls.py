@@ -155,7 +155,7 @@ class CallRegistry:
         call.session = session
         session.pause(on=self._paused(call))
         if call.owner is None:
-            session.guarded(session.agent_left)  # It went while the call rang.
+            session.guarded(session.presence.left)  # It went while the call rang.
         self._tasks.create_task(self._hold(call, session, recorder), name=f"call {call.call_id}")
         return session
 

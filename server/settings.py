@@ -8,16 +8,11 @@ reads the environment.
 from __future__ import annotations
 
 import os
-import types
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
-from urllib.parse import urlsplit, urlunsplit
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
-from pydantic.fields import FieldInfo
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -26,16 +21,27 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from server.providers import DEFAULT, HOSTED, LOCAL
+from server.providers import DEFAULT, HOSTED
 from server.secrets import API_KEY_FILE, load_or_create_secret, new_api_key
+from server.setting_texts import Declared, Source, declared_in, faults, misspelt
+from server.setting_values import (
+    Aliases,
+    Directory,
+    File,
+    Host,
+    Keys,
+    Language,
+    Line,
+    LlmEndpoints,
+    LlmKeys,
+    LlmRow,
+    Model,
+    Row,
+    Seconds,
+    Url,
+    Word,
+)
 
-PREFIX = "TALKWIRE_"
-NOT_YET = frozenset({"DATABASE_URL", "REDIS_URL"})
-"""Names that others have given a meaning, and that the stores to come will be configured by. Whoever sets one
-now is told that it has no effect."""
-ELSEWHERE = frozenset({"TALKWIRE_URL", "TALKWIRE_SPEECH_DIR", "TALKWIRE_DEMO_LLM"})
-"""Variables of agents, examples and tests, which are no settings of the server."""
-Source = Literal["default", ".env", "environment"]
 Stage = Literal["stt", "tts", "llm"]
 OFF = "off"
 """What switches a text off: an empty variable counts as unset."""
@@ -46,137 +52,6 @@ class SettingsError(Exception):
     allowed, and holds no secret.
     """
 
-
-# --- kinds of values --------------------------------------------------------------------------------------
-
-
-def _lower(value: Any) -> Any:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _split(value: Any) -> Any:
-    return (
-        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-    )
-
-
-def _names(value: Any) -> Any:
-    return _split(value.lower()) if isinstance(value, str) else value
-
-
-def _row(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value or len(set(value)) < len(value):
-        raise ValueError("an engine once each, and one at least")
-    if len(value) > 1 and {"auto", "none"} & set(value):
-        raise ValueError("auto and none stand alone")
-    return value
-
-
-def _pairs(value: Any) -> Any:
-    """``name=value`` between commas; a name alone has an empty value."""
-    if not isinstance(value, str):
-        return value
-    parts = (part.partition("=") for part in _split(value))
-    return tuple((name.strip().lower(), what.strip()) for name, _, what in parts)
-
-
-def _llm_endpoints(value: Any) -> Any:
-    """A server that one runs oneself may be named without its address: it has a usual one."""
-    return tuple((name, url or LOCAL.get(name, "")) for name, url in _pairs(value))
-
-
-def _once_each(value: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
-    if len({name for name, _ in value}) < len(value):
-        raise ValueError("a name once each")
-    return value
-
-
-def _other_than_default(value: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
-    if {DEFAULT, "auto", "none"} & {name for name, _ in value}:
-        raise ValueError("these names have a meaning already")
-    return value
-
-
-def _llm_row(value: Any) -> Any:
-    """Of ``provider/model`` only the provider may be written in any case."""
-    if not isinstance(value, str):
-        return value
-    parts = (entry.partition("/") for entry in _split(value))
-    return tuple(f"{name.strip().lower()}{slash}{model.strip()}" for name, slash, model in parts)
-
-
-def _known_providers(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    if "llm_providers" not in info.data:
-        return value  # That setting is at fault, and told.
-    known = {"auto", "none", DEFAULT, *HOSTED, *(name for name, _ in info.data["llm_providers"])}
-    if any(entry.partition("/")[0] not in known or entry.endswith("/") for entry in value):
-        raise ValueError("a provider that is not known")
-    return value
-
-
-def _keys_of_known(value: tuple[tuple[str, Any], ...], info: ValidationInfo) -> tuple[tuple[str, Any], ...]:
-    if "llm_providers" in info.data:
-        known = {*HOSTED, *(name for name, _ in info.data["llm_providers"])}
-        if {name for name, _ in value} - known:
-            raise ValueError("the key of nobody")
-    return value
-
-
-def _host(value: str) -> str:
-    if not value or any(sign in value for sign in "/ @"):
-        raise ValueError("not a host")
-    return value
-
-
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or any(sign.isspace() for sign in value):
-        raise ValueError("no http(s) origin")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("more than an origin and a path")
-    # Asking for the port raises ValueError where it is not one.
-    if parts.port == 0:
-        raise ValueError("no port to connect to")
-    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
-
-
-def _own_url(settings: dict[str, Any]) -> str:
-    return f"http://127.0.0.1:{settings['port']}"
-
-
-Word = BeforeValidator(_lower)
-Host = Annotated[str, AfterValidator(_host)]
-Url = Annotated[str, AfterValidator(_url)]
-Keys = Annotated[tuple[Annotated[SecretStr, Field(max_length=512)], ...], BeforeValidator(_split)]
-File = Annotated[Path, AfterValidator(Path.expanduser)]
-Directory = Annotated[Path, AfterValidator(Path.expanduser)]
-Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35)]
-
-
-Row = (BeforeValidator(_names), AfterValidator(_row))
-Model = Annotated[str, Field(min_length=1, max_length=200)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=50)]
-LlmEndpoints = Annotated[
-    tuple[tuple[Name, Url], ...],
-    Field(max_length=50),
-    BeforeValidator(_llm_endpoints),
-    AfterValidator(_once_each),
-    AfterValidator(_other_than_default),
-]
-LlmKeys = Annotated[
-    tuple[tuple[Name, Annotated[SecretStr, Field(min_length=1, max_length=512)]], ...],
-    BeforeValidator(_pairs),
-    AfterValidator(_once_each),
-    AfterValidator(_keys_of_known),
-]
-Aliases = Annotated[
-    tuple[tuple[Annotated[str, Field(min_length=1)], Annotated[str, Field(min_length=1)]], ...],
-    Field(max_length=1000),
-    BeforeValidator(_pairs),
-    AfterValidator(_once_each),
-]
-Seconds = Annotated[float, Field(ge=0.1, le=120)]
-Line = Annotated[str, Field(max_length=500)]
 
 NETWORK, ACCESS, LOGS = "Network", "Access and data", "Logs"
 CALLS, ENGINES, OPENAI, TWILIO = "Calls", "Engines", "OpenAI-shaped endpoints", "Twilio"
@@ -193,6 +68,10 @@ def setting(section: str, key: str, default: Any, text: str, *, unit: str = "", 
         "json_schema_extra": {"section": section, "unit": unit, "allowed": allowed},
     }
     return Field(default_factory=default, **known) if callable(default) else Field(default=default, **known)
+
+
+def _own_url(settings: dict[str, Any]) -> str:
+    return f"http://127.0.0.1:{settings['port']}"
 
 
 # --- the declaration --------------------------------------------------------------------------------------
@@ -376,12 +255,7 @@ class Settings(BaseSettings):
         "address: it is then their usual one on this machine. The name of a hosted service gives it another address.",
         allowed="name=base URL, separated by commas",
     )
-    llm: Annotated[
-        tuple[Annotated[str, Field(max_length=200)], ...],
-        BeforeValidator(_llm_row),
-        AfterValidator(_row),
-        AfterValidator(_known_providers),
-    ] = setting(
+    llm: LlmRow = setting(
         ENGINES,
         "TALKWIRE_LLM",
         ("auto",),
@@ -705,17 +579,17 @@ class Settings(BaseSettings):
             file = DotEnvSettingsSource(cls, env_file=env_file, env_file_encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{env_file} cannot be read: {error}") from error
-        known = {setting.key for setting in declared()}
+        known = [setting.key for setting in declared()]
         from_file, from_environment = file(), EnvSettingsSource(cls)()
         values = {key: value for key, value in {**from_file, **from_environment}.items() if key in known}
         sources: dict[str, Source] = {
             key: "environment" if key in from_environment else ".env" for key in values
         }
-        warnings = _misspelt({*os.environ, *file.env_vars} - known)
+        warnings = misspelt({*os.environ, *file.env_vars}, known)
         try:
             return cls.model_validate({**values, "sources": sources, "warnings": warnings})
         except ValidationError as error:
-            raise SettingsError("\n".join(_faults(error, values, sources))) from None
+            raise SettingsError("\n".join(faults(error, declared(), values, sources))) from None
 
     @classmethod
     def settings_customise_sources(
@@ -729,106 +603,6 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
-# --- what is known of a setting ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """One setting as its user sees it."""
-
-    key: str
-    name: str
-    """Name in ``Settings``."""
-    section: str
-    description: str
-    unit: str
-    allowed: str
-    default: str
-    """As one would write it; empty: unset."""
-    secret: bool
-
-    def value_in(self, settings: Settings) -> str:
-        """As one would write it; of a secret only ``set`` or ``unset``."""
-        value = getattr(settings, self.name)
-        if self.secret:
-            return "set" if value else "unset"
-        return _written(value)
-
-
 def declared() -> Iterator[Declared]:
     """All settings in the order of their declaration."""
-    for name, field in Settings.model_fields.items():
-        extra = field.json_schema_extra
-        if isinstance(extra, dict):
-            secret = "SecretStr" in str(field.annotation)
-            yield Declared(
-                key=str(field.validation_alias),
-                name=name,
-                section=str(extra["section"]),
-                description=field.description or "",
-                unit=str(extra["unit"]),
-                allowed=str(extra["allowed"]) or _allowed(field),
-                default="" if secret or field.default_factory else _written(field.default),
-                secret=secret,
-            )
-
-
-def _written(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return ",".join("=".join(part) if isinstance(part, tuple) else part for part in value)
-    if isinstance(value, Path) and not value.is_absolute():
-        return f"./{value}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _allowed(field: FieldInfo) -> str:
-    kind = field.annotation
-    if get_origin(kind) in (Union, types.UnionType):
-        kind = next(choice for choice in get_args(kind) if choice is not type(None))
-    if get_origin(kind) is Literal:
-        return ", ".join(get_args(kind))
-    if kind is bool:
-        return "true or false"
-    low, high = (
-        next(getattr(mark, bound) for mark in field.metadata if hasattr(mark, bound))
-        for bound in ("ge", "le")
-    )
-    return f"{'a whole number' if kind is int else 'a number'} from {low} to {high}"
-
-
-def _faults(
-    error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, Source]
-) -> Iterator[str]:
-    told = {setting.key: setting for setting in declared()}
-    for key in dict.fromkeys(str(fault["loc"][0]) for fault in error.errors(include_input=False)):
-        if key not in values:
-            continue  # Its default hangs on another one, which is told.
-        allowed = told[key].allowed
-        if "," in allowed and " " not in allowed.replace(", ", ""):
-            allowed = f"one of {allowed}"
-        given = str(values[key])[:80]
-        # A URL with a password in it is refused, and not repeated either.
-        shown = f"got {given!r} " if not told[key].secret and "@" not in given else ""
-        place = "the environment" if sources[key] == "environment" else "the file .env"
-        yield f"{key} must be {allowed} ({shown}from {place})"
-
-
-def _misspelt(unknown: set[str]) -> tuple[str, ...]:
-    """An unknown setting stops nothing, since it may be meant for another program; it is told."""
-    known = [setting.key for setting in declared()]
-    warnings = []
-    for key in sorted(unknown - ELSEWHERE):
-        if key.startswith(PREFIX):
-            close = get_close_matches(key, known, n=2, cutoff=0.8)
-            advice = (
-                f"did you mean {' or '.join(close)}?" if close else "`talkwire config` lists all settings"
-            )
-            warnings.append(f"{key} is no setting and has no effect: {advice}")
-    unused = sorted(unknown & NOT_YET)
-    if unused:
-        warnings.append(f"{', '.join(unused)}: this version has nothing yet that uses it")
-    return tuple(warnings)
+    return declared_in(Settings)

@@ -11,7 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
 
-from server.settings import Declared, Settings, declared
+from server.setting_texts import Declared
+from server.settings import Settings, declared
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "configuration.md"

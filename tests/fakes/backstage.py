@@ -87,12 +87,14 @@ class Backstage:
                 turn = event.turn.turn_id if event.turn is not None else 0
                 for _ in range(rng.choice((0, 1, 1, 1, 2))):
                     number = rng.choice((turn, turn, turn, None, turn - 1))
-                    self._later((0.0, 0.05, 0.3, 2.0), partial(self.session.answering.ready, number))
+                    self._later(
+                        (0.0, 0.05, 0.3, 2.0), partial(self.session.answering.readiness.ready, number)
+                    )
             case ToolCallsRequested():
                 for call in event.calls:
                     for _ in range(rng.choice((0, 1, 1, 1, 2))):
                         result = ToolResult(call.id, "done", rng.random() < 0.2, rng.random() < 0.2)
-                        give = partial(self.session.tool_result, event.msg_id, [result])
+                        give = partial(self.session.answering.tool_result, event.msg_id, [result])
                         self._later((0.0, 0.1, 0.5, 2.0, 4.0), give)
 
     def _later(self, delays_s: tuple[float, ...], act: Callable[[], object]) -> None:
@@ -117,19 +119,19 @@ class Backstage:
         """Something of all that, sensible or not."""
         rng, answering = self._rng, self.session.answering
         acts: list[Callable[[], object]] = [
-            lambda: answering.load_skill(rng.choice(NAMES)),
-            lambda: answering.unload_skill(rng.choice(NAMES)),
-            lambda: answering.ready(rng.choice((None, 0, 1, 2))),
+            lambda: answering.briefing.load_skill(rng.choice(NAMES)),
+            lambda: answering.briefing.unload_skill(rng.choice(NAMES)),
+            lambda: answering.readiness.ready(rng.choice((None, 0, 1, 2))),
             self._change_history,
             self._reconfigure,
-            self.session.agent_gone,
+            self.session.presence.gone,
         ]
         self._carry_out(rng.choices(acts, weights=(2, 2, 1, 2, 2, 0.3))[0])
 
     def _change_history(self) -> None:
         session, rng = self.session, self._rng
         messages = [ChatMessage("user", "Before."), ChatMessage("assistant", "Yes.")]
-        dialogue, prompt = session.answering.dialogue, session.answering.prompt
+        dialogue, prompt = session.answering.dialogue, session.answering.briefing.prompt
         acts: list[Callable[[], object]] = [
             lambda: dialogue.add(messages),
             lambda: dialogue.set(messages),

@@ -1,0 +1,140 @@
+"""The kinds of values that settings have: how each is read from text, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+
+from server.providers import DEFAULT, HOSTED, LOCAL
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _split(value: Any) -> Any:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+
+
+def _names(value: Any) -> Any:
+    return _split(value.lower()) if isinstance(value, str) else value
+
+
+def _row(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or len(set(value)) < len(value):
+        raise ValueError("an engine once each, and one at least")
+    if len(value) > 1 and {"auto", "none"} & set(value):
+        raise ValueError("auto and none stand alone")
+    return value
+
+
+def _pairs(value: Any) -> Any:
+    """``name=value`` between commas; a name alone has an empty value."""
+    if not isinstance(value, str):
+        return value
+    parts = (part.partition("=") for part in _split(value))
+    return tuple((name.strip().lower(), what.strip()) for name, _, what in parts)
+
+
+def _llm_endpoints(value: Any) -> Any:
+    """A server that one runs oneself may be named without its address: it has a usual one."""
+    return tuple((name, url or LOCAL.get(name, "")) for name, url in _pairs(value))
+
+
+def _once_each(value: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+    if len({name for name, _ in value}) < len(value):
+        raise ValueError("a name once each")
+    return value
+
+
+def _other_than_default(value: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+    if {DEFAULT, "auto", "none"} & {name for name, _ in value}:
+        raise ValueError("these names have a meaning already")
+    return value
+
+
+def _llm_row(value: Any) -> Any:
+    """Of ``provider/model`` only the provider may be written in any case."""
+    if not isinstance(value, str):
+        return value
+    parts = (entry.partition("/") for entry in _split(value))
+    return tuple(f"{name.strip().lower()}{slash}{model.strip()}" for name, slash, model in parts)
+
+
+def _known_providers(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    if "llm_providers" not in info.data:
+        return value  # That setting is at fault, and told.
+    known = {"auto", "none", DEFAULT, *HOSTED, *(name for name, _ in info.data["llm_providers"])}
+    if any(entry.partition("/")[0] not in known or entry.endswith("/") for entry in value):
+        raise ValueError("a provider that is not known")
+    return value
+
+
+def _keys_of_known(value: tuple[tuple[str, Any], ...], info: ValidationInfo) -> tuple[tuple[str, Any], ...]:
+    if "llm_providers" in info.data:
+        known = {*HOSTED, *(name for name, _ in info.data["llm_providers"])}
+        if {name for name, _ in value} - known:
+            raise ValueError("the key of nobody")
+    return value
+
+
+def _host(value: str) -> str:
+    if not value or any(sign in value for sign in "/ @"):
+        raise ValueError("not a host")
+    return value
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(sign.isspace() for sign in value):
+        raise ValueError("no http(s) origin")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("more than an origin and a path")
+    # Asking for the port raises ValueError where it is not one.
+    if parts.port == 0:
+        raise ValueError("no port to connect to")
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+
+
+Word = BeforeValidator(_lower)
+Host = Annotated[str, AfterValidator(_host)]
+Url = Annotated[str, AfterValidator(_url)]
+Keys = Annotated[tuple[Annotated[SecretStr, Field(max_length=512)], ...], BeforeValidator(_split)]
+File = Annotated[Path, AfterValidator(Path.expanduser)]
+Directory = Annotated[Path, AfterValidator(Path.expanduser)]
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35)]
+Row = (BeforeValidator(_names), AfterValidator(_row))
+Model = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=50)]
+LlmRow = Annotated[
+    tuple[Annotated[str, Field(max_length=200)], ...],
+    BeforeValidator(_llm_row),
+    AfterValidator(_row),
+    AfterValidator(_known_providers),
+]
+LlmEndpoints = Annotated[
+    tuple[tuple[Name, Url], ...],
+    Field(max_length=50),
+    BeforeValidator(_llm_endpoints),
+    AfterValidator(_once_each),
+    AfterValidator(_other_than_default),
+]
+LlmKeys = Annotated[
+    tuple[tuple[Name, Annotated[SecretStr, Field(min_length=1, max_length=512)]], ...],
+    BeforeValidator(_pairs),
+    AfterValidator(_once_each),
+    AfterValidator(_keys_of_known),
+]
+Aliases = Annotated[
+    tuple[tuple[Annotated[str, Field(min_length=1)], Annotated[str, Field(min_length=1)]], ...],
+    Field(max_length=1000),
+    BeforeValidator(_pairs),
+    AfterValidator(_once_each),
+]
+Seconds = Annotated[float, Field(ge=0.1, le=120)]
+Line = Annotated[str, Field(max_length=500)]
