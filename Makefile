@@ -39,8 +39,10 @@ $(VENV)/.dev: pyproject.toml clients/python/pyproject.toml | $(BIN)/python
 run: $(VENV)/.base
 	@exec $(BIN)/python examples/run.py
 
+# Calls take their time and must not be disturbed; all else is work, which the cores share.
 test: $(VENV)/.dev check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -m "not e2e" -n auto --dist loadfile
 	cd clients/python && $(abspath $(BIN))/python -m pytest
 
 check: $(VENV)/.dev
