@@ -33,6 +33,7 @@ from pipeline.events import (
     SessionReady,
     TurnEnd,
     UserMessage,
+    Utterance,
 )
 from pipeline.listening import Listening
 from pipeline.message import Message
@@ -119,6 +120,11 @@ class Session:
     @property
     def ended(self) -> bool:
         return self._end is not None
+
+    @property
+    def transcript(self) -> tuple[Utterance, ...]:
+        """What was said so far: by the bot, what the caller heard."""
+        return self._transcript.lines()
 
     async def run(self) -> CallEnded:
         """Hold the conversation; return how it ended, when everything that it owned is closed."""

@@ -11,9 +11,9 @@ from typing import Any, Literal, assert_never
 from pipeline import events
 from server import protocol as wire
 from server.clock import Clock
-from server.protocol import AnyCallEvent, ErrorCode, HistoryMessage, WarningCode
+from server.protocol import AnyCallEvent, ErrorCode, WarningCode
 from server.wire_derived import derived_to_wire
-from server.wire_llm import history, mind_to_wire
+from server.wire_llm import history, mind_to_wire, spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
         case events.CallUnheld():
             return wire.CallUnheld(**ids)
         case events.CallEnded():
-            lines = tuple(HistoryMessage(role=u.role, content=u.content) for u in event.transcript)
+            lines = spoken(event.transcript)
             return wire.CallEnded(
                 **ids,
                 reason=event.reason.value,

@@ -94,6 +94,11 @@ def history(messages: Iterable[ports.ChatMessage]) -> tuple[HistoryMessage, ...]
     )
 
 
+def spoken(lines: Iterable[events.Utterance]) -> tuple[HistoryMessage, ...]:
+    """What was said in a call, whoever answered."""
+    return tuple(HistoryMessage(role=line.role, content=line.content) for line in lines)
+
+
 def _asked(calls: Iterable[ports.ToolCall]) -> tuple[wire.AskedTool, ...]:
     return tuple(
         wire.AskedTool(id=call.id, function=wire.AskedFunction(name=call.name, arguments=call.arguments))

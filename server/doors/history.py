@@ -10,7 +10,7 @@ from pipeline.ports import ChatMessage, ToolCall
 from server import protocol as wire
 from server.agents import Owner
 from server.calls import CallRegistry
-from server.wire_llm import history
+from server.wire_llm import history, spoken
 
 Answer = wire.HistoryData | wire.HistoryUpdated
 
@@ -25,6 +25,10 @@ def answer(command: wire.AnyHistoryCommand, calls: CallRegistry, owner: Owner) -
         return _answer(command, error=error)
     agent_id, answering = call.facts.agent_id, call.session.answering
     if not answering.thinks:
+        if isinstance(command, wire.HistoryGet):
+            # For an agent process that asks a model itself.
+            ids = {"agent_id": agent_id, "call_id": command.call_id, "request_id": command.request_id}
+            return wire.HistoryData(**ids, messages=spoken(call.session.transcript))
         error = "this call has no language model in the server: configure llm"
         return _answer(command, agent_id=agent_id, error=error)
     found = [_answer(command, agent_id=agent_id, error="internal error")]

@@ -282,7 +282,7 @@ class HistoryCommand(Command):
 
     It is answered in any case, by `history.data` or `history.updated` with the same `request_id`. What keeps it
     from being done stands in the answer's `error`: the call is over, is not this connection's, or has no language
-    model in this server.
+    model in this server (which keeps nobody from reading what was said).
     """
 
     call_id: Id = Field(description="The call.")
@@ -290,7 +290,8 @@ class HistoryCommand(Command):
 
 
 class HistoryGet(HistoryCommand):
-    """Asks for the history; answered by `history.data`."""
+    """Asks for the history; answered by `history.data`. Of a call without a language model in the server it is what
+    was said."""
 
     event: Literal["history.get"] = "history.get"
 

@@ -19,6 +19,7 @@ from server.protocol import (
     Configuring,
     Connect,
     HistoryCommand,
+    HistoryGet,
 )
 from tests.e2e.harness import KEY, TIMEOUT_S, Agent, Frame
 from tests.protocol.schema import DEFINITIONS, sample, wrong_values
@@ -32,7 +33,11 @@ REFUSED = {
     "LlmToolResult": "RESULT_UNKNOWN",
     "SkillLoad": "SKILL_UNKNOWN",
     "SkillUnload": "SKILL_UNKNOWN",
-    **{command.__name__: "REQUEST_REFUSED" for command in COMMANDS if issubclass(command, HistoryCommand)},
+    **{
+        command.__name__: "REQUEST_REFUSED"
+        for command in COMMANDS
+        if issubclass(command, HistoryCommand) and command is not HistoryGet
+    },
 }
 """Commands that are right and yet have nothing to act upon in the call that is walked."""
 LENIENT = {

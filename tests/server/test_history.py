@@ -147,8 +147,27 @@ def test_who_cannot_be_answered_is_told_why(tmp_path: Path, event: str) -> None:
             assert line.calls.get("CA1") is None
             assert line.ask(event) == {**empty, "error": "the call is over"}
         async with a_call(tmp_path, thinks=False) as line:
-            why = "this call has no language model in the server: configure llm"
-            assert line.ask(event) == {"agent_id": "x", **empty, "error": why}
+            why = (
+                {}
+                if event == "history.get"
+                else {"error": "this call has no language model in the server: configure llm"}
+            )
+            assert line.ask(event) == {"agent_id": "x", **empty, **why}
+
+    run_virtual(main())
+
+
+def test_an_agent_that_thinks_itself_may_read_what_was_said(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_call(tmp_path, thinks=False) as line:
+            line.session.reply("m1", "Hello there.", "")
+            await line.leg.silence(3.0)
+            said = {"role": "assistant", "content": "Hello there."}
+            assert line.ask("history.get") == {"agent_id": "x", "messages": [said]}
+        async with a_call(tmp_path) as line:
+            line.session.reply("m1", "Hello there.", "")
+            await line.leg.silence(3.0)
+            assert line.ask("history.get")["messages"] == []
 
     run_virtual(main())
 

@@ -24,7 +24,7 @@ class History:
         self._requests = requests
 
     def get(self) -> Pending[list[HistoryMessage]]:
-        """All messages, as the model is given them."""
+        """All messages, as the model is given them; of a call without one, what was said."""
         return self._requests.ask("history.get", again=True)
 
     def add(self, messages: Messages) -> Pending[int]:
