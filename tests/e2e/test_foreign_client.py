@@ -26,6 +26,8 @@ pytestmark = pytest.mark.e2e
 
 CLIENT = Path(__file__).parent / "foreign" / "client.mjs"
 LIMIT_S = 45.0
+CALLERS = ("+15550007777", "+15550001111")
+"""A developer, and anybody else."""
 
 
 @pytest.fixture(scope="session")
@@ -182,6 +184,77 @@ async def test_a_dropped_socket_comes_back_and_finds_its_call(tmp_path: Path, no
         assert client.steps["again"]["same"] is True
         assert client.steps["again"]["said"] == {"interrupted": False}
         assert [m["content"] for m in client.steps["ended"]["messages"]] == ["I am back."]
+
+
+async def test_a_tool_outlives_the_socket_and_no_greeting_is_heard_twice(
+    tmp_path: Path, node_modules: Path
+) -> None:
+    async with (
+        heard(tmp_path, **WISH) as (server, carrier),
+        cable(server.settings.port) as (port, cut),
+        foreign(f"ws://127.0.0.1:{port}", "returning", node_modules) as client,
+    ):
+        call = await ring(carrier, client)
+        await client.until("speak")
+        call.say(SPOKEN)
+        await client.until("drop")
+        cut()
+        await client.over()
+        told = client.steps["ended"]
+        assert (told["runs"], told["greetings"], told["aborted"]) == (1, 1, "duplicate_greeting")
+        assert told["roles"] == ["assistant", "user", "assistant", "tool", "assistant"]
+
+
+async def test_skills_are_followed(tmp_path: Path, node_modules: Path) -> None:
+    wish = {"transcript": 'call loadSkill {"name": "time"}'}
+    async with (
+        heard(tmp_path, **wish) as (server, carrier),
+        foreign(server.ws, "skilled", node_modules) as client,
+    ):
+        call = await ring(carrier, client)
+        await client.until("speak")
+        call.say(SPOKEN)
+        await client.over()
+        assert client.steps["loaded"]["skills"] == ["time"]
+        assert client.steps["changed"]["skills"] == ["desk"]
+        assert client.steps["unknown"]["code"] == "SKILL_UNKNOWN"
+
+
+async def test_limits_in_its_spelling_are_kept_and_a_farewell_is_heard(
+    tmp_path: Path, node_modules: Path
+) -> None:
+    async with (
+        running(tmp_path) as server,
+        server.carrier() as carrier,
+        foreign(server.ws, "limited", node_modules) as client,
+    ):
+        await ring(carrier, client)
+        await client.over()
+        told = client.steps["ended"]
+        assert (told["reason"], told["warned"]) == (["idle_timeout"] * 2, [0.5, 0.0])
+        assert told["farewell"] == {"interrupted": False}
+        assert told["paused"] == [1, {"event": "session.resumed", "agent_id": "My Agent"}]
+
+
+async def test_a_developers_callers_reach_his_agent_also_after_a_drop(
+    tmp_path: Path, node_modules: Path
+) -> None:
+    async with (
+        running(tmp_path) as server,
+        server.carrier() as carrier,
+        cable(server.settings.port) as (port, cut),
+        foreign(f"ws://127.0.0.1:{port}", "developing", node_modules) as client,
+    ):
+        for step, came in (("ring", "came"), ("ring again", "came again")):
+            await client.until(step)
+            calls = [await carrier.place_call(caller, "+15550002222") for caller in CALLERS]
+            assert (await client.until(came))["froms"] == list(CALLERS)
+            for call in calls:
+                call.hang_up()
+            if step == "ring":
+                await client.until("drop")
+                cut()
+        await client.over()
 
 
 async def test_a_wrong_key_is_told_in_words(tmp_path: Path, node_modules: Path) -> None:

@@ -62,6 +62,7 @@ export class Call extends Emitter {
   #saying = new Map();
   #requests = new Map();
   transcript = [];
+  skills = new Set();
   last = "";
 
   constructor(agent, started) {
@@ -70,7 +71,7 @@ export class Call extends Emitter {
   }
 
   send(event, fields = {}) {
-    this.agent.client.send({ event, call_id: this.id, ...fields });
+    this.agent.post({ event, call_id: this.id, ...fields });
   }
 
   /** Resolves when it has been heard or cut off. */
@@ -123,7 +124,11 @@ export class Call extends Emitter {
     } else if (event === "llm.before") {
       this.send("llm.ready", { agent_id: this.agent.id, ...("turn" in frame ? { turn: frame.turn } : {}) });
     } else if (event === "llm.tool_call") {
-      this.#runTools(frame);
+      const batch = frame.msg_id ?? frame.message_id;
+      if (!this.agent.ran.has(batch)) this.#runTools(frame);
+      this.agent.ran.add(batch);
+    } else if (event === "skill.loaded" || event === "skill.unloaded") {
+      this.skills[event === "skill.loaded" ? "add" : "delete"](frame.skill);
     } else if (event === "call.ended") {
       if (frame.messages?.length) this.transcript = frame.messages;
       for (const resolve of this.#saying.values()) resolve({ interrupted: true });
@@ -146,6 +151,9 @@ export class Call extends Emitter {
 class Agent extends Emitter {
   calls = new Map();
   ready = false;
+  ran = new Set();
+  callers = [];
+  greet = null;
   #waiting = [];
 
   constructor(client, id, config, channels, tools) {
@@ -158,14 +166,25 @@ class Agent extends Emitter {
   }
 
   send(event, fields = {}) {
-    const frame = { event, agent_id: this.id, ...fields };
+    this.post({ event, agent_id: this.id, ...fields });
+  }
+
+  /** What is said while the agent is not registered is said when it is, also for calls of before. */
+  post(frame) {
     if (this.ready) this.client.send(frame);
     else this.#waiting.push(frame);
+  }
+
+  /** These callers are a developer's; told again behind each registration, without an agent. */
+  route(callers) {
+    this.callers = callers;
+    if (this.ready) this.client.send({ event: "dev.config", callers });
   }
 
   created() {
     this.ready = true;
     for (const channel of this.channels) this.send("channel.add", channel);
+    if (this.callers.length) this.client.send({ event: "dev.config", callers: this.callers });
     for (const frame of this.#waiting.splice(0)) this.client.send(frame);
     this.emit("ready");
   }
@@ -182,6 +201,7 @@ class Agent extends Emitter {
     if (event === "call.started") {
       const call = new Call(this, frame);
       this.calls.set(id, call);
+      if (this.greet) call.say(this.greet(call), { add_to_history: true });
       return this.emit(event, call);
     }
     const call = this.calls.get(id);

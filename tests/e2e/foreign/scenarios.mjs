@@ -4,9 +4,9 @@ import { sleep, tell, told } from "./client.mjs";
 
 const PHONE = [{ type: "phone", ref: "+1 (555) 000-2222" }];
 
-async function answered(client, config = {}, tools = {}) {
+async function answered(client, config = {}, tools = {}, more = {}) {
   await client.connect();
-  const agent = client.agent("My Agent", config, PHONE, tools);
+  const agent = Object.assign(client.agent("My Agent", config, PHONE, tools), more);
   await agent.next("channel.added");
   tell("ready");
   return [agent, await agent.next("call.started")];
@@ -131,6 +131,90 @@ export async function reconnecting(client) {
   again.send("call.hangup");
   const ended = await again.next("call.ended");
   tell("ended", { messages: ended.messages });
+}
+
+/** The socket goes while a tool runs: its result is sent behind the next registration. */
+export async function returning(client) {
+  let runs = 0;
+  const clock = async () => {
+    runs++;
+    tell("drop");
+    await sleep(2000);
+    return { time: "ten past nine" };
+  };
+  const tool = { type: "function", function: { name: "clock", description: "Tells the time.", parameters: {} } };
+  const config = { llm: { provider: "openai", model: "gpt-4o", enabled: true, prompt: "Be brief." }, tools: [tool] };
+  const [agent, call] = await answered(client, config, { clock }, { greet: () => "Greetings." });
+  await call.next("message.confirmed");
+  const back = agent.next("call.started");
+  tell("speak");
+  const again = await back;
+  const aborted = again.next("message.aborted");
+  await again.next("message.confirmed", (frame) => frame.text.includes("ten past nine"));
+  again.send("call.hangup");
+  const { messages } = await again.next("call.ended");
+  const greetings = messages.filter((message) => message.content === "Greetings.").length;
+  tell("ended", { runs, greetings, aborted: (await aborted).reason, roles: messages.map((message) => message.role) });
+}
+
+export async function skilled(client) {
+  const skills = [
+    { name: "time", description: "Tells the time.", instructions: "In words.", tools: [], activation: "model" },
+    { name: "desk", description: "For staff.", instructions: "Be short.", tools: [], activation: "manual" },
+  ];
+  const config = { llm: { provider: "openai", model: "gpt-4o", enabled: true, prompt: "Be brief." }, skills };
+  const [agent, call] = await answered(client, config);
+  tell("speak");
+  await call.next("message.confirmed");
+  tell("loaded", { skills: [...call.skills] });
+  call.send("skill.load", { skill: "desk" });
+  await call.next("skill.loaded");
+  call.send("skill.unload", { skill: "time" });
+  await call.next("skill.unloaded");
+  tell("changed", { skills: [...call.skills] });
+  agent.send("agent.configure", { skills: [...skills, { name: "late", description: "Of later calls.", tools: [] }] });
+  await agent.next("agent.configured");
+  call.send("skill.load", { skill: "late" });
+  tell("unknown", { code: (await call.next("server.warning")).code });
+  call.send("call.hangup");
+  await call.next("call.ended");
+}
+
+export async function limited(client) {
+  const [agent, call] = await answered(client);
+  const warned = [];
+  agent.on("session.idle_warning", ({ remaining_seconds: left }) => warned.push(left));
+  agent.send("session.pause", { contact: "+1 (555) 000-1111" });
+  agent.send("session.resume");
+  const paused = await agent.next("session.resumed");
+  const sessionLimits = { idleTimeoutSeconds: 1, idleWarningSeconds: 0.5, idleGraceSeconds: 0.3 };
+  client.send({ event: "session.configure", session_id: call.id, sessionLimits });
+  const timeout = await call.next("session.timeout");
+  const farewell = call.say("Good bye.");
+  const ended = await call.next("call.ended");
+  const seen = agent.seen.filter((name) => name.startsWith("session.paused"));
+  tell("ended", { reason: [timeout.reason, ended.reason], warned, farewell: await farewell, paused: [seen.length, paused] });
+}
+
+/** Two agents of one process on one number: the developer's own takes the calls of his callers. */
+export async function developing(client) {
+  await client.connect();
+  const desk = client.agent("Front Desk", {}, PHONE);
+  const own = client.agent("dev-ada-Front Desk", {}, PHONE);
+  own.route(["+1 (555) 000-7777"]);
+  await Promise.all([desk, own].map((agent) => agent.next("channel.added")));
+  await sleep(200);
+  for (const again of [false, true]) {
+    const calls = [own, desk].map((agent) => agent.next("call.started"));
+    tell(again ? "ring again" : "ring");
+    const froms = (await Promise.all(calls)).map(({ started }) => started.from);
+    tell(again ? "came again" : "came", { froms });
+    if (again) return;
+    const added = [desk, own].map((agent) => agent.next("channel.added"));
+    tell("drop");
+    await Promise.all(added);
+    await sleep(200);
+  }
 }
 
 export async function refused(client) {
