@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-OTHER_NAMES = {"prompt_vars": "vars"}
+OTHER_NAMES = {"prompt_vars": "vars", "tts": "voice"}
 """Keys that have another name in client libraries."""
 
 

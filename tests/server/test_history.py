@@ -160,12 +160,12 @@ def test_who_cannot_be_answered_is_told_why(tmp_path: Path, event: str) -> None:
 def test_an_agent_that_thinks_itself_may_read_what_was_said(tmp_path: Path) -> None:
     async def main() -> None:
         async with a_call(tmp_path, thinks=False) as line:
-            line.session.reply("m1", "Hello there.", "")
+            line.session.saying.reply("m1", "Hello there.", "")
             await line.leg.silence(3.0)
             said = {"role": "assistant", "content": "Hello there."}
             assert line.ask("history.get") == {"agent_id": "x", "messages": [said]}
         async with a_call(tmp_path) as line:
-            line.session.reply("m1", "Hello there.", "")
+            line.session.saying.reply("m1", "Hello there.", "")
             await line.leg.silence(3.0)
             assert line.ask("history.get")["messages"] == []
 

@@ -28,6 +28,7 @@ from server.protocol import (
     ProtocolError,
     SessionConfigure,
     SttSettings,
+    VoiceSettings,
     error_event,
     failed_request,
     parse_command,
@@ -818,6 +819,16 @@ def test_a_name_of_client_libraries_is_taken_only_where_there_is_such_a_key() ->
     assert respelled({"promptVars": {"aB": 1}}, {"vars"}) == {"vars": {"aB": 1}}
     assert respelled({"promptVars": 1, "x": 2}, {"y"}) == {"promptVars": 1, "x": 2}
     assert respelled({"a" * 200: 1, "aB": 2}, {"a_b"}) == {"a" * 200: 1, "a_b": 2}
+
+
+def test_the_voice_of_a_session_may_be_called_tts() -> None:
+    config = {"tts": {"provider": "polly", "voice_id": "Lucia"}}
+    agent = parse_command(json.dumps({"event": "agent.create", "agent_id": "a", "config": config}))
+    assert isinstance(agent, AgentCreate)
+    assert agent.config is not None
+    assert isinstance(agent.config.voice, VoiceSettings)
+    assert (agent.config.voice.provider, agent.config.voice.voice_id) == ("polly", "Lucia")
+    assert unknown_keys(agent) == []
 
 
 def test_what_does_nothing_and_harms_nobody_is_not_mentioned() -> None:
