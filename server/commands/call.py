@@ -27,6 +27,7 @@ from websockets.exceptions import WebSocketException
 from telephony.carriers.twilio.simulator import (
     CallOptions,
     CallOver,
+    CallRejected,
     Clip,
     Fact,
     SimulatedCall,
@@ -39,6 +40,8 @@ from telephony.carriers.twilio.simulator import (
 PAUSE_MS: Final = 1000
 """Quiet after which the bot has finished: longer than it pauses between two sentences."""
 LONGEST_ANSWER_S: Final = 120.0
+LONGEST_FIELD: Final = 1000
+"""Characters of one field that are printed: a recording is a thousand times as long."""
 _TAP_TIMEOUT_S: Final = 3.0
 _LAST_EVENTS_S: Final = 1.0
 _FLITE_TIMEOUT_S: Final = 60.0
@@ -160,6 +163,8 @@ async def _run(args: argparse.Namespace) -> int:
         raise CommandFailed("nothing to say: name a WAV file or give --say TEXT")
     if args.barge_in_s is not None:
         raise CommandFailed("--barge-in needs a file or a --say behind it")
+    if not args.server.startswith(("http://", "https://")):
+        raise CommandFailed(f"--server must be an http or https address (got {args.server!r})")
     clips = [await asyncio.to_thread(_load, turn) for turn in turns]
     environment = await asyncio.to_thread(_environment)
     printer = Printer(show_marks=args.marks)
@@ -174,7 +179,7 @@ async def _run(args: argparse.Namespace) -> int:
         try:
             call = await carrier.place_call(args.from_, args.to, call_sid=call_sid, options=options)
         except SimulatorError as error:
-            raise CommandFailed(_explain(error)) from None
+            raise CommandFailed(_explain(error, args.to)) from None
         printer.begin(call.started_s)
         speeches: list[Speech] = []
         try:
@@ -283,7 +288,11 @@ class Printer:
         if self._origin_s is None:
             self._early.append((at_s, text))
         else:
-            print(f"+{at_s - self._origin_s:6.3f}  {text}", flush=True)
+            try:
+                print(f"+{at_s - self._origin_s:6.3f}  {text}", flush=True)
+            except BrokenPipeError:
+                # Nobody reads on (``| head``): the call goes on, and no further line fails.
+                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def describe(event: Mapping[str, Any]) -> str:
@@ -291,10 +300,16 @@ def describe(event: Mapping[str, Any]) -> str:
     parts = [f"turn {event['turn_id']}"] if event.get("turn_id") is not None else []
     for name, value in event.items():
         if name in _QUOTED_FIELDS:
-            parts.append(json.dumps(value, ensure_ascii=False))
+            parts.append(json.dumps(_short(value), ensure_ascii=False))
         elif name not in _UNPRINTED_FIELDS and isinstance(value, str | int | float) and value != "":
-            parts.append(f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}")
+            parts.append(f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {_short(value)}")
     return "  ".join(parts)
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > LONGEST_FIELD:
+        return f"({len(value)} characters)"
+    return value
 
 
 # --- the events of the call -------------------------------------------------------------------------------
@@ -399,8 +414,13 @@ def _speak(text: str) -> Clip:
     return Clip.from_ulaw(clip.ulaw, f'"{text}"')
 
 
-def _explain(error: SimulatorError) -> str:
+def _explain(error: SimulatorError, to: str) -> str:
     shown = str(error)
+    if isinstance(error, CallRejected):
+        why = (
+            f"no agent that is connected answers {to}" if error.reason == "rejected" else "it is at capacity"
+        )
+        return f"{shown} ({why})"
     if getattr(error, "status", None) == 403:
         shown += (
             " (is TWILIO_AUTH_TOKEN here the server's, and --public-url its TALKWIRE_PUBLIC_URL? A server "

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import os
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -116,7 +119,7 @@ async def test_say_needs_flite(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 @pytest.mark.parametrize(
     ("body", "status", "match"),
     [
-        (twiml.reject("busy"), 200, "rejected the call: busy"),
+        (twiml.reject("busy"), 200, "rejected the call: busy (it is at capacity)"),
         (twiml.hangup(), 200, "without opening a stream"),
         ("no", 403, "TWILIO_AUTH_TOKEN"),
     ],
@@ -244,10 +247,26 @@ async def test_a_tap_that_refuses_is_told_and_gone_without(
         ({"event": "bot.word", "turn_id": 2, "word": "caf\u00e9", "message_id": "m"}, 'turn 2  "caf\u00e9"'),
         ({"event": "bot.finished", "duration_ms": 1234.5678, "ts": 1.0}, "duration_ms 1234.57"),
         ({"event": "x", "list": [1], "none": None, "empty": "", "flag": True}, "flag True"),
+        ({"event": "call.recording", "audio": "A" * 600_000}, "audio (600000 characters)"),
+        ({"event": "bot.speaking", "text": "A" * 1001}, '"(1001 characters)"'),
     ],
 )
 def test_an_event_on_one_line(event: dict[str, Any], text: str) -> None:
     assert describe(event) == text
+
+
+def test_who_reads_no_further_does_not_end_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        printer = Printer()
+        printer.begin(0.0)
+        for _ in range(2):
+            printer.event(1.0, {"event": "call.ended"})
+        sys.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()
 
 
 def test_what_happens_before_the_call_starts_is_printed_when_it_does(
