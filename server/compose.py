@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -188,6 +189,11 @@ EMBEDDED: dict[Stage, tuple[str, ...]] = {"stt": ("pocketsphinx",), "tts": ("esp
 def _row(settings: Settings, stage: Stage, names: tuple[str, ...]) -> tuple[str, ...]:
     if names == ("none",):
         return ()
+    if DEFAULT in names and settings.endpoint(stage) is None:
+        raise SettingsError(
+            f"TALKWIRE_{stage.upper()}: openai needs OPENAI_API_KEY, or the address of an endpoint of your own in "
+            f"OPENAI_BASE_URL or TALKWIRE_{stage.upper()}_BASE_URL"
+        )
     if names != ("auto",):
         return names
     if settings.endpoint(stage) is None:
@@ -311,6 +317,18 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             lag.close()
 
 
+def voiced(engines: list[Available], settings: Settings) -> list[Available]:
+    """``engines``, unless the first of them is known not to have the operator's voice: then nobody would hear
+    anything. Raises ``SettingsError``; where the engine stands in for another one, the name was meant for that."""
+    first = next(iter(engines), None)
+    if first is None or first.has_voice(settings.voice):
+        return engines
+    if first.name == rows(settings)["tts"][0]:
+        raise SettingsError(f"TALKWIRE_VOICE: {first.name} has no voice {settings.voice!r}")
+    log.warning("voice.missing", voice=settings.voice, provider=first.name, instead="its default")
+    return [replace(first, voice=None), *engines[1:]]
+
+
 def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
     """What a call gets where nobody says otherwise. The voice is that of the engine that is asked first:
     another one does not know its name."""
@@ -352,7 +370,7 @@ def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
             speech([engine for engine in pool.stt if engine.name not in ears]),
             [Available(name, usual=False) for name in ears],
         ),
-        tts=offer("tts", speech(pool.tts, settings.voice)),
+        tts=offer("tts", voiced(speech(pool.tts, settings.voice), settings)),
         llm=offer(
             "llm",
             [Available(name, model=model, usual=name == DEFAULT) for name, model in row],
