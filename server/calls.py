@@ -157,6 +157,7 @@ class CallRegistry:
         if call.owner is None:
             session.guarded(session.presence.left)  # It went while the call rang.
         self._tasks.create_task(self._hold(call, session, recorder), name=f"call {call.call_id}")
+        log.info("call.started", call_id=call.call_id, agent=call.facts.agent_id)
         return session
 
     def configure(self, call: Call, config: CallConfig) -> None:

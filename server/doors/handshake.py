@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.protocol import (
@@ -26,6 +27,8 @@ from server.protocol import (
 )
 from server.services import Services
 from server.version import __version__
+
+log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -85,6 +88,7 @@ async def _unauthorized(websocket: WebSocket, command: AnyCommand, text: str, re
 
 
 async def _refuse(websocket: WebSocket, error: ErrorEvent, reason: str, ack: Ack | None) -> None:
+    log.warning("agent.refused", reason=reason, peer=websocket.client.host if websocket.client else None)
     await _tell(websocket, error, ack)
     await close(websocket, CloseCode.POLICY, reason)
 

@@ -50,6 +50,7 @@ async def voice(request: Request, services: Services) -> Response:
     try:
         _verify(request, services, form)
     except NotTwilio as refusal:
+        log.warning("twilio.webhook_refused", error=str(refusal))
         return PlainTextResponse(str(refusal), 403)
     fields = dict(form)
     call_id = fields.get("CallSid", "")
@@ -58,7 +59,9 @@ async def voice(request: Request, services: Services) -> Response:
         return PlainTextResponse(f"CallSid {what}: this is the voice webhook of a Twilio number", 400)
     account = services.settings.twilio_account_sid
     if account is not None and fields.get("AccountSid") != account:
-        return PlainTextResponse("this call belongs to another account than TWILIO_ACCOUNT_SID", 403)
+        text = "this call belongs to another account than TWILIO_ACCOUNT_SID"
+        log.warning("twilio.webhook_refused", call_id=call_id, error=text)
+        return PlainTextResponse(text, 403)
     return Response(_answer(call_id, fields, services), media_type=twiml.CONTENT_TYPE)
 
 
