@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from server.protocol.base import Allowed, Part, Range, TurnEvent
 
@@ -34,6 +35,21 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return any(levels == 0 or _is_deeper(item, levels - 1) for item in inner)
 
 
+def _of_an_object(schema: dict[str, Any]) -> dict[str, Any]:
+    """What every endpoint refuses, or takes for something else, is refused when it is declared: later nobody would
+    be told but the log."""
+    if schema.get("type", "object") != "object":
+        raise PydanticCustomError("schema", 'must be the schema of an object: its "type" must be "object"')
+    if not isinstance(schema.get("properties", {}), dict):
+        raise PydanticCustomError(
+            "schema", 'must have "properties" that are an object, each name with its schema'
+        )
+    required = schema.get("required", [])
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        raise PydanticCustomError("schema", 'must have "required" as a list of names')
+    return schema
+
+
 class ToolErrorCode(StrEnum):
     """Why a tool gave no result."""
 
@@ -54,9 +70,11 @@ class ToolFunction(Part):
     description: Described | None = Field(
         default=None, description="When to use it and what it gives, for the model."
     )
-    parameters: Annotated[dict[str, Any], AfterValidator(_shallow)] | None = Field(
-        default=None,
-        description="JSON Schema of an object: what it takes. Absent or empty: nothing.",
+    parameters: Annotated[dict[str, Any], AfterValidator(_shallow), AfterValidator(_of_an_object)] | None = (
+        Field(
+            default=None,
+            description="JSON Schema of an object: what it takes. Absent or empty: nothing.",
+        )
     )
     timeout_ms: Annotated[int, Range(100, 600_000)] | None = Field(
         default=None,

@@ -577,6 +577,19 @@ def test_a_wrong_field_is_named_with_what_is_allowed(fields: dict[str, Any], key
             "tools.0.function.timeout_ms",
             "from 100 to 600000 (got 99)",
         ),
+        *(
+            (
+                {"tools": [{"function": {"name": "a", "parameters": schema}}]},
+                "tools.0.function.parameters",
+                text,
+            )
+            for schema, text in (
+                ({"type": "string"}, 'its "type" must be "object"'),
+                ({"type": "object", "properties": ["day"]}, '"properties" that are an object'),
+                ({"properties": {"day": {}}, "required": True}, '"required" as a list of names'),
+                ({"properties": {"day": {}}, "required": [1]}, '"required" as a list of names'),
+            )
+        ),
         ({"tools": [{"function": {"name": "a"}}] * 2}, "tools", "names of their own (got 'a' twice)"),
         ({"tools": [{"function": {"name": f"a{n}"}} for n in range(129)]}, "tools", "at most 128 entries"),
         ({"config": []}, "config", "must be an object (got a list of 0)"),
