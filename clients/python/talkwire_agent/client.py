@@ -320,9 +320,9 @@ class Talkwire(Handlers):
 
     def _log(self, event: Event) -> None:
         if isinstance(event, ErrorEvent):
-            log.warning("%s %s: %s", event.agent_id or "server", event.code, event.error)
+            log.warning("%s %s: %s", _whose(event), event.code, event.error)
         elif isinstance(event, ServerWarning):
-            log.warning("%s %s: %s", event.agent_id or "server", event.code, event.warning)
+            log.warning("%s %s: %s", _whose(event), event.code, event.warning)
         elif isinstance(event, AgentDisplaced):
             log.error("%s is displaced: %s", event.agent_id, event.reason)
 
@@ -361,6 +361,12 @@ class Talkwire(Handlers):
         self._handler_tasks.add(task)
         task.add_done_callback(self._handler_tasks.discard)
         return task
+
+
+def _whose(event: ErrorEvent | ServerWarning) -> str:
+    if event.agent_id is None and event.call_id is None:
+        return "server"
+    return f"call {event.call_id}" if event.agent_id is None else event.agent_id
 
 
 def _client() -> str:

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from talkwire_agent import Call, Talkwire
 from talkwire_agent.events import TurnEnd
 from talkwire_agent.testing import ScriptedServer, virtual_time
@@ -35,6 +37,22 @@ async def test_the_first_agent_greets_and_echoes() -> None:
         caller.hangs_up()
         await server.quiet()
         assert server.client.calls == {}
+
+
+@virtual_time
+async def test_a_greeting_with_variables() -> None:
+    tw = Talkwire()
+    tw.agent("shop", greeting="Hello, {{ shop }}. {{who}}?", vars={"shop": "Blue Door"})
+    async with ScriptedServer(tw) as server:
+        assert await server.call().heard() == "Hello, Blue Door. {{who}}?"
+
+
+@virtual_time
+async def test_what_does_not_come_says_what() -> None:
+    async with ScriptedServer(echo()) as server:
+        caller = server.call(plays=False)
+        with pytest.raises(TimeoutError, match=r"the caller heard nothing \(more\) within 5 s"):
+            await caller.heard()
 
 
 def test_the_code_of_the_readme_runs() -> None:

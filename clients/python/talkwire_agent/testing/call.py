@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from talkwire_agent.testing.model import PATIENCE_S, Frame, ScriptedModel
+
+T = TypeVar("T")
+
+VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+
+
+async def _within(comes: Awaitable[T], otherwise: str) -> T:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await comes
+    except TimeoutError:
+        raise TimeoutError(f"{otherwise} within {PATIENCE_S:g} s") from None
 
 
 @dataclass(eq=False)
@@ -140,14 +153,12 @@ class ScriptedCall(ScriptedModel):
 
     async def heard(self) -> str:
         """The next message that was heard, as far as it was. Raises ``TimeoutError``."""
-        async with asyncio.timeout(PATIENCE_S):
-            return await self._heard.get()
+        return await _within(self._heard.get(), "the caller heard nothing (more)")
 
     async def message(self) -> Message:
         """The next message that the agent wants to be said, where ``plays`` is false. Raises
         ``TimeoutError``."""
-        async with asyncio.timeout(PATIENCE_S):
-            return await self._said.get()
+        return await _within(self._said.get(), "the agent said nothing (more)")
 
     def hears(self, message: Message) -> None:
         """The message is spoken to its end."""
@@ -175,8 +186,10 @@ class ScriptedCall(ScriptedModel):
             self.emit("message.aborted", message_id=message.id, reason="cancelled")
 
     def greets(self, text: str) -> None:
-        """The server speaks the agent's greeting."""
-        self.speaks(f"greeting_{self.id}", text)
+        """The server speaks the agent's greeting, with those of its variables that the configuration sets."""
+        given = self.config.get("vars") or {}
+        filled = VARIABLE.sub(lambda found: str(given.get(found[1], found[0])), text)
+        self.speaks(f"greeting_{self.id}", filled)
 
     def _speaks(self, message: Message, words: list[str]) -> int:
         self.emit("bot.speaking", message_id=message.id, text=message.text if message.complete else "")
