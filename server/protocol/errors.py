@@ -198,7 +198,7 @@ class CloseCode(IntEnum):
         member.meaning = meaning
         return member
 
-    GOING_AWAY = (1001, "The server stops or restarts. Connect again.")
+    RESTART = (1012, "The server stops or restarts. Connect again.")
     POLICY = (1008, "Wrong API key, or no `connect` within 10 s.")
     TOO_BIG = (1009, "A message was larger than 1 MiB.")
     INTERNAL = (1011, "A fault of the server itself.")
