@@ -124,7 +124,7 @@ class DemoAgent:
         name = event.get("event")
         if name == "connected":
             rules = {"greeting": GREETING, "stt": {"phrases": HINTS}}
-            model = {"greeting": LLM_GREETING, "llm": {"enabled": True}, "prompt": PROMPT}
+            model = {"greeting": LLM_GREETING, "llm": {"enabled": True}, "prompt": PROMPT, "preparing": False}
             await self._send({"event": "agent.create", "agent_id": "demo", **(model if self._llm else rules)})
         elif name == "agent.created":
             await self._send({"event": "channel.add", "agent_id": "demo", "type": "phone", "ref": "*"})

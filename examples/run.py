@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +30,12 @@ def main() -> int:
         settings = Settings.load()
     except SettingsError as error:
         print(f"talkwire: {error}", file=sys.stderr)
+        return 2
+    if _in_use(settings.port):  # Another server there would be taken for ours.
+        print(
+            f"talkwire: port {settings.port} is in use: stop what uses it, or set TALKWIRE_PORT to another",
+            file=sys.stderr,
+        )
         return 2
     local = f"127.0.0.1:{settings.port}"
     server = subprocess.Popen([sys.executable, "-m", "server.cli", "serve"], env=environment)
@@ -53,6 +60,14 @@ def main() -> int:
             if child.poll() is None:
                 child.terminate()
             child.wait()
+
+
+def _in_use(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _ready(server: subprocess.Popen[bytes], url: str) -> bool:

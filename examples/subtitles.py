@@ -1,7 +1,7 @@
 """Live subtitles on the terminal: what the caller says as it is understood, what he hears word by word.
 
     .venv/bin/python examples/subtitles.py                    # beside `make run`
-    .venv/bin/talkwire call --barge-in 3 examples/clips/wait.wav examples/clips/story.wav
+    .venv/bin/talkwire call examples/clips/hello.wav --barge-in 4 examples/clips/wait.wav
 
 A word is printed when it is heard, not when it was sent. Interrupt the bot, and the line ends where it fell silent.
 """
