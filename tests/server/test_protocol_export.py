@@ -131,3 +131,9 @@ def test_the_declaration_is_pure() -> None:
             for name in names:
                 assert name.split(".")[0] not in forbidden, f"{path.name} imports {name}"
                 assert not name.startswith("server") or name.startswith("server.protocol")
+
+
+def test_the_readme_names_every_event() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    events = {event.model_fields["event"].default for event in EVENTS} - {"ping", "pong"}
+    assert {name for name in events if f"`{name}`" not in readme} == set()
