@@ -58,7 +58,7 @@ format: $(VENV)/.dev
 
 protocol: $(VENV)/.dev
 	$(BIN)/python -m server.protocol.export
-	$(BIN)/python -m server.commands.config > docs/configuration.md
+	$(BIN)/python -m server.commands.config
 	$(BIN)/python clients/python/generate.py
 	$(BIN)/python -m tests.protocol.golden
 
