@@ -1,6 +1,7 @@
 """Whose turn it is: the turn machine, its words, and its table."""
 
-from pipeline.turns.machine import EARLY_MS, MAX_DOUBTS, TABLE, TurnMachine
+from pipeline.turns.machine import TABLE, TurnMachine
+from pipeline.turns.over_bot import EARLY_MS, MAX_DOUBTS
 from pipeline.turns.vocabulary import (
     BotCut,
     BotDone,
