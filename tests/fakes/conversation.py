@@ -226,7 +226,8 @@ class _People:
     async def step(self) -> None:
         rng = self._rng
         for _ in range(rng.choice((0, 1, 1, 2))):
-            self._act()
+            if not self._session.ended:  # As the doors do it.
+                self._act()
         if rng.random() < 0.5:
             await self._leg.speak(rng.choice((0.06, 0.2, 0.4, 0.6, 1.2)))
         await self._leg.silence(rng.choice((0.02, 0.1, 0.34, 0.6, 1.0, 1.5)))
