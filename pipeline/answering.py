@@ -238,17 +238,18 @@ class Answering:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` has something to do."""
-        times = (self._hold_at, self._tools.deadline, self.readiness.deadline)
+        hold_at = None if self._machine.held else self._hold_at
+        times = (hold_at, self._tools.deadline, self.readiness.deadline)
         return min((at for at in times if at is not None), default=None)
 
     def tick(self, now: float) -> None:
         """Do what is due: an agent is waited for no longer, tools that have run for too long fail, a caller who
-        has waited is told so."""
+        has waited is told so; one on hold when he is back, if he waits still."""
         self.readiness.tick(now)
         deadline = self._tools.deadline
         if self._mind is not None and deadline is not None and now >= deadline:
             self._mind.tick(now)
-        if self._hold_at is not None and now >= self._hold_at:
+        if self._hold_at is not None and now >= self._hold_at and not self._machine.held:
             self._hold_at = None
             if not self._speech.empty or (self._thinking is not None and self._thinking.silent):
                 self.hold_the_line()

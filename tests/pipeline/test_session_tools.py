@@ -541,6 +541,25 @@ def test_without_a_filler_it_is_the_holding_line() -> None:
     assert heard(one_turn(model, Agent(after_s=4.0), for_s=9)) == ["One moment.", "It is sunny."]
 
 
+@pytest.mark.parametrize(("after_s", "said"), [(4.0, ["It is sunny."]), (8.0, ["One moment.", "It is sunny."])])
+def test_who_comes_back_from_hold_is_told_that_it_takes_a_while_only_if_it_does(
+    after_s: float, said: list[str]
+) -> None:
+    model = FakeLlm(asks(ROME), "It is sunny.")
+
+    async def script(scene: Scene) -> None:
+        Agent(after_s=after_s).attach(scene)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(1.5)
+        scene.session.hold()
+        await scene.leg.silence(5.0)
+        assert scene.of(BotSpeaking) == []
+        scene.session.unhold()
+        await scene.leg.silence(6.0)
+
+    assert heard(call(script, "rome", config=CONFIG, mind=chain(model))) == said
+
+
 def test_the_models_failure_after_a_tool_is_told() -> None:
     model = FakeLlm(asks(ROME), otherwise=Says(fail_after=0, first_s=0.05))
     scene = one_turn(model)
