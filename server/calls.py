@@ -38,6 +38,8 @@ KEPT_CALLS = 100
 KEPT_BYTES = 16 << 20
 KEPT_S = 300.0
 """How long, how many, and how much of them, ended calls are kept for agents that were not told of their end."""
+MAX_PAUSED_AGENTS = 1000
+"""Also those that are away, whose pauses wait for them."""
 
 
 class AtCapacity(Exception):
@@ -170,7 +172,9 @@ class CallRegistry:
 
     def pause(self, slug: str, call_id: str | None, contact: str | None) -> None:
         """Have the language model be silent in calls of an agent: one, those with a contact, or all. Raises
-        ``ValueError`` where too many contacts are paused."""
+        ``ValueError`` where too many contacts are paused, or too many agents."""
+        if slug not in self.pauses and len(self.pauses) >= MAX_PAUSED_AGENTS:
+            raise ValueError(f"at most {MAX_PAUSED_AGENTS} agents can be paused: resume some first")
         self.pauses.setdefault(slug, Pauses()).pause(call_id, contact)
         self._apply_pauses(slug)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.call import Call
-from server.calls import CallRegistry
+from server.calls import MAX_PAUSED_AGENTS, CallRegistry
 from server.pauses import MAX_CONTACTS, Pauses
 from server.resolve import resolve
 from server.wire import CallFacts
@@ -93,5 +93,20 @@ def test_the_pause_of_a_call_ends_with_it(tmp_path: Path) -> None:
             assert paused(call)
             await calls.drain(0.0)
             assert calls.pauses == {}
+
+    run_virtual(main())
+
+
+def test_paused_agents_have_a_bound(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with registry(tmp_path) as calls:
+            for number in range(MAX_PAUSED_AGENTS):
+                calls.pause(f"a{number}", None, None)
+            with pytest.raises(ValueError, match="resume some first"):
+                calls.pause("x", None, None)
+            calls.pause("a1", None, "+1555")
+            calls.resume("a0", None, None)
+            calls.pause("x", None, None)
+            assert paused(begun(calls, "CA1"))
 
     run_virtual(main())
