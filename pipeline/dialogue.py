@@ -200,9 +200,13 @@ class Dialogue:
         return self._count
 
     def set(self, messages: Iterable[ChatMessage]) -> int:
-        """Replace the history; tools that run are forgotten with it. As ``add`` otherwise."""
+        """Replace the history; tools that run are forgotten with it. As ``add`` otherwise. Where it still ends with
+        the user's last turn, that may go on."""
         entries = _entries(messages)
         self._check(entries, 0, 0)
+        said = [entry for entry in self._entries if isinstance(entry, _Line) and entry.turn_id is not None]
+        if entries and said and entries[-1] == _Line(said[-1].message):
+            entries[-1] = said[-1]
         self.clear()
         for entry in entries:
             self._append(entry)

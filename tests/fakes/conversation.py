@@ -79,7 +79,8 @@ async def _converse(seed: int) -> Conversation:
     loop.set_exception_handler(lambda _, context: out.problems.append(context))
     ear = FakeStt((_hears(rng) for _ in range(40)), otherwise=Hears("yes"))
     await ear.start()
-    mind = _mind(rng) if rng.random() < 0.6 else None
+    out.model = _model(rng) if rng.random() < 0.6 else None
+    mind = LlmChain([Choice(out.model)], DEADLINES, Health()) if out.model is not None else None
     engines = Engines(
         FakeVad(), ear, await _voice(rng), mind, hold_music=MUSIC if rng.random() < 0.7 else None
     )
@@ -189,7 +190,7 @@ async def _voice(rng: random.Random) -> TtsChain:
     return TtsChain([Choice(voice)], DEADLINES, Health())
 
 
-def _mind(rng: random.Random) -> LlmChain:
+def _model(rng: random.Random) -> FakeLlm:
     says = [Says(rng.choice(SAID), first_s=rng.choice((0.05, 0.3, 1.0)), word_s=rng.choice((0, 0.05, 0.4)))]
     says += [
         Says(rng.choice(SAID), fail_after=rng.randrange(5), error=_fault(rng, "llm")),
@@ -197,8 +198,7 @@ def _mind(rng: random.Random) -> LlmChain:
         Says(rng.choice(SAID), word_s=1000.0),
     ]
     script = rng.choices(says, weights=(8, 1, 1, 0.3), k=40)
-    mind = FakeLlm(*(asked_for(one, n, rng) for n, one in enumerate(script)))
-    return LlmChain([Choice(mind)], DEADLINES, Health())
+    return FakeLlm(*(asked_for(one, n, rng) for n, one in enumerate(script)))
 
 
 def _end(session: Session, rng: random.Random) -> None:

@@ -36,6 +36,7 @@ def mind_in_order(call: Conversation, events: list[Event]) -> None:
     skills_alternate(events)
     warnings_are_told_once(events)
     languages_change(events)
+    histories_are_well_formed(call)
 
 
 def nobody_is_asked_in_vain(call: Conversation) -> None:
@@ -131,3 +132,18 @@ def languages_change(events: list[Event]) -> None:
                 base = event.language.split("-")[0]
                 assert base != language, "the same language"
                 language = base
+
+
+def histories_are_well_formed(call: Conversation) -> None:
+    """Each call of a tool has exactly one result, right behind it, in all that a model was told."""
+    told = [request.messages for request in call.model.requests] if call.model is not None else []
+    for messages in (*told, *(event.messages for event in call.of(CallEnded))):
+        wanted: list[str | None] = []
+        for message in messages:
+            if message.role == "tool":
+                assert wanted, "a result of nothing"
+                assert message.tool_call_id == wanted.pop(0), "a result of another call"
+            else:
+                assert not wanted, "a call without a result"
+                wanted = [asked.id for asked in message.tool_calls]
+        assert not wanted, "a call without a result"

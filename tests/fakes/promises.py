@@ -43,6 +43,7 @@ from pipeline.events import (
 from pipeline.turnlog import Switches
 from tests.fakes.derived import derived_in_order
 from tests.fakes.leg import FakeLeg
+from tests.fakes.llm import FakeLlm
 from tests.fakes.mindful import mind_in_order
 
 E = TypeVar("E")
@@ -65,6 +66,7 @@ class Conversation:
     switches: Switches = field(default_factory=Switches)
     pauses: list[tuple[int, bool]] = field(default_factory=list)
     """Where in the log the model was silenced, and was not any more."""
+    model: FakeLlm | None = None
 
     def of(self, kind: type[E]) -> list[E]:
         return [event for _, event in self.log if isinstance(event, kind)]

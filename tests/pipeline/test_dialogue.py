@@ -27,6 +27,17 @@ def talk() -> Dialogue:
     return dialogue
 
 
+def test_a_turn_may_go_on_whose_history_was_replaced_before_it() -> None:
+    dialogue = talk()
+    dialogue.set([ChatMessage("user", "hello"), ChatMessage("assistant", "Yes?"), *dialogue.get()])
+    dialogue.user(1, "how is it in Rome")
+    assert told(dialogue) == ["user:hello", "assistant:Yes?", "user:how is it in Rome"]
+    assert dialogue.count == 3
+    dialogue.set([ChatMessage("user", "something else")])
+    dialogue.user(1, "how is it in Rome today")
+    assert told(dialogue) == ["user:something else\nhow is it in Rome today"]
+
+
 def test_the_prompt_comes_first_where_there_is_one() -> None:
     dialogue = talk()
     assert shape(dialogue.messages("Be brief.")) == ["system:Be brief.", "user:how is it"]
