@@ -15,6 +15,7 @@ from pipeline.events import (
     BotSpeaking,
     CallEnded,
     EndReason,
+    LlmAsked,
     MessageAborted,
     TurnEnd,
 )
@@ -143,6 +144,24 @@ def test_a_last_word_that_no_voice_can_say_does_not_keep_the_caller() -> None:
         assert scene.session.ended
 
     assert spoken(call(script, config=LAST, voice=voice)) == []
+
+
+def test_to_a_last_word_nothing_is_added() -> None:
+    """Neither what is being thought of when it comes, nor an answer to what the caller says to it."""
+    model = FakeLlm(Says("It is ten.", first_s=1.0), otherwise=Says("Good bye."))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(0.7)
+        scene.session.part(EndReason.FAILED, "gone")
+        await scene.leg.silence(0.2)
+        await scene.leg.speak(0.6)
+        await scene.leg.silence(FAREWELL_S)
+
+    config = replace(LAST, away=Away("message", "one two three four five six seven eight nine ten"))
+    scene = call(script, "what time is it", "hello", config=config, mind=chain(model))
+    assert spoken(scene) == [config.away.text]
+    assert len(scene.of(LlmAsked)) == len(model.requests) == model.cancelled == 1
 
 
 def test_without_a_last_word_the_call_ends_at_once() -> None:

@@ -16,6 +16,7 @@ from pipeline.events import (
     BotSpeaking,
     CallEnded,
     EagerTurn,
+    EndReason,
     Event,
     LlmAsked,
     LlmBefore,
@@ -25,6 +26,7 @@ from pipeline.events import (
 )
 from pipeline.ports import ChatMessage
 from pipeline.preparing import Preparing
+from pipeline.prompt import MAX_CHARS
 from tests.fakes.llm import FakeLlm, Says, asks
 from tests.pipeline.test_session import Scene, call
 from tests.pipeline.test_session_thinking import chain, heard
@@ -128,6 +130,21 @@ def test_an_agent_that_is_late_is_told_so_and_the_answer_goes_on() -> None:
     assert waited_s(scene) == [1.5, 1.5]
     assert (system(model, 0), system(model, 1)) == ("Be kind to all.", "Be kind to Ada.")
     assert len(heard(scene)) == 2
+
+
+def test_for_an_answer_that_nobody_wants_any_more_no_agent_is_late() -> None:
+    model = FakeLlm()
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(0.8)
+        assert len(scene.of(LlmBefore)) == 1
+        scene.session.cancel(None)
+        await scene.leg.silence(3.0)
+
+    scene = call(script, "hello", config=CONFIG, mind=chain(model))
+    assert scene.of(PreparingTimeout) == []
+    assert model.requests == []
 
 
 def test_an_agent_that_does_not_know_it_costs_three_turns_a_moment() -> None:
@@ -260,6 +277,8 @@ def test_without_a_model_the_greeting_does_not_wait() -> None:
 def test_a_call_that_ends_meanwhile_has_no_greeting() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.silence(0.5)
+        scene.session.end(EndReason.HANGUP, "the caller hung up")
+        scene.session.agent_left()
 
     scene = call(script, config=replace(CONFIG, greeting="Hello."), mind=chain(FakeLlm()))
     assert scene.names() == ["CallStarted", "AgentState", "LlmBefore", "CallEnded"]
@@ -313,6 +332,14 @@ def test_a_variable_that_nobody_has_set_is_told_once() -> None:
     (warned,) = scene.of(Warned)
     assert (warned.code, warned.names) == ("UNKNOWN_VARIABLE", ("how", "whom"))
     assert warned.turn == scene.of(TurnEnd)[0].turn
+
+
+def test_a_prompt_that_is_too_long_is_cut_and_told_once() -> None:
+    model = FakeLlm()
+    scene = turns(model, Agent(), replace(CONFIG, prompt="x" * (MAX_CHARS + 1), preparing=None), count=2)
+    assert len(system(model, 1)) == MAX_CHARS
+    (warned,) = scene.of(Warned)
+    assert warned.code == "PROMPT_TOO_LONG"
 
 
 def test_instructions_and_another_configuration_change_the_prompt_of_the_next_answer() -> None:

@@ -23,6 +23,7 @@ from pipeline.events import (
     EndReason,
     LlmAnswered,
     LlmAsked,
+    LlmBefore,
     MessageAborted,
     MessageConfirmed,
     NoResponse,
@@ -43,6 +44,7 @@ from pipeline.limits import SessionLimits
 from pipeline.ports import ToolSpec
 from pipeline.preparing import Preparing
 from pipeline.tools import Tool, ToolResult
+from tests.fakes.leg import FakeLeg
 from tests.fakes.llm import FakeLlm, Says, asks
 from tests.pipeline.test_session import PLAIN, Scene, ScriptedEar, call
 
@@ -140,6 +142,20 @@ def test_what_the_bot_says_stops_the_time() -> None:
     scene = call(script, config=LIMITED)
     (finished,) = when(scene, BotFinished)
     assert when(scene, SessionIdleWarning) == [pytest.approx(finished + 1.0, abs=0.11)]
+
+
+def test_the_time_goes_on_at_the_instant_in_which_the_bot_has_finished() -> None:
+    class NoMarks(FakeLeg):
+        """Nothing comes back from the line: nobody wakes the call but its own timer."""
+
+        def mark(self, name: str) -> None: ...
+
+    async def script(scene: Scene) -> None:
+        scene.session.reply("m1", "one two three four", "")
+        await asyncio.sleep(8.0)
+
+    scene = call(script, config=LIMITED, leg=NoMarks)
+    assert scene.at(SessionIdleWarning) - scene.at(BotFinished) == pytest.approx(2.0, abs=0.01)
 
 
 def test_nobody_is_idle_on_hold_or_muted() -> None:
@@ -411,6 +427,9 @@ def test_a_call_that_begins_paused_has_no_greeting() -> None:
     assert scene.of(BotSpeaking) == []
     assert scene.names()[0] == "CallStarted"
     assert len(call(script, config=config).of(BotSpeaking)) == 1
+    asked = replace(config, preparing=Preparing(1500, opted_in=True))
+    scene = call(script, config=asked, mind=FakeLlm(), before=lambda session: session.pause(on=True))
+    assert scene.of(LlmBefore) == []
 
 
 def test_who_takes_over_while_the_agent_gets_ready_is_not_greeted_over() -> None:

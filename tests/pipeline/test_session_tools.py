@@ -541,7 +541,9 @@ def test_without_a_filler_it_is_the_holding_line() -> None:
     assert heard(one_turn(model, Agent(after_s=4.0), for_s=9)) == ["One moment.", "It is sunny."]
 
 
-@pytest.mark.parametrize(("after_s", "said"), [(4.0, ["It is sunny."]), (8.0, ["One moment.", "It is sunny."])])
+@pytest.mark.parametrize(
+    ("after_s", "said"), [(4.0, ["It is sunny."]), (8.0, ["One moment.", "It is sunny."])]
+)
 def test_who_comes_back_from_hold_is_told_that_it_takes_a_while_only_if_it_does(
     after_s: float, said: list[str]
 ) -> None:

@@ -249,6 +249,21 @@ def test_a_hole_is_told_with_its_size_and_the_rest_goes_on(tmp_path: Path) -> No
     run_virtual(main())
 
 
+def test_a_call_whose_beginning_is_no_longer_kept_is_announced_all_the_same(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as at:
+            first, second = Owner(sends=0), Owner()
+            call = at.call(at.comes(first))
+            call.events = Ring(max_events=5)
+            at.goes(first)
+            happen(call, 8)
+            at.comes(second)
+            assert [frame["event"] for frame in second.told[:2]] == ["call.started", "server.warning"]
+            assert (second.announced(), second.seqs()) == (1, [4, 5, 6, 7, 8])
+
+    run_virtual(main())
+
+
 def test_a_place_that_the_call_has_not_reached_is_told_and_the_call_announced(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as at:
