@@ -316,15 +316,17 @@ def test_a_held_call_is_silent_and_goes_on_where_it_was() -> None:
         scene.session.unhold()
         scene.session.unhold()
         await scene.leg.silence(6.0)
+        assert scene.ear.fed == []  # Nobody listened.
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(1.0)
 
-    scene = call(script, "to my wife, not to you")
+    scene = call(script, "here I am")
     assert (len(scene.of(CallHeld)), len(scene.of(CallUnheld))) == (1, 1)
     (paused,), (resumed,) = scene.of(BotPaused), scene.of(BotResumed)
     assert (paused.reason, resumed.word_index) == ("held", 4)
     assert [event.message_id for event in scene.of(BotFinished)] == ["m1", "m2"]
-    assert scene.ear.fed == []  # Nobody listened.
-    assert not scene.of(UserMessage)
-    assert len(scene.of(SpeechEnded)) == 1
+    assert [event.text for event in scene.of(UserMessage)] == ["here I am"]
+    assert len(scene.of(SpeechEnded)) == 2
     while_held = [
         now for now, event in scene.log
         if isinstance(event, BotWord | BotSpeaking) and scene.at(CallHeld) < now < scene.at(CallUnheld)
