@@ -106,6 +106,19 @@ def test_a_long_absence_is_told_but_not_over_the_bot_and_not_on_hold() -> None:
     assert len(scene.of(BotFinished)) == 3
 
 
+def test_another_configuration_holds_for_the_present_absence() -> None:
+    async def script(scene: Scene) -> None:
+        scene.session.agent_left()
+        await scene.leg.silence(1.0)
+        other = replace(LINE, away=Away("line", "Bear with me.", after_s=2.0))
+        scene.session.reconfigure(scene.session._engines, other, other_ears=False)
+        await scene.leg.silence(3.0)
+
+    scene = call(script, config=LAST)
+    assert spoken(scene) == ["Bear with me."]
+    assert scene.at(BotSpeaking) == pytest.approx(2.0, abs=0.1)
+
+
 def test_a_caller_whose_agent_stays_away_hears_a_last_word_before_the_end() -> None:
     async def script(scene: Scene) -> None:
         scene.session.presence.part(EndReason.FAILED, "the agent did not come back")
