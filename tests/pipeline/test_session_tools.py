@@ -473,6 +473,18 @@ def test_results_that_nobody_asked_for_are_told_as_such() -> None:
     assert len(model.requests) == 2
 
 
+def test_another_configuration_may_give_tools_less_time() -> None:
+    async def script(scene: Scene) -> None:
+        other = replace(CONFIG, tool_timeout_s=2.0)
+        scene.session.reconfigure(scene.session._engines, other, other_ears=False)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(5.0)
+
+    scene = call(script, "rome", config=CONFIG, mind=chain(FakeLlm(asks(ROME), "I cannot tell.")))
+    (failed,) = scene.of(ToolFailed)
+    assert (failed.code, failed.duration_ms) == ("timeout", pytest.approx(2000, abs=10))
+
+
 # --- what a result may say --------------------------------------------------------------------------------
 
 
