@@ -15,8 +15,9 @@ MAX_EVENTS = 4000
 MAX_BYTES = 1 << 20
 MAX_METRICS = 1000
 METRICS = "audio.metrics"
-RECORDING = "call.recording"
-"""There is one, at the end of a call, and it may be larger than all else: its bytes do not push out the rest."""
+LAST = ("call.ended", "call.recording")
+"""There is one of each, at the end of a call, and it may be larger than all else, for it holds all that was said: its
+bytes do not push out the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Ring:
 
     def _count(self, entry: Entry, sign: int) -> None:
         self.size += sign * len(entry.data)
-        if entry.event != RECORDING:
+        if entry.event not in LAST:
             self._counted += sign * len(entry.data)
 
     def since(self, cursor: int) -> Iterator[Entry]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 
-from server.ring import METRICS, RECORDING, Entry, Ring
+import pytest
+
+from server.ring import LAST, METRICS, Entry, Ring
 
 
 def entry(seq: int, event: str = "bot.word", size: int = 10) -> Entry:
@@ -39,11 +41,12 @@ def test_measurements_go_before_facts() -> None:
     assert (ring.lost_since(0), ring.lost_since(1)) == (1, 0)
 
 
-def test_a_recording_pushes_nothing_out_and_the_newest_always_stays() -> None:
+@pytest.mark.parametrize("last", LAST)
+def test_the_end_of_a_call_pushes_nothing_out_and_the_newest_always_stays(last: str) -> None:
     ring = Ring(max_bytes=100)
     for seq in range(1, 5):
         ring.append(entry(seq))
-    ring.append(entry(5, RECORDING, 1000))
+    ring.append(entry(5, last, 1000))
     assert seqs(ring) == [1, 2, 3, 4, 5]
     assert ring.size == 1040
     ring.append(entry(6, size=500))
