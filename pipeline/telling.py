@@ -15,6 +15,8 @@ from pipeline.turnlog import Switches, TurnLog
 
 SNAPSHOT = 50
 """Messages of the history that are told at once."""
+SNAPSHOT_CHARS = 100_000
+"""Of their texts: what tools gave may be long, and all of it would be told after each turn."""
 
 
 class Telling:
@@ -130,7 +132,19 @@ class Telling:
         messages = self._answering.messages() or tuple(
             ChatMessage(line.role, line.content) for line in self._transcript.lines()
         )
-        snapshot = HistorySnapshot(messages[-SNAPSHOT:], len(messages))
+        snapshot = HistorySnapshot(_latest(messages), len(messages))
         if snapshot != self._snapshot:
             self._snapshot = snapshot
             self._tell([snapshot])
+
+
+def _latest(messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:
+    """As many of the last ones as are told at once; the very last in any case."""
+    room = SNAPSHOT_CHARS
+    found: list[ChatMessage] = []
+    for message in reversed(messages[-SNAPSHOT:]):
+        room -= len(message.content) + sum(len(call.arguments) for call in message.tool_calls)
+        if room < 0 and found:
+            break
+        found.append(message)
+    return tuple(reversed(found))

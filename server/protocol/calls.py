@@ -90,7 +90,8 @@ class HistorySnapshot(CallEvent):
     event: Literal["history.snapshot"] = "history.snapshot"
     count: int = Field(ge=0, description="Messages of the history.")
     messages: tuple[HistoryMessage, ...] = Field(
-        description="The last 50 of them, oldest first; of the bot what the caller heard."
+        description="The last 50 of them, or fewer where they are long (100000 characters together), oldest first; "
+        "of the bot what the caller heard."
     )
 
 

@@ -35,7 +35,7 @@ from pipeline.events import (
     UserMessage,
 )
 from pipeline.ports import ChatMessage
-from pipeline.telling import SNAPSHOT
+from pipeline.telling import SNAPSHOT, SNAPSHOT_CHARS
 from pipeline.turnlog import Switches
 from tests.fakes.llm import FakeLlm, Says, asks
 from tests.fakes.tts import FakeTts, Plan
@@ -386,6 +386,23 @@ def test_the_history_of_an_agents_call_is_what_was_said() -> None:
     last = scene.of(HistorySnapshot)[-1]
     assert last.count == len(scene.of(MessageConfirmed)) == SNAPSHOT + 5
     assert [m.content for m in last.messages] == [f"Yes {n}." for n in range(5, SNAPSHOT + 5)]
+
+
+def test_of_a_long_history_less_is_told() -> None:
+    lines = [ChatMessage("user", text * (SNAPSHOT_CHARS // 2)) for text in "abcd"]
+    whole = ChatMessage("user", "e" * (2 * SNAPSHOT_CHARS))
+
+    async def script(scene: Scene) -> None:
+        scene.session.answering.dialogue.add(lines)
+        scene.session.history_changed()
+        scene.session.answering.dialogue.add([whole])
+        scene.session.history_changed()
+        await scene.leg.silence(0.2)
+
+    config = replace(CONFIG, events=Switches(history_snapshot=True))
+    scene = call(script, config=config, mind=chain(FakeLlm()))
+    told = [(snapshot.messages, snapshot.count) for snapshot in scene.of(HistorySnapshot)]
+    assert told == [(tuple(lines[2:]), 4), ((whole,), 5)]
 
 
 def test_a_history_that_its_agent_changes_is_told_at_once() -> None:
