@@ -108,7 +108,7 @@ def test_a_long_absence_is_told_but_not_over_the_bot_and_not_on_hold() -> None:
 
 def test_another_configuration_holds_for_the_present_absence() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.agent_left()
+        scene.session.presence.left()
         await scene.leg.silence(1.0)
         other = replace(LINE, away=Away("line", "Bear with me.", after_s=2.0))
         scene.session.reconfigure(scene.session._engines, other, other_ears=False)
@@ -166,7 +166,7 @@ def test_to_a_last_word_nothing_is_added() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(0.7)
-        scene.session.part(EndReason.FAILED, "gone")
+        scene.session.presence.part(EndReason.FAILED, "gone")
         await scene.leg.silence(0.2)
         await scene.leg.speak(0.6)
         await scene.leg.silence(FAREWELL_S)

@@ -66,7 +66,7 @@ async def one_turn(scene: Scene) -> None:
 @pytest.mark.parametrize("word_times", [True, False])
 def test_a_sentence_is_put_out_when_it_is_made_and_when_it_was_heard(word_times: bool) -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", TALK, "")
+        scene.session.saying.reply("m1", TALK, "")
         await scene.leg.silence(5.0)
 
     scene = call(script, voice=FakeTts(word_times=word_times))
@@ -86,9 +86,9 @@ def test_a_sentence_is_put_out_when_it_is_made_and_when_it_was_heard(word_times:
 
 def test_of_a_sentence_that_is_cut_off_what_was_heard_is_put_out() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "It is ten. One two three four five six. Good bye.", "")
+        scene.session.saying.reply("m1", "It is ten. One two three four five six. Good bye.", "")
         await scene.leg.silence(2.5)
-        scene.session.cancel(None)
+        scene.session.saying.cancel(None)
         await scene.leg.silence(0.5)
 
     scene = call(script)
@@ -102,11 +102,11 @@ def test_of_a_sentence_that_is_cut_off_what_was_heard_is_put_out() -> None:
 
 def test_what_comes_in_pieces_is_put_out_sentence_by_sentence_on_time() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.stream_start("m1", "")
-        scene.session.stream_chunk("m1", "It is ten. ")
+        scene.session.saying.stream_start("m1", "")
+        scene.session.saying.stream_chunk("m1", "It is ten. ")
         await scene.leg.silence(4.0)
-        scene.session.stream_chunk("m1", "Good bye.")
-        scene.session.stream_end("m1")
+        scene.session.saying.stream_chunk("m1", "Good bye.")
+        scene.session.saying.stream_end("m1")
         await scene.leg.silence(2.0)
 
     scene = call(script, voice=FakeTts(word_ms=390))
@@ -121,7 +121,7 @@ def test_a_voice_that_breaks_off_makes_no_second_sentence() -> None:
     voice.script(Plan(fail_after_words=2, error=ProviderError("fake", "tts", "it fell", retryable=True)))
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "One two three four. Five.", "")
+        scene.session.saying.reply("m1", "One two three four. Five.", "")
         await scene.leg.silence(5.0)
 
     scene = call(script, voice=voice)
@@ -137,7 +137,7 @@ def test_a_voice_that_breaks_off_makes_no_second_sentence() -> None:
 @pytest.mark.parametrize("unit", ["word", "off"])
 def test_words_or_nothing_may_be_put_out(unit: str) -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "It is ten.", "")
+        scene.session.saying.reply("m1", "It is ten.", "")
         await scene.leg.silence(3.0)
 
     switches = Switches(bot_output=unit)  # type: ignore[arg-type]
@@ -228,8 +228,8 @@ def test_an_answer_that_was_heard_before_its_model_has_ended_completes_the_turn(
 
 def test_a_message_right_behind_another_leaves_the_state_at_speaking() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "It is ten.", "")
-        scene.session.reply("m2", "Good bye.", "")
+        scene.session.saying.reply("m1", "It is ten.", "")
+        scene.session.saying.reply("m2", "Good bye.", "")
         await scene.leg.silence(4.0)
 
     scene = call(script)
@@ -256,7 +256,7 @@ def test_a_barge_in_is_told_where_the_users_voice_has_cut_the_bot_off() -> None:
 
 def test_hold_is_idle() -> None:
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", LONG, "")
+        scene.session.saying.reply("m1", LONG, "")
         await scene.leg.silence(1.0)
         scene.session.hold()
         await scene.leg.silence(1.0)
@@ -270,7 +270,7 @@ def test_hold_is_idle() -> None:
 def test_while_it_is_muted_the_bot_is_told_of_all_the_same() -> None:
     async def script(scene: Scene) -> None:
         scene.session.mute()
-        scene.session.reply("m1", "It is ten.", "")
+        scene.session.saying.reply("m1", "It is ten.", "")
         await scene.leg.silence(2.0)
 
     assert states(call(script)) == ["idle", "speaking", "idle"]
@@ -321,12 +321,12 @@ def test_an_agents_answer_is_measured(whole: bool) -> None:
         (end,) = scene.of(TurnEnd)
         await scene.leg.silence(0.5)
         if whole:
-            scene.session.reply("m1", "It is ten.", end.message_id)
+            scene.session.saying.reply("m1", "It is ten.", end.message_id)
         else:
-            scene.session.stream_start("m1", end.message_id)
+            scene.session.saying.stream_start("m1", end.message_id)
             await scene.leg.silence(0.5)
-            scene.session.stream_chunk("m1", "It is ten.")
-            scene.session.stream_end("m1")
+            scene.session.saying.stream_chunk("m1", "It is ten.")
+            scene.session.saying.stream_end("m1")
         await scene.leg.silence(3.0)
 
     scene = call(script, "what time is it")
@@ -379,7 +379,7 @@ def test_the_history_of_an_agents_call_is_what_was_said() -> None:
 
     async def script(scene: Scene) -> None:
         for number in range(SNAPSHOT + 5):
-            scene.session.reply(f"m{number}", f"Yes {number}.", "")
+            scene.session.saying.reply(f"m{number}", f"Yes {number}.", "")
         await scene.leg.silence(SNAPSHOT * 0.8 + 10)
 
     scene = call(script, config=config)

@@ -139,7 +139,7 @@ def test_for_an_answer_that_nobody_wants_any_more_no_agent_is_late() -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(0.8)
         assert len(scene.of(LlmBefore)) == 1
-        scene.session.cancel(None)
+        scene.session.saying.cancel(None)
         await scene.leg.silence(3.0)
 
     scene = call(script, "hello", config=CONFIG, mind=chain(model))
@@ -278,7 +278,7 @@ def test_a_call_that_ends_meanwhile_has_no_greeting() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.silence(0.5)
         scene.session.end(EndReason.HANGUP, "the caller hung up")
-        scene.session.agent_left()
+        scene.session.presence.left()
 
     scene = call(script, config=replace(CONFIG, greeting="Hello."), mind=chain(FakeLlm()))
     assert scene.names() == ["CallStarted", "AgentState", "LlmBefore", "CallEnded"]

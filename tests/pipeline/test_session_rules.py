@@ -151,7 +151,7 @@ def test_the_time_goes_on_at_the_instant_in_which_the_bot_has_finished() -> None
         def mark(self, name: str) -> None: ...
 
     async def script(scene: Scene) -> None:
-        scene.session.reply("m1", "one two three four", "")
+        scene.session.saying.reply("m1", "one two three four", "")
         await asyncio.sleep(8.0)
 
     scene = call(script, config=LIMITED, leg=NoMarks)

@@ -1048,7 +1048,9 @@ class HistorySnapshot(CallEvent):
     count: int
     """Messages of the history."""
     messages: tuple[HistoryMessage, ...]
-    """The last 50 of them, oldest first; of the bot what the caller heard."""
+    """The last 50 of them, or fewer where they are long (100000 characters together), oldest first; of the
+    bot what the caller heard.
+    """
 
 
 class CallMuted(CallEvent):
