@@ -11,6 +11,7 @@ gives them to the recogniser as hints, and says so when it did not understand. W
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import json
 import os
@@ -118,14 +119,13 @@ class DemoAgent:
         self._llm = llm
         self._farewells: dict[str, str] = {}
         self._count = 0
+        self._again: asyncio.Task[None] | None = None
         self._run = os.urandom(4).hex()  # ids of an earlier connection may still be in a call's queue
 
     async def handle(self, event: dict[str, Any]) -> None:
         name = event.get("event")
         if name == "connected":
-            rules = {"greeting": GREETING, "stt": {"phrases": HINTS}}
-            model = {"greeting": LLM_GREETING, "llm": {"enabled": True}, "prompt": PROMPT, "preparing": False}
-            await self._send({"event": "agent.create", "agent_id": "demo", **(model if self._llm else rules)})
+            await self._register()
         elif name == "agent.created":
             await self._send({"event": "channel.add", "agent_id": "demo", "type": "phone", "ref": "*"})
         elif name == "channel.added":
@@ -142,6 +142,17 @@ class DemoAgent:
             self._farewells = {k: v for k, v in self._farewells.items() if v != event["call_id"]}
         elif name in ("error", "server.warning"):
             print(f"demo agent: {event.get('error') or event.get('warning')}", file=sys.stderr, flush=True)
+            if (
+                event.get("code") == "AGENT_CONFLICT"
+            ):  # Most likely this agent's own connection, found dead soon.
+                self._again = asyncio.create_task(self._register(event["retry_after_s"]))
+
+    async def _register(self, after_s: float = 0.0) -> None:
+        await asyncio.sleep(after_s)
+        rules = {"greeting": GREETING, "stt": {"phrases": HINTS}}
+        model = {"greeting": LLM_GREETING, "llm": {"enabled": True}, "prompt": PROMPT, "preparing": False}
+        with contextlib.suppress(websockets.WebSocketException):  # It is gone; the next one registers.
+            await self._send({"event": "agent.create", "agent_id": "demo", **(model if self._llm else rules)})
 
     async def _reply(self, event: dict[str, Any]) -> None:
         reply = answer(event["text"], datetime.datetime.now().astimezone())

@@ -304,7 +304,7 @@ class AgentConnection:
         call = calls.get(command.session_id)
         if call is None or call.owner is not self or call.session is None or call.session.ended:
             return no_call(command.session_id)
-        lacking = self._lacking(call.facts.agent_id, command)
+        lacking = self._lacking(call.facts.agent_id, command, call.call_id)
         if lacking is not None:
             return self._deny(lacking)
         # The nearest layer is the call's own, once there is one.
@@ -315,7 +315,7 @@ class AgentConnection:
         config = resolve([merged(own, command), *wider], defaults)
         call.session.guarded(lambda: calls.configure(call, config))
         self._send(wire.SessionConfigured(session_id=command.session_id))
-        self._warn(call.facts.agent_id, command)
+        self._warn(call.facts.agent_id, command, call.call_id)
         return DONE
 
     def _pause(self, command: wire.SessionPause | wire.SessionResume) -> Outcome:
@@ -359,22 +359,33 @@ class AgentConnection:
         text = f"agent {agent_id!r} has no channel {ref!r}: send channel.add first"
         return ProtocolError(ErrorCode.CHANNEL_UNKNOWN, text, agent_id=agent_id, key="ref")
 
-    def _lacking(self, agent_id: str, command: wire.Configuring) -> ErrorEvent | None:
+    def _lacking(
+        self, agent_id: str, command: wire.Configuring, call_id: str | None = None
+    ) -> ErrorEvent | None:
         """Where the operator is strict: what is asked for, and would be replaced by something else."""
         told = missing(merged({}, command), self._services.defaults)
         if told is None:
             return None
         _, key, text = told
-        return ErrorEvent(error=text, code=ErrorCode.PROVIDER_KEY_REQUIRED, agent_id=agent_id, key=key)
+        place = {"agent_id": agent_id, "call_id": call_id, "session_id": call_id}
+        return ErrorEvent(error=text, code=ErrorCode.PROVIDER_KEY_REQUIRED, **place, key=key)
 
-    def _warn(self, agent_id: str, command: wire.Configuring) -> None:
+    def _warn(self, agent_id: str, command: wire.Configuring, call_id: str | None = None) -> None:
         """Tell, once for each command, what of it has no effect."""
         keys = wire.unknown_keys(command)
         if keys:
             text = f"keys that this server does not know have no effect: {', '.join(keys)}"
-            self._warning(agent_id, wire.WarningCode.UNKNOWN_KEYS, text, tuple(keys))
+            self._warning(agent_id, wire.WarningCode.UNKNOWN_KEYS, text, tuple(keys), call_id)
         for code, key, text in substitutions(merged({}, command), self._services.defaults):
-            self._warning(agent_id, code, text, (key,))
+            self._warning(agent_id, code, text, (key,), call_id)
 
-    def _warning(self, agent_id: str, code: wire.WarningCode, text: str, keys: tuple[str, ...]) -> None:
-        self._send(wire.ServerWarning(agent_id=agent_id, code=code, warning=text, keys=keys))
+    def _warning(
+        self,
+        agent_id: str,
+        code: wire.WarningCode,
+        text: str,
+        keys: tuple[str, ...],
+        call_id: str | None = None,
+    ) -> None:
+        place = {"agent_id": agent_id, "call_id": call_id, "session_id": call_id}
+        self._send(wire.ServerWarning(**place, code=code, warning=text, keys=keys))

@@ -269,4 +269,5 @@ async def test_a_call_may_be_given_other_engines_in_the_middle(tmp_path: Path) -
         await talk.agent.send("session.configure", session_id="CAgone", voice="espeak")
         await talk.agent.send("session.configure", session_id=call_id, voice="elevenlabs/sarah")
         warning = await talk.agent.wait("server.warning")
+        assert warning["call_id"] == warning["session_id"] == call_id
         assert "elevenlabs" in warning["warning"]

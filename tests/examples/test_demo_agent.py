@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import importlib.util
 import sys
@@ -109,3 +110,13 @@ async def test_with_a_model_it_leaves_the_thinking_to_the_server() -> None:
     (create,) = sent
     assert create["llm"] == {"enabled": True}
     assert create["prompt"] == demo.PROMPT
+
+
+async def test_an_id_that_is_still_taken_is_asked_for_again() -> None:
+    sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    agent = demo.DemoAgent(sent.put)
+    await agent.handle({"event": "connected"})
+    assert (await sent.get())["event"] == "agent.create"
+    await agent.handle({"event": "error", "error": "taken", "code": "AGENT_CONFLICT", "retry_after_s": 0.001})
+    async with asyncio.timeout(5):
+        assert (await sent.get())["event"] == "agent.create"

@@ -41,7 +41,10 @@ class History:
 
 
 def _frames(messages: Messages) -> list[dict[str, Any]]:
+    given = [messages] if isinstance(messages, str | Mapping) else list(messages)
+    if isinstance(messages, Mapping) or not all(isinstance(one, HistoryMessage | Mapping) for one in given):
+        raise TypeError('messages are a list, each like {"role": "user", "content": "..."}')
     return [
         message.model_dump(exclude_none=True) if isinstance(message, HistoryMessage) else dict(message)
-        for message in messages
+        for message in given
     ]

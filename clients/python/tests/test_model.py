@@ -44,6 +44,9 @@ async def test_the_history_is_read_and_changed() -> None:
             ("user", "Hello."),
             ("assistant", "Hi."),
         ]
+        for junk in ("hello", {"role": "user", "content": "x"}, ["hello"]):
+            with pytest.raises(TypeError, match="messages are a list"):
+                call.history.add(junk)  # type: ignore[arg-type]
         assert await call.history.set(messages[:1]) == 1
         assert caller.history == said("Hello.")
         assert await call.history.clear() == 0
