@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import FastAPI, Request, Response, WebSocket
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 from server.doors import page, twilio
 from server.doors.agent import agent_door
@@ -53,9 +53,19 @@ def _http(app: FastAPI, services: Services) -> None:
         }
         return JSONResponse(figures)
 
+    @app.get("/client")
+    async def client() -> Response:
+        return PlainTextResponse(
+            "this is a WebSocket: see server/protocol/PROTOCOL.md", 426, {"Upgrade": "websocket"}
+        )
+
     @app.post("/twilio/voice")
     async def voice(request: Request) -> Response:
         return await twilio.voice(request, services)
+
+
+NO_SOCKET = "there is no WebSocket at this path: agents connect to /client"
+"""Else a mistyped path would be told as HTTP 403, and looked for in the key."""
 
 
 def _sockets(app: FastAPI, services: Services) -> None:
@@ -70,3 +80,7 @@ def _sockets(app: FastAPI, services: Services) -> None:
     @app.websocket(twilio.MEDIA_PATH + "{token}")
     async def media(websocket: WebSocket, token: str) -> None:
         await twilio.media(websocket, token, services)
+
+    @app.websocket("/{path:path}")
+    async def elsewhere(websocket: WebSocket, path: str) -> None:
+        await websocket.send_denial_response(PlainTextResponse(NO_SOCKET, 404))

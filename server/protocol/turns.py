@@ -198,7 +198,8 @@ class TurnMetrics(TurnEvent):
     total_ms: int | None = Field(
         default=None,
         ge=0,
-        description="From the end of the user's voice to the first sound of the answer in the ear, milliseconds.",
+        description="From the end of the user's voice to the first sound of the answer in the ear, milliseconds. More "
+        "than the parts together where the agent got ready, tools ran, or the first sentence came slowly.",
     )
     input_tokens: int | None = Field(
         default=None,

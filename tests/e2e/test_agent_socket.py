@@ -8,6 +8,7 @@ import json
 import socket
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 import websockets
@@ -40,6 +41,16 @@ async def test_a_wrong_key_is_told_and_closed(tmp_path: Path, key: str) -> None:
         assert [frame["code"] for frame in frames] == ["UNAUTHORIZED"]
         assert "TALKWIRE_API_KEYS" in str(frames[0]["error"])
         assert code == 1008
+
+
+async def test_a_mistyped_path_is_not_told_as_a_wrong_key(tmp_path: Path) -> None:
+    async with running(tmp_path) as server:
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(f"{server.ws}/ws")
+        assert refused.value.response.status_code == 404
+        assert b"agents connect to /client" in (refused.value.response.body or b"")
+        async with httpx2.AsyncClient() as http:
+            assert (await http.get(f"{server.url}/client")).status_code == 426
 
 
 @pytest.mark.parametrize(

@@ -687,7 +687,9 @@ class TurnMetrics(TurnEvent):
     transport_ms: int | None = None
     """From the first audio that is handed to the line to the ear, as far as the line tells, milliseconds."""
     total_ms: int | None = None
-    """From the end of the user's voice to the first sound of the answer in the ear, milliseconds."""
+    """From the end of the user's voice to the first sound of the answer in the ear, milliseconds. More than
+    the parts together where the agent got ready, tools ran, or the first sentence came slowly.
+    """
     input_tokens: int | None = None
     """Tokens that the model was told, where it had given all of it by then."""
     output_tokens: int | None = None
