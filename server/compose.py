@@ -8,13 +8,10 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import structlog
 
-from media import wav
-from media.music import HoldMusic
 from media.ports import VoiceDetector
 from pipeline.chain import Deadlines
 from pipeline.errors import ProviderUnavailable
@@ -24,6 +21,7 @@ from server.auth import KeyRing, open_door
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
 from server.engines import EnginePool
+from server.hold_music import hold_music
 from server.looplag import LoopLag
 from server.providers import DEFAULT, HOSTED, remedy
 from server.resolve import Defaults
@@ -62,35 +60,6 @@ def turn_model(settings: Settings) -> AudioTurnModel | None:
     from pipeline.endpointing.smart_turn import SmartTurn
 
     return SmartTurn(settings.turn_model)
-
-
-MAX_MUSIC = 10 << 20
-"""Bytes of a file of hold music."""
-PHONE_HZ = 8000
-
-
-def hold_music(settings: Settings) -> HoldMusic | None:
-    """What callers hear on hold, ready for the telephone. Reads a file: not for the event loop. Raises
-    ``SettingsError``."""
-    if settings.hold_music == OFF:
-        return None
-    path = None if settings.hold_music is None else Path(settings.hold_music).expanduser()
-    try:
-        music = HoldMusic() if path is None else _music_of(path)
-        music.at(PHONE_HZ)
-    except OSError as error:
-        cause = f"{path} cannot be read: {error.strerror or error}"
-    except ValueError as error:
-        cause = str(error)
-    else:
-        return music
-    raise SettingsError(f"TALKWIRE_HOLD_MUSIC must be a WAV file of at least a second, or off: {cause}")
-
-
-def _music_of(path: Path) -> HoldMusic:
-    if path.stat().st_size > MAX_MUSIC:
-        raise ValueError(f"{path} is larger than {MAX_MUSIC >> 20} MB")
-    return HoldMusic(*wav.read(path))
 
 
 class OpenAiHow(TypedDict):
@@ -330,8 +299,29 @@ def voiced(engines: list[Available], settings: Settings) -> list[Available]:
 
 
 def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
-    """What a call gets where nobody says otherwise. The voice is that of the engine that is asked first:
-    another one does not know its name."""
+    """What a call gets where nobody says otherwise."""
+    stt, tts, llm = _offers(settings, pool)
+    return Defaults(
+        stt=stt,
+        tts=tts,
+        llm=llm,
+        language=settings.language,
+        recording=settings.recording,
+        media_timeout_s=settings.media_timeout_s,
+        max_duration_s=settings.max_call_s,
+        idle_timeout_s=settings.idle_timeout_s,
+        farewell_s=settings.farewell_s,
+        holding_text="" if settings.holding_text == OFF else settings.holding_text,
+        holding_after_s=settings.holding_after_s,
+        trouble_text="" if settings.trouble_text == OFF else settings.trouble_text,
+        tool_timeout_s=settings.tool_timeout_s,
+        away=settings.agent_away,
+    )
+
+
+def _offers(settings: Settings, pool: EnginePool) -> tuple[Offer, Offer, Offer]:
+    """Of ears, voices and minds. The voice is that of the engine that is asked first: another one does not know
+    its name."""
 
     def offer(
         stage: Stage, engines: Sequence[Available], further: Sequence[Available] = (), *, off: bool = False
@@ -364,30 +354,19 @@ def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
     row = [(name, model) for name, model in _llm_row(settings) if name in loaded]
     further = [name for name in _further(settings, [name for name, _ in row]) if name in loaded]
     row += [(name, None) for name in loaded if name not in {*dict(row), *further}]
-    return Defaults(
-        stt=offer(
+    return (
+        offer(
             "stt",
             speech([engine for engine in pool.stt if engine.name not in ears]),
             [Available(name, usual=False) for name in ears],
         ),
-        tts=offer("tts", voiced(speech(pool.tts, settings.voice), settings)),
-        llm=offer(
+        offer("tts", voiced(speech(pool.tts, settings.voice), settings)),
+        offer(
             "llm",
             [Available(name, model=model, usual=name == DEFAULT) for name, model in row],
             [Available(name, usual=name == DEFAULT) for name in further],
             off=settings.llm == ("none",),
         ),
-        language=settings.language,
-        recording=settings.recording,
-        media_timeout_s=settings.media_timeout_s,
-        max_duration_s=settings.max_call_s,
-        idle_timeout_s=settings.idle_timeout_s,
-        farewell_s=settings.farewell_s,
-        holding_text="" if settings.holding_text == OFF else settings.holding_text,
-        holding_after_s=settings.holding_after_s,
-        trouble_text="" if settings.trouble_text == OFF else settings.trouble_text,
-        tool_timeout_s=settings.tool_timeout_s,
-        away=settings.agent_away,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from media import wav
-from server.compose import hold_music
+from server.hold_music import hold_music
 from server.settings import Settings, SettingsError
 
 
