@@ -1,0 +1,258 @@
+"""What a connection may ask for: agents, their channels and sessions, and what is done on a call.
+
+It knows nothing of the socket that the commands came by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from server import protocol as wire
+from server.agents import Agent, AgentConflict, NumberInUse, Owner, TooManyAgents, merged
+from server.doors import history
+from server.doors.commands_on_call import Tell, no_call, on_call
+from server.protocol import DONE, ErrorCode, ErrorEvent, Outcome, ProtocolError
+from server.resolve import missing, resolve, substitutions
+from server.services import Services
+
+RETRY_S = 30.0
+"""When a client may ask again whether there is room for its agent."""
+
+
+class Desk:
+    """Of one connection, which is the owner of its agents. ``tell`` says something to it."""
+
+    def __init__(
+        self, owner: Owner, services: Services, tell: Tell, log: structlog.stdlib.BoundLogger
+    ) -> None:
+        self._owner = owner
+        self._services = services
+        self._tell = tell
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+
+    def handle(self, command: wire.AnyCommand) -> Outcome:
+        """Carry out a command. Raises ``ProtocolError`` for what is wrong with it."""
+        if isinstance(command, wire.Configuring) and not isinstance(command, wire.SessionConfigure):
+            lacking = self._lacking(command.agent_id, command)
+            if lacking is not None:
+                return self._deny(lacking)
+        match command:
+            case wire.Connect():
+                raise ProtocolError(ErrorCode.BAD_MESSAGE, "this socket is connected already")
+            case wire.ClientPing():
+                self._tell(wire.ServerPong(timestamp=self._services.clock.epoch()))
+            case wire.ClientPong():
+                pass
+            case wire.AgentCreate():
+                return self._create(command)
+            case wire.AgentConfigure():
+                agent = self._agent(command.agent_id)
+                agent.configuration = merged(agent.configuration, command)
+                self._tell(wire.AgentConfigured(agent_id=command.agent_id))
+                self._warn(command.agent_id, command)
+            case wire.ChannelAdd():
+                return self._add_channel(command)
+            case wire.ChannelConfigure():
+                self._configure_channel(command)
+            case wire.ChannelRemove():
+                agent = self._agent(command.agent_id)
+                if not self._services.agents.remove_number(agent, command.ref):
+                    raise self._no_channel(command.agent_id, command.ref)
+                self._tell(wire.ChannelRemoved(agent_id=command.agent_id, ref=command.ref))
+            case wire.DevConfig():
+                agents = self._services.agents.set_callers(self._owner, command.callers)
+                return Outcome(extras={"agents": [agent.agent_id for agent in agents]})
+            case wire.SessionConfigure():
+                return self._configure_session(command)
+            case wire.SessionPause() | wire.SessionResume():
+                return self._pause(command)
+            case wire.HistoryCommand():
+                return self._answer(command)
+            case _:
+                return self._on_call(command)
+        return DONE
+
+    def _deny(self, error: ErrorEvent) -> Outcome:
+        """Refuse what is well-formed and cannot be: clients wait for this, so it is always told."""
+        self._tell(error)
+        return wire.outcome_of(error)
+
+    def _answer(self, command: wire.AnyHistoryCommand) -> Outcome:
+        answer = history.answer(command, self._services.calls, self._owner)
+        self._tell(answer)
+        return DONE if answer.error is None else wire.failed(ErrorCode.REQUEST_REFUSED, answer.error)
+
+    def _on_call(self, command: wire.AnyCallCommand) -> Outcome:
+        call = self._services.calls.get(command.call_id)
+        return on_call(call if call is not None and call.owner is self._owner else None, command, self._tell)
+
+    # --- agents and channels ----------------------------------------------------------------------------------
+
+    def _create(self, command: wire.AgentCreate) -> Outcome:
+        agents = self._services.agents
+        try:
+            agent = agents.create(command.agent_id, self._owner, command, self._loop.time())
+        except AgentConflict as conflict:
+            text = f"agent {command.agent_id!r} is owned by another live connection"
+            return self._deny(
+                ErrorEvent(
+                    error=f"{text}; try again in {conflict.retry_after_s:g} s, or use another agent_id",
+                    code=ErrorCode.AGENT_CONFLICT,
+                    agent_id=command.agent_id,
+                    retry_after_s=conflict.retry_after_s,
+                    holder_alive=True,
+                )
+            )
+        except TooManyAgents as full:
+            text = f"this server has {full.limit} agents online and takes no more (TALKWIRE_MAX_AGENTS)"
+            return self._deny(
+                ErrorEvent(
+                    error=f"{text}; try again in {RETRY_S:g} s",
+                    code=ErrorCode.SERVER_AT_CAPACITY,
+                    agent_id=command.agent_id,
+                    retry_after_s=RETRY_S,
+                    used=full.limit,
+                    limit=full.limit,
+                )
+            )
+        except ValueError as error:
+            raise ProtocolError(
+                ErrorCode.REGISTRATION_ERROR, str(error), agent_id=command.agent_id, key="agent_id"
+            ) from None
+        self._tell(wire.AgentCreated(agent_id=command.agent_id))
+        self._warn(command.agent_id, command)
+        self._log.info("agent.created", agent=agent.agent_id)
+        self._services.calls.agent_came(agent)
+        return DONE
+
+    def _add_channel(self, command: wire.ChannelAdd) -> Outcome:
+        agent = self._agent(command.agent_id)
+        if command.type != "phone" or command.ref is None:
+            raise ProtocolError(
+                ErrorCode.CHANNEL_UNSUPPORTED,
+                f"this server has no channel of type {command.type}; it has phone",
+                agent_id=command.agent_id,
+                key="type",
+            )
+        try:
+            self._services.agents.add_number(agent, command.ref, command)
+        except NumberInUse:
+            return self._deny(
+                ErrorEvent(
+                    error=f"another agent answers {command.ref}; remove that channel first",
+                    code=ErrorCode.PHONE_IN_USE,
+                    agent_id=command.agent_id,
+                    phone=command.ref,
+                )
+            )
+        self._tell(wire.ChannelAdded(agent_id=command.agent_id, type=command.type, ref=command.ref))
+        self._warn(command.agent_id, command)
+        self._log.info("channel.added", agent=agent.agent_id, type=command.type, ref=command.ref)
+        return DONE
+
+    def _configure_channel(self, command: wire.ChannelConfigure) -> None:
+        agent = self._agent(command.agent_id)
+        channel = self._services.agents.channel(agent, command.ref)
+        if channel is None:
+            raise self._no_channel(command.agent_id, command.ref)
+        channel.configuration = merged(channel.configuration, command)
+        self._tell(wire.ChannelConfigured(agent_id=command.agent_id, ref=command.ref))
+        self._warn(command.agent_id, command)
+
+    # --- sessions ---------------------------------------------------------------------------------------------
+
+    def _configure_session(self, command: wire.SessionConfigure) -> Outcome:
+        calls, defaults = self._services.calls, self._services.defaults
+        call = calls.get(command.session_id)
+        if call is None or call.owner is not self._owner or call.session is None or call.session.ended:
+            return no_call(command.session_id)
+        lacking = self._lacking(call.facts.agent_id, command, call.call_id)
+        if lacking is not None:
+            return self._deny(lacking)
+        # The nearest layer is the call's own, once there is one.
+        own, wider = (
+            (call.config.layers[0], call.config.layers[1:]) if call.configured else ({}, call.config.layers)
+        )
+        call.configured = True
+        config = resolve([merged(own, command), *wider], defaults)
+        call.session.guarded(lambda: calls.configure(call, config))
+        self._tell(wire.SessionConfigured(session_id=command.session_id))
+        self._warn(call.facts.agent_id, command, call.call_id)
+        return DONE
+
+    def _pause(self, command: wire.SessionPause | wire.SessionResume) -> Outcome:
+        calls, agent = self._services.calls, self._agent(command.agent_id)
+        session_id, contact = command.session_id, command.contact
+        call = calls.get(session_id) if session_id is not None else None
+        if session_id is not None and (call is None or call.slug != agent.slug):
+            text = f"agent {command.agent_id!r} has no live call {session_id!r}"
+            raise ProtocolError(
+                ErrorCode.SESSION_UNKNOWN,
+                text,
+                agent_id=command.agent_id,
+                call_id=session_id,
+                key="session_id",
+            )
+        told = {"agent_id": command.agent_id, "session_id": session_id, "contact": contact}
+        if isinstance(command, wire.SessionResume):
+            calls.resume(agent.slug, session_id, contact)
+            self._tell(wire.SessionResumed(**told))
+            return DONE
+        try:
+            calls.pause(agent.slug, session_id, contact)
+        except ValueError as error:
+            raise ProtocolError(
+                ErrorCode.BAD_MESSAGE, str(error), agent_id=command.agent_id, key="contact"
+            ) from None
+        self._tell(wire.SessionPaused(**told))
+        return DONE
+
+    # --- what many of them need -------------------------------------------------------------------------------
+
+    def _agent(self, agent_id: str) -> Agent:
+        agent = self._services.agents.find(agent_id, self._owner)
+        if agent is None:
+            raise ProtocolError(
+                ErrorCode.AGENT_UNKNOWN,
+                f"this connection has no agent {agent_id!r}: send agent.create first",
+                agent_id=agent_id,
+            )
+        return agent
+
+    def _no_channel(self, agent_id: str, ref: str) -> ProtocolError:
+        text = f"agent {agent_id!r} has no channel {ref!r}: send channel.add first"
+        return ProtocolError(ErrorCode.CHANNEL_UNKNOWN, text, agent_id=agent_id, key="ref")
+
+    def _lacking(
+        self, agent_id: str, command: wire.Configuring, call_id: str | None = None
+    ) -> ErrorEvent | None:
+        """Where the operator is strict: what is asked for, and would be replaced by something else."""
+        told = missing(merged({}, command), self._services.defaults)
+        if told is None:
+            return None
+        _, key, text = told
+        place = {"agent_id": agent_id, "call_id": call_id, "session_id": call_id}
+        return ErrorEvent(error=text, code=ErrorCode.PROVIDER_KEY_REQUIRED, **place, key=key)
+
+    def _warn(self, agent_id: str, command: wire.Configuring, call_id: str | None = None) -> None:
+        """Tell, once for each command, what of it has no effect."""
+        keys = wire.unknown_keys(command)
+        if keys:
+            text = f"keys that this server does not know have no effect: {', '.join(keys)}"
+            self._warning(agent_id, wire.WarningCode.UNKNOWN_KEYS, text, tuple(keys), call_id)
+        for code, key, text in substitutions(merged({}, command), self._services.defaults):
+            self._warning(agent_id, code, text, (key,), call_id)
+
+    def _warning(
+        self,
+        agent_id: str,
+        code: wire.WarningCode,
+        text: str,
+        keys: tuple[str, ...],
+        call_id: str | None = None,
+    ) -> None:
+        place = {"agent_id": agent_id, "call_id": call_id, "session_id": call_id}
+        self._tell(wire.ServerWarning(**place, code=code, warning=text, keys=keys))
