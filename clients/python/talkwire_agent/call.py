@@ -26,7 +26,6 @@ from talkwire_agent.events import (
     HistoryMessage,
     LlmBefore,
     MessageConfirmed,
-    ReplyRejected,
     TurnContinued,
     TurnEnd,
     UserMessage,
@@ -38,6 +37,7 @@ from talkwire_agent.pending import Pending
 from talkwire_agent.stream import ReplyStream
 from talkwire_agent.tools import names_in
 from talkwire_agent.utterance import Heard, Utterance
+from talkwire_agent.utterances import Utterances
 
 if TYPE_CHECKING:
     from talkwire_agent.agent import Agent
@@ -85,9 +85,7 @@ class Call(Handlers, ModelOfCall):
         self.lanes = Lanes()
         self._spoken: list[tuple[str, HistoryMessage]] = []
         self._final: CallEnded | None = None
-        self._utterances: dict[str, Utterance] = {}
-        self._sent_on: dict[str, int] = {}
-        self._again: set[str] = set()
+        self._utterances = Utterances(self)
         self._speaking = ""
         self._latest: EagerTurn | TurnEnd | None = None
         self._feeds = Feeds()
@@ -168,7 +166,7 @@ class Call(Handlers, ModelOfCall):
         if not interruptible:
             fields["interruptible"] = False
         utterance.fields = fields
-        self._expect(utterance)
+        self._utterances.expect(utterance)
         self.send("bot.reply", **fields)
         return utterance
 
@@ -183,7 +181,7 @@ class Call(Handlers, ModelOfCall):
         fields: dict[str, Any] = {"action": "start", "message_id": stream.id, "in_reply_to": answered}
         if not interruptible:
             fields["interruptible"] = False
-        self._expect(stream)
+        self._utterances.expect(stream)
         self.send("bot.reply.stream", **fields)
         return stream
 
@@ -195,13 +193,6 @@ class Call(Handlers, ModelOfCall):
             return signal.message_id
         # Also where the user has gone on since: then it is the server that refuses.
         return self._latest.message_id if self._latest is not None else ""
-
-    def _expect(self, utterance: Utterance) -> None:
-        if not self.live:
-            utterance.ended(Heard("call_ended"))
-            return
-        self._utterances[utterance.id] = utterance
-        self._sent_on[utterance.id] = self.agent.generation
 
     def cancel(self, message_id: str | None = None) -> None:
         """Stop a message, spoken or waiting; without an id the one being spoken."""
@@ -297,19 +288,13 @@ class Call(Handlers, ModelOfCall):
 
     def disconnected(self) -> None:
         """The server completes the streams of an agent that is gone: more of them would be dropped."""
-        for utterance in list(self._utterances.values()):
-            if isinstance(utterance, ReplyStream):
-                utterance.abort("disconnected")
+        self._utterances.disconnected()
         self._requests.disconnected()
 
     def repeat(self, generation: int) -> None:
         """All that was missed has been told. What was sent on an earlier connection and left no trace may
         have been lost with it: it is sent again, and refused where it was not."""
-        for message_id, utterance in list(self._utterances.items()):
-            if self._sent_on[message_id] < generation and not utterance.seen and utterance.fields:
-                self._sent_on[message_id] = generation
-                self._again.add(message_id)
-                self.send("bot.reply", **utterance.fields)
+        self._utterances.repeat(generation)
         for command, pending in self._states.values():
             if not pending.done:
                 self._send_switch(command, pending)
@@ -324,10 +309,7 @@ class Call(Handlers, ModelOfCall):
     def _give_up(self, heard: Heard, error: Exception) -> None:
         self._batches.close()
         self._requests.close(error)
-        for utterance in list(self._utterances.values()):
-            words = " ".join(utterance.words)
-            utterance.ended(Heard(heard.outcome, words, heard.played_ms, heard.reason))
-        self._utterances.clear()
+        self._utterances.give_up(heard)
         for _, pending in self._states.values():
             pending.settle(None)
 
@@ -347,35 +329,16 @@ class Call(Handlers, ModelOfCall):
     def _on_turn_continued(self, event: TurnContinued) -> None:
         if self.turn is not None and self.turn.turn_id == event.turn_id:
             self.turn = None
-        for utterance in list(self._utterances.values()):
-            if isinstance(utterance, ReplyStream) and utterance.turn_id == event.turn_id:
-                utterance.abort("turn_continued")
+        self._utterances.turn_continued(event.turn_id)
 
     def _on_speaking(self, event: BotSpeaking) -> None:
         self._speaking, self.current_bot_text = event.message_id, ""
-        if utterance := self._utterances.get(event.message_id):
-            utterance.seen = True
+        self._utterances.speaking(event)
 
     def _on_word(self, event: BotWord) -> None:
         if event.message_id == self._speaking:
             self.current_bot_text = f"{self.current_bot_text} {event.word}".lstrip()
-        if utterance := self._utterances.get(event.message_id):
-            utterance.words.append(event.word)
-
-    def _on_finished(self, event: BotFinished) -> None:
-        if utterance := self._utterances.pop(event.message_id, None):
-            utterance.ended(Heard("finished", utterance.text, event.duration_ms))
-
-    def _on_interrupted(self, event: BotInterrupted) -> None:
-        if utterance := self._utterances.pop(event.message_id, None):
-            words = " ".join(utterance.words)
-            utterance.ended(Heard("interrupted", words, event.played_ms, event.reason))
-
-    def _on_rejected(self, event: ReplyRejected) -> None:
-        if event.message_id in self._again and event.reason == "duplicate_message_id":
-            return  # It had arrived after all.
-        if utterance := self._utterances.pop(event.message_id, None):
-            utterance.ended(Heard("rejected", "", 0, event.reason))
+        self._utterances.word(event)
 
     def _on_confirmed(self, event: MessageConfirmed) -> None:
         said = HistoryMessage(role="assistant", content=event.text)
@@ -409,9 +372,9 @@ _REACTIONS: dict[str, Callable[[Call, Any], None]] = {
     "turn.continued": Call._on_turn_continued,
     "bot.speaking": Call._on_speaking,
     "bot.word": Call._on_word,
-    "bot.finished": Call._on_finished,
-    "bot.interrupted": Call._on_interrupted,
-    "reply.rejected": Call._on_rejected,
+    "bot.finished": lambda call, event: call._utterances.finished(event),
+    "bot.interrupted": lambda call, event: call._utterances.interrupted(event),
+    "reply.rejected": lambda call, event: call._utterances.rejected(event),
     "message.confirmed": Call._on_confirmed,
     "call.held": Call._on_switched,
     "call.unheld": Call._on_switched,
