@@ -17,7 +17,7 @@ import structlog
 
 from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder
-from pipeline.events import CallEnded, EndReason, Event, Recorded
+from pipeline.events import CallEnded, EndReason, EngineFault, Event, Recorded
 from pipeline.session import Session
 from server.agents import Agent, Owner
 from server.call import Call, CallState, Tap
@@ -361,6 +361,9 @@ class CallRegistry:
 def _teller(call: Call) -> Callable[[Event], None]:
     def tell(event: Event) -> None:
         call.journal.append(event)
+        if isinstance(event, EngineFault):
+            told = {"provider": event.provider, "stage": event.stage, "code": event.code}
+            log.warning("provider.failed", call_id=call.call_id, **told, instead=event.fallback or "nothing")
 
     return tell
 

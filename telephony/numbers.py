@@ -49,6 +49,13 @@ def normalise(ref: str) -> str:
     return _phone(address) or text
 
 
+def can_be_called(ref: str) -> bool:
+    """Whether calls may come for it: ``*``, 2 to 15 digits (E.164 and short numbers), or a SIP address."""
+    text = normalise(ref)
+    digits = text.removeprefix("+")
+    return text == ANY or (digits.isdigit() and 2 <= len(digits) <= 15) or _SIP.fullmatch(text) is not None
+
+
 def _sip(match: re.Match[str]) -> str:
     scheme = match["scheme"].lower()
     user = (match["user"] or "").partition(":")[0]  # what follows a colon is a password

@@ -16,6 +16,7 @@ from server.doors.commands_on_call import Tell, no_call, on_call
 from server.protocol import DONE, ErrorCode, ErrorEvent, Outcome, ProtocolError
 from server.resolve import missing, resolve, substitutions
 from server.services import Services
+from telephony.numbers import can_be_called
 
 RETRY_S = 30.0
 """When a client may ask again whether there is room for its agent."""
@@ -137,6 +138,9 @@ class Desk:
                 agent_id=command.agent_id,
                 key="type",
             )
+        if not can_be_called(command.ref):
+            text = f"{command.ref[:60]!r} is no number: give one such as +15550002222, a sip: address, or * for any"
+            raise ProtocolError(ErrorCode.REGISTRATION_ERROR, text, agent_id=command.agent_id, key="ref")
         try:
             self._services.agents.add_number(agent, command.ref, command)
         except NumberInUse:

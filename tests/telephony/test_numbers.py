@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.numbers import ANY, normalise
+from telephony.numbers import ANY, can_be_called, normalise
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,23 @@ refs = st.text(max_size=30) | st.text(st.sampled_from('0123456789+()-. <>;:@?*si
 def test_it_never_raises_and_twice_is_once(ref: str) -> None:
     once = normalise(ref)
     assert normalise(once) == once
+
+
+@pytest.mark.parametrize(
+    ("ref", "possible"),
+    [
+        ("+1 (555) 000-2222", True),
+        ("tel:+15550002222", True),
+        ("112", True),
+        ("*", True),
+        ("sip:204@domain", True),
+        ("hello", False),
+        ("+", False),
+        ("1", False),
+        ("+1234567890123456", False),
+        ("sip:", False),
+        ("555 0002 ext. 7", False),
+    ],
+)
+def test_what_can_be_called(ref: str, possible: bool) -> None:
+    assert can_be_called(ref) is possible
