@@ -17,6 +17,7 @@ from pipeline.events import (
     EndReason,
     LlmAsked,
     MessageAborted,
+    NoResponse,
     TurnEnd,
 )
 from tests.fakes.llm import FakeLlm, Says
@@ -159,22 +160,34 @@ def test_a_last_word_that_no_voice_can_say_does_not_keep_the_caller() -> None:
     assert spoken(call(script, config=LAST, voice=voice)) == []
 
 
-def test_to_a_last_word_nothing_is_added() -> None:
-    """Neither what is being thought of when it comes, nor an answer to what the caller says to it."""
-    model = FakeLlm(Says("It is ten.", first_s=1.0), otherwise=Says("Good bye."))
+def test_what_is_being_thought_of_is_not_added_to_a_last_word() -> None:
+    model = FakeLlm(Says("It is ten.", first_s=1.0))
 
     async def script(scene: Scene) -> None:
         await scene.leg.speak(1.0)
         await scene.leg.silence(0.7)
         scene.session.presence.part(EndReason.FAILED, "gone")
-        await scene.leg.silence(0.2)
-        await scene.leg.speak(0.6)
         await scene.leg.silence(FAREWELL_S)
 
     config = replace(LAST, away=Away("message", "one two three four five six seven eight nine ten"))
-    scene = call(script, "what time is it", "hello", config=config, mind=chain(model))
+    scene = call(script, "what time is it", config=config, mind=chain(model))
     assert spoken(scene) == [config.away.text]
-    assert len(scene.of(LlmAsked)) == len(model.requests) == model.cancelled == 1
+    assert len(scene.of(LlmAsked)) == model.cancelled == 1
+
+
+def test_who_speaks_while_he_is_parted_with_is_not_answered() -> None:
+    model = FakeLlm("It is ten.")
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(0.5)
+        scene.session.presence.part(EndReason.FAILED, "gone")
+        await scene.leg.speak(0.5)
+        await scene.leg.silence(FAREWELL_S)
+
+    scene = call(script, "what time is it", config=LAST, mind=chain(model))
+    assert spoken(scene) == [LAST.away.text]
+    assert [event.reason for event in scene.of(NoResponse)] == ["ending"]
+    assert model.requests == []
 
 
 def test_without_a_last_word_the_call_ends_at_once() -> None:
