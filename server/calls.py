@@ -162,13 +162,19 @@ class CallRegistry:
         log.info("call.started", call_id=call.call_id, agent=call.facts.agent_id)
         return session
 
-    def configure(self, call: Call, config: CallConfig) -> None:
-        """Change how a live call behaves from now on."""
-        if call.session is None:
-            return
+    def configure(self, call: Call, config: CallConfig) -> bool:
+        """Change how a live call behaves from now on. False: it is over, perhaps for a bug that this met."""
+        session = call.session
+        if session is None:
+            return False
         ears = config.picks.stt != call.config.picks.stt
         call.config = config
-        call.session.reconfigure(self._engines(config.picks), config.session, other_ears=ears)
+
+        def reconfigure() -> None:
+            session.reconfigure(self._engines(config.picks), config.session, other_ears=ears)
+
+        session.guarded(reconfigure)
+        return not session.ended
 
     def pause(self, slug: str, call_id: str | None, contact: str | None) -> None:
         """Have the language model be silent in calls of an agent: one, those with a contact, or all. Raises

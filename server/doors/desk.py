@@ -182,7 +182,8 @@ class Desk:
         )
         call.configured = True
         config = resolve([merged(own, command), *wider], defaults)
-        call.session.guarded(lambda: calls.configure(call, config))
+        if not calls.configure(call, config):
+            return no_call(command.session_id)
         self._tell(wire.SessionConfigured(session_id=command.session_id))
         self._warn(call.facts.agent_id, command, call.call_id)
         return DONE

@@ -172,6 +172,23 @@ def test_a_fault_in_a_command_is_told_and_ends_the_call(
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["call.crashed"]
 
 
+def test_a_configuration_that_ends_the_call_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            config = resolve([{"language": "es"}], DEFAULTS)
+            assert line.calls.configure(line.call, config)
+            monkeypatch.setattr(Session, "reconfigure", broken)
+            assert not line.calls.configure(line.call, config)
+            assert line.call.session is not None
+            assert line.call.session.ended
+
+    with capture_logs():
+        run_virtual(main())
+
+
 def test_a_change_of_language_is_told_once(tmp_path: Path) -> None:
     async def main() -> None:
         async with a_call(tmp_path) as line:

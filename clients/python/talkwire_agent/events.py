@@ -476,8 +476,8 @@ class AgentState(CallEvent):
 class TurnStarted(TurnEvent):
     """A turn of the user begins. Once, before all other events that carry its `turn_id`.
 
-    Speech over the bot may be announced with the coming turn and turn out to be nothing: the next words
-    then belong to that turn all the same.
+    Speech over the bot, or of a user who is not listened to, may be announced with the coming turn and turn
+    out to be nothing: the next words then belong to that turn all the same.
     """
 
     event: Literal["turn.started"] = "turn.started"
