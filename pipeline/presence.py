@@ -111,7 +111,7 @@ class Presence:
         if not text or self._call.ended or self._parting is not None:
             self._call.end(reason, detail)
             return
-        message = Message(self._new_id(), text, turn=self._machine.turn, interruptible=False)
+        message = Message(self._new_id(), text, interruptible=False)  # Of no turn: it answers none.
         self._parting = _Parting(message.message_id, self._loop.time() + FAREWELL_S, reason, detail)
         self._answering.ending = True
         self._answering.stop()

@@ -18,7 +18,9 @@ from pipeline.events import (
     LlmAsked,
     MessageAborted,
     NoResponse,
+    TurnCompleted,
     TurnEnd,
+    TurnMetrics,
 )
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.tts import FakeTts, Plan
@@ -158,6 +160,19 @@ def test_a_last_word_that_no_voice_can_say_does_not_keep_the_caller() -> None:
         assert scene.session.ended
 
     assert spoken(call(script, config=LAST, voice=voice)) == []
+
+
+def test_a_last_word_is_no_answer() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(1.0)
+        scene.session.presence.part(EndReason.FAILED, "gone")
+        await scene.leg.silence(FAREWELL_S)
+
+    scene = call(script, "what time is it", config=LAST)
+    assert [event.turn for event in scene.of(BotFinished)] == [None]
+    assert scene.of(TurnMetrics) == []
+    assert [event.aborted for event in scene.of(TurnCompleted)] == [True]
 
 
 def test_what_is_being_thought_of_is_not_added_to_a_last_word() -> None:
