@@ -324,6 +324,7 @@ class Session:
             unsaid = self.answering.pause(on=on)
             for message_id in unsaid:
                 self.saying.cancel(message_id)
+            self._advance()
 
     # --- mute and hold ------------------------------------------------------------------------------------
 

@@ -254,6 +254,19 @@ def test_a_barge_in_is_told_where_the_users_voice_has_cut_the_bot_off() -> None:
     assert states(scene)[:5] == ["idle", "listening", "thinking", "speaking", "listening"]
 
 
+def test_who_gives_a_call_back_is_not_waited_for_any_more() -> None:
+    async def script(scene: Scene) -> None:
+        scene.session.pause(on=True)
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(1.7)
+        assert scene.of(AgentState)[-1] == AgentState("thinking")
+        scene.session.pause(on=False)
+        assert scene.of(AgentState)[-1] == AgentState("idle")
+        await scene.leg.silence(1.0)
+
+    call(script, "hello", config=CONFIG, mind=chain(FakeLlm()))
+
+
 def test_hold_is_idle() -> None:
     async def script(scene: Scene) -> None:
         scene.session.saying.reply("m1", LONG, "")
