@@ -55,6 +55,9 @@ class Sayer(Protocol):
     def taken_back(self, message: Message) -> None:
         """A message is not said, and nothing is told of it: nothing of it was heard."""
 
+    def cancel(self, message_id: str) -> bool:
+        """A message is not to be said any more."""
+
 
 class Conversation(Briefed, Prepared, Protocol):
     """The call, as far as its own mind is concerned."""
@@ -127,9 +130,7 @@ class Answering:
         if self._thinking is not None and mind is not None:
             self._thinking.change(mind)
             return
-        message_id = self._thinking.message_id if self._thinking is not None else ""
-        self.stop()
-        self.answer_end(message_id, broken=True)
+        self.break_off()
         self._thinking = self._made_up_mind(mind)
 
     @property
@@ -144,22 +145,33 @@ class Answering:
 
     @property
     def busy(self) -> bool:
-        """An answer is being thought about, or a tool runs."""
-        return self._tools.busy or (self._thinking is not None and self._thinking.silent)
+        """An answer is being thought about, a tool runs, or the greeting waits for the agent."""
+        thinks = self._thinking is not None and self._thinking.silent
+        return thinks or self._tools.busy or self.readiness.deadline is not None
 
-    def pause(self, *, on: bool) -> list[str]:
+    def pause(self, *, on: bool) -> None:
         """From now on nothing is answered, but for what the caller is hearing; or it is again, from the next turn
-        on. Returns the messages of its own that are not to be said any more."""
+        on."""
         self.paused = on
+        self._hush()
+
+    def wind_up(self) -> None:
+        """The call is about to end: the same for good."""
+        self.ending = True
+        self._hush()
+
+    def _hush(self) -> None:
+        silent = self._silent_for is not None
         if self._mind is not None:
-            self._mind.last = on
-        if not on:
-            return []
+            self._mind.last = silent
+        if not silent:
+            return
         current, thinking = self._speech.current, self._thinking
         if current is None or thinking is None or thinking.message_id != current.message_id:
             self.stop()
         self._hold_at = None
-        return self._speech.unsaid()
+        for message_id in self._speech.unsaid():
+            self._call.saying.cancel(message_id)
 
     # --- what happens in the call -------------------------------------------------------------------------
 
@@ -224,6 +236,12 @@ class Answering:
         self._hold_at = None
         if self._thinking is not None:
             self._thinking.cancel()
+
+    def break_off(self) -> None:
+        """Stop thinking; what is being said ends with what there is of it, in whole sentences."""
+        message_id = self._thinking.message_id if self._thinking is not None else ""
+        self.stop()
+        self.answer_end(message_id, broken=True)
 
     def close(self, now: float) -> None:
         """The call ends: what its end makes of the user's turn is not answered any more."""

@@ -113,8 +113,8 @@ class Presence:
             return
         message = Message(self._new_id(), text, interruptible=False)  # Of no turn: it answers none.
         self._parting = _Parting(message.message_id, self._loop.time() + FAREWELL_S, reason, detail)
-        self._answering.ending = True
-        self._answering.stop()
+        self._answering.wind_up()
+        self._answering.break_off()
         self._saying.say(message)
 
     def note(self, event: Event) -> None:

@@ -92,7 +92,7 @@ class Rules:
                 return
             self._call.emit(output)
             if isinstance(output, SessionTimeout):
-                self._answering.ending = True
+                self._answering.wind_up()
 
     # --- who is listened to -------------------------------------------------------------------------------
 

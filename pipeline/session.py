@@ -321,9 +321,7 @@ class Session:
         """The language model says nothing more, but for what is being heard, or may answer again from the next turn
         on. All else goes on: the agent can still speak. Twice is once."""
         if self._end is None and on is not self.answering.paused:
-            unsaid = self.answering.pause(on=on)
-            for message_id in unsaid:
-                self.saying.cancel(message_id)
+            self.answering.pause(on=on)
             self._advance()
 
     # --- mute and hold ------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from pipeline.events import (
     EndReason,
     LlmAsked,
     MessageAborted,
+    MessageConfirmed,
     NoResponse,
     TurnCompleted,
     TurnEnd,
@@ -188,6 +189,21 @@ def test_what_is_being_thought_of_is_not_added_to_a_last_word() -> None:
     scene = call(script, "what time is it", config=config, mind=chain(model))
     assert spoken(scene) == [config.away.text]
     assert len(scene.of(LlmAsked)) == model.cancelled == 1
+
+
+def test_a_last_word_comes_behind_the_sentences_that_were_made_of_an_answer() -> None:
+    model = FakeLlm(Says("One two. Three four. Five six seven eight.", word_s=0.5))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(2.0)
+        scene.session.presence.part(EndReason.FAILED, "gone")
+        await scene.leg.silence(3.0)
+        assert scene.session.ended
+
+    scene = call(script, "what time is it", config=LAST, mind=chain(model))
+    assert [event.text for event in scene.of(MessageConfirmed)] == ["One two.", LAST.away.text]
+    assert model.cancelled == 1
 
 
 def test_who_speaks_while_he_is_parted_with_is_not_answered() -> None:

@@ -207,6 +207,35 @@ def test_what_the_agent_says_to_a_timeout_is_heard(reason: EndReason) -> None:
     assert scene.of(CallEnded)[0].at - 1000.0 == pytest.approx(scene.at(BotFinished), abs=0.05)
 
 
+@pytest.mark.parametrize("first_s", [0.2, 3.0])
+def test_an_answer_that_nobody_hears_yet_does_not_take_the_time_of_a_farewell(first_s: float) -> None:
+    """Neither one that is thought about, nor one that is made and waits."""
+    model = FakeLlm(Says("one two three four five six seven", first_s=first_s))
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.speak(0.5)
+        scene.session.saying.reply("m1", "one two three four five six", "")
+        await scene.leg.silence(1.5)
+        assert scene.of(SessionTimeout)
+        scene.session.saying.reply("bye", "Good bye.", "")
+        await scene.leg.silence(5.0)
+
+    limits = SessionLimits(max_duration_s=1.8, farewell_s=3.0)
+    scene = call(script, "hello", config=SessionConfig(endpointing=PLAIN, limits=limits), mind=model)
+    assert len(scene.of(LlmAsked)) == 1
+    assert [event.message_id for event in scene.of(BotFinished)] == ["m1", "bye"]
+
+
+def test_nobody_is_idle_while_the_agent_gets_ready_for_the_greeting() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.silence(6.0)
+
+    preparing = Preparing(3000, opted_in=True)
+    config = replace(LIMITED, greeting="Hello.", preparing=preparing)
+    scene = call(script, config=config, mind=FakeLlm())
+    assert scene.at(SessionIdleWarning) > scene.at(BotFinished) > 3.0
+
+
 def test_a_farewell_has_its_bound() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.silence(5.5)
