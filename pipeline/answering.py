@@ -368,6 +368,8 @@ class Answering:
         self._call.emit(LlmAsked(turn, message_id, provider, model))
 
     def generated(self, turn: TurnRef, message_id: str, text: str, end: LlmEnd, provider: str) -> None:
+        if self._call.ended:
+            return  # Its last words were said in the instant in which the call reached a limit.
         reason, tokens = end.finish_reason, (end.input_tokens, end.output_tokens)
         self._call.emit(LlmAnswered(turn, message_id, text, reason, *tokens, provider, end.model))
         self._move_soon()

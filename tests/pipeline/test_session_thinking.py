@@ -30,6 +30,7 @@ from pipeline.events import (
     UserMessage,
 )
 from pipeline.listening import MAX_CHANGES
+from pipeline.message import Message
 from pipeline.ports import SttFailed, SttStream
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.tts import FakeTts, Plan
@@ -204,6 +205,25 @@ def test_what_the_end_of_a_call_makes_of_a_turn_is_not_answered() -> None:
 
 
 # --- late and lost answers --------------------------------------------------------------------------------
+
+
+def test_a_limit_that_is_reached_with_the_last_words_of_an_answer_is_the_end() -> None:
+    async def script(scene: Scene) -> None:
+        session = scene.session
+        finish = session.saying.finish
+
+        def finish_at_the_limit(message: Message, *, broken: bool = False) -> None:
+            finish(message, broken=broken)
+            session.end(EndReason.MAX_DURATION, "the call reached 3 s")
+
+        session.saying.finish = finish_at_the_limit  # type: ignore[method-assign]
+        await scene.leg.speak(1.0)
+        await scene.leg.silence(3.0)
+
+    scene = call(script, "what time is it", config=CONFIG, mind=chain(FakeLlm("It is noon.")))
+    assert scene.of(CallEnded)[0].reason is EndReason.MAX_DURATION
+    assert scene.of(LlmAsked)
+    assert not scene.of(LlmAnswered)
 
 
 def test_a_late_answer_is_announced_and_then_given() -> None:
