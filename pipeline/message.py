@@ -103,6 +103,8 @@ class Message:
     """The last of them, each with its place: more than was not heard yet."""
     paused_at: int | None = None
     """What was heard of it when it was paused."""
+    reached: int = 0
+    """How far into it the caller had heard before it went back to the beginning of a word."""
     replayed: int = 0
     """Samples that were heard once more after a pause."""
     resumed: int = 0

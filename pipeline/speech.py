@@ -353,6 +353,7 @@ class SpeechQueue:
         if message is None or message.paused_at is None:
             return []
         heard, message.paused_at = message.paused_at, None
+        message.reached = max(message.reached, heard)
         index, at = self._place_to_go_on(message, heard)
         self._rewind(message, at)
         message.replayed += max(0, heard - at)
@@ -470,8 +471,8 @@ class SpeechQueue:
 
     def _heard_words(self, message: Message, heard: int) -> list[Word]:
         words = message.words[: message.told]
-        # A word whose first sample lies right at the cut was not heard.
-        while words and words[-1].start >= heard:
+        # A word whose first sample lies right at the cut was not heard. One that is said again was.
+        while words and words[-1].start >= max(heard, message.reached):
             words = words[:-1]
         return words
 

@@ -112,6 +112,23 @@ def test_a_message_that_was_paused_twice_and_then_cut_tells_what_was_heard() -> 
     assert cut.reason == "user_spoke"
 
 
+def test_a_word_that_was_heard_is_confirmed_though_it_is_cut_off_while_it_is_said_again() -> None:
+    async def script(scene: Scene) -> None:
+        scene.session.saying.reply("m1", COUNT, "")
+        await scene.leg.silence(2.55)  # In the middle of the ninth word.
+        scene.session.hold()
+        await scene.leg.silence(0.5)
+        scene.session.unhold()
+        scene.session.saying.cancel("m1")
+
+    scene = call(script)
+    ((paused,), (interrupted,), (confirmed,)) = (
+        scene.of(BotPaused), scene.of(BotInterrupted), scene.of(MessageConfirmed)
+    )  # fmt: skip
+    assert (paused.words_spoken, interrupted.words_spoken) == (9, 9)
+    assert confirmed.text == "one two three four five six seven eight nine"
+
+
 def test_a_pause_in_the_last_word_finishes_it() -> None:
     async def script(scene: Scene) -> None:
         scene.session.saying.reply("m1", "one two three", "")
