@@ -49,7 +49,13 @@ class Playout:
     """The outbound audio of one call."""
 
     def __init__(
-        self, sample_rate_hz: int, *, lead_ms: int = 300, mark_every_ms: int = 200, safety_ms: int = 2000
+        self,
+        sample_rate_hz: int,
+        *,
+        lead_ms: int = 300,
+        mark_every_ms: int = 200,
+        committed_ms: int = 0,
+        safety_ms: int = 2000,
     ) -> None:
         self.sample_rate_hz = sample_rate_hz
         self._frame = sample_rate_hz * FRAME_MS // 1000
@@ -58,6 +64,7 @@ class Playout:
         # Half a mark's distance in one message: few enough messages, and the lead stays nearly full.
         self._batch = max(self._frame, self._mark_every // 2 // self._frame * self._frame)
         self._safety_s = safety_ms / 1000.0
+        self._committed_s = committed_ms / 1000.0
 
         self._queue: deque[Pcm] = deque()
         self._queued = 0
@@ -234,8 +241,10 @@ class Playout:
         return self._position(now, self._limit(self._way_s))
 
     def heard_at_clear(self, now: float) -> int:
-        """The position up to which he will have heard it when a clear that is sent now has come to him."""
-        return max(self.heard(now), self._position(now + self._way_s, self._limit(2 * self._way_s)))
+        """The position up to which he will have heard it when a clear that is sent now has come to him, and what it
+        cannot take back has been played."""
+        ahead_s = self._way_s + self._committed_s
+        return max(self.heard(now), self._position(now + ahead_s, self._limit(self._way_s + ahead_s)))
 
     def _limit(self, ahead_s: float) -> int:
         """The far end had not passed a mark that is still out when it could have returned it."""

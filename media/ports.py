@@ -23,6 +23,8 @@ class LegFormat:
     taken back by ``clear`` at a barge-in, so it costs nothing there."""
     mark_every_ms: int = 200
     """How often the far end is asked to confirm what it has played."""
+    committed_ms: int = 0
+    """How much of that lead ``clear`` cannot take back, for it has left already."""
 
 
 class LegListener(Protocol):
@@ -37,6 +39,12 @@ class LegListener(Protocol):
 
     def on_dtmf(self, digit: str) -> None:
         """The caller pressed a key."""
+
+    def on_lost(self) -> None:
+        """Nothing comes from the caller any more, and nothing reaches him: he may come back."""
+
+    def on_back(self) -> None:
+        """He is there again."""
 
     def on_closed(self, reason: str, detail: str) -> None:
         """The leg is gone for good. ``reason`` is one of the end reasons of a call."""

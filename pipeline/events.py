@@ -35,6 +35,9 @@ call is reached."""
 LimitReason = Literal["idle_timeout", "max_duration"]
 MuteReason = Literal["muted", "held", "bot_speaking"]
 """Why the user is not listened to: by command, for the call is on hold, for the bot is heard."""
+MutedBy = Literal["agent", "user"]
+HeldBy = Literal["agent", "network"]
+"""``network``: the caller's connection is lost, and may come back."""
 ToolKind = Literal["client", "system"]
 """Who runs it: the agent's process, or the server itself."""
 SkillBy = Literal["model", "manual"]
@@ -528,6 +531,8 @@ class LanguageChanged:
 class CallMuted:
     """The user is not listened to: what he says is understood, and kept for the end of it."""
 
+    by: MutedBy = "agent"
+
 
 @dataclass(frozen=True, slots=True)
 class CallUnmuted:
@@ -538,6 +543,8 @@ class CallUnmuted:
 @dataclass(frozen=True, slots=True)
 class CallHeld:
     """Neither side hears the other."""
+
+    by: HeldBy = "agent"
 
 
 @dataclass(frozen=True, slots=True)

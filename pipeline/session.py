@@ -27,8 +27,10 @@ from pipeline.events import (
     EndReason,
     EngineFault,
     Event,
+    HeldBy,
     LanguageChanged,
     MessageConfirmed,
+    MutedBy,
     SessionCreated,
     SessionReady,
     TurnEnd,
@@ -76,7 +78,10 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._machine = turns.TurnMachine(config.turns, self._judge(), ids)
         self._playout = Playout(
-            self._rate, lead_ms=leg.format.lead_ms, mark_every_ms=leg.format.mark_every_ms
+            self._rate,
+            lead_ms=leg.format.lead_ms,
+            mark_every_ms=leg.format.mark_every_ms,
+            committed_ms=leg.format.committed_ms,
         )
         self._speech = SpeechQueue(self._playout)
         self._transcript = Transcript()
@@ -96,6 +101,7 @@ class Session:
         self._ended_at = self._started_at
         self._over = asyncio.Event()
         self._crash: Exception | None = None
+        self._held_by: set[HeldBy] = set()
 
         self.answering = Answering(
             self, self._machine, self._speech, self._speaking, engines.llm, config, ids
@@ -222,7 +228,7 @@ class Session:
     def _housekeep(self) -> None:
         now = self._loop.time()
         silent_s = now - self._ears.at
-        if silent_s >= self._config.media_timeout_s:
+        if silent_s >= self._config.media_timeout_s and "network" not in self._held_by:
             self.end(EndReason.FAILED, f"no audio came from the carrier for {silent_s:.0f} s")
         else:
             if silent_s >= HOUSEKEEPING_S:
@@ -280,6 +286,13 @@ class Session:
         """Nobody is told of keys yet; that there is a caller they show."""
         self.activity()
 
+    def on_lost(self) -> None:
+        """The path to the caller is gone, and may come back: its leg decides how long that is waited for."""
+        self.guarded(lambda: self.hold("network"))
+
+    def on_back(self) -> None:
+        self.guarded(lambda: self.unhold("network"))
+
     def on_closed(self, reason: str, detail: str) -> None:
         self.end(EndReason(reason), detail)
 
@@ -310,6 +323,21 @@ class Session:
     def nothing_understood(self) -> None:
         self.answering.nothing_understood()
 
+    def typed(self, text: str) -> bool:
+        """The user has written a message: it counts as if he had said it, at once, and silences the bot. False: the
+        call is on hold."""
+        if self._end is not None or self._machine.held:
+            return False
+        now = self._loop.time()
+        self.activity()
+        self._playing.progress(now)
+        current = self._speech.current
+        if current is not None and current.interruptible:
+            self._playing.interrupt(now)
+        self._receive(turns.Typed(text), now)
+        self._advance()
+        return True
+
     # --- session rules ------------------------------------------------------------------------------------
 
     def activity(self) -> None:
@@ -326,10 +354,10 @@ class Session:
 
     # --- mute and hold ------------------------------------------------------------------------------------
 
-    def mute(self) -> None:
+    def mute(self, by: MutedBy = "agent") -> None:
         """Do not listen to the user: what he says is understood, and told by ``unmute``. Twice is once."""
         if self._end is None and not self._machine.muted:
-            self._turn_to(turns.Mute())
+            self._turn_to(turns.Mute(by))
 
     def unmute(self) -> None:
         """Listen to the user again."""
@@ -337,18 +365,27 @@ class Session:
             self._rules.listen_again("muted")
             self._turn_to(turns.Unmute())
 
-    def hold(self) -> None:
-        """Let neither side hear the other, and the caller music. What the bot was saying goes on after ``unhold``."""
-        if self._end is None and not self._machine.held:
-            self._turn_to(turns.Hold())
+    def hold(self, by: HeldBy = "agent") -> None:
+        """Let neither side hear the other, and the caller music. What the bot was saying goes on after ``unhold``.
+        Where both the agent and a lost network hold the call, both must let go."""
+        if self._end is not None or by in self._held_by:
+            return
+        self._held_by.add(by)
+        if not self._machine.held:
+            self._turn_to(turns.Hold(by))
             self._ears.listen(on=False)
+        if by == "agent":
             self._playing.hold(self._engines.hold_music)
             self._advance()
 
-    def unhold(self) -> None:
+    def unhold(self, by: HeldBy = "agent") -> None:
         """Let the conversation go on."""
-        if self._end is None and self._machine.held:
+        if self._end is not None or by not in self._held_by:
+            return
+        self._held_by.remove(by)
+        if by == "agent":
             self._playing.unhold(self._loop.time())
+        if not self._held_by:
             self._ears.listen(on=True)
             self._rules.listen_again("held")
             self._turn_to(turns.Unhold())

@@ -24,6 +24,8 @@ class TurnReason(StrEnum):
     """The recogniser said so."""
     FORCED = "forced"
     """The recogniser was waited for in vain, or the agent ended the turn."""
+    TYPED = "typed"
+    """The user has typed, and that is complete."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pipeline.endpointing.evidence import EndOfTurn
 from pipeline.errors import IllegalTransition
 from pipeline.events import TurnRef
-from pipeline.turns import bot, over_bot, said, silence, unheard, user
+from pipeline.turns import bot, over_bot, said, silence, typed, unheard, user
 from pipeline.turns.memory import Memory
 from pipeline.turns.vocabulary import (
     BotCut,
@@ -37,6 +37,7 @@ from pipeline.turns.vocabulary import (
     State,
     Tick,
     TurnParams,
+    Typed,
     Unhold,
     Unmute,
     Voiced,
@@ -176,18 +177,21 @@ def _rows() -> dict[tuple[State, type], Row]:
     rows: list[tuple[State, type, object, tuple[State, ...]]] = [
         (idle,      VoiceStarted, user.voice_from_silence,      (listening,)),
         (idle,      Heard,        user.heard,                   (idle, analysing, pending)),
+        (idle,      Typed,        typed.typed,                  (pending, analysing)),
         (idle,      BotStarted,   bot.starts,                   (speaking,)),
         (idle,      Mute,         unheard.mute,                 (muted,)),
         (idle,      Hold,         unheard.hold,                 (held,)),
         (listening, Voiced,       user.voiced,                  (listening,)),
         (listening, VoiceEnded,   user.voice_ends,              (analysing, pending, idle)),
         (listening, Heard,        user.heard,                   (listening,)),
+        (listening, Typed,        typed.typed,                  (listening,)),
         (listening, Echo,         user.echoed,                  (listening,)),
         (listening, Sounded,      user.note_sound,              (listening,)),
         (listening, ProviderTurn, user.note_provider,           (listening,)),
         (listening, Tick,         user.tick_listening,          (listening,)),
         (analysing, VoiceStarted, user.voice_resumes,           (listening,)),
         (analysing, Heard,        user.heard,                   (analysing, pending, idle)),
+        (analysing, Typed,        typed.typed,                  (analysing, pending)),
         (analysing, Sounded,      user.sounded,                 (analysing, pending, idle)),
         (analysing, ProviderTurn, user.provider_says,           (analysing, pending, idle)),
         (analysing, Echo,         user.echoed,                  (analysing, pending, idle)),
@@ -196,11 +200,13 @@ def _rows() -> dict[tuple[State, type], Row]:
         (analysing, Hold,         unheard.hold,                 (held,)),
         (pending,   VoiceStarted, user.voice_resumes,           (listening,)),
         (pending,   Heard,        user.heard,                   (pending, analysing)),
+        (pending,   Typed,        typed.typed,                  (pending, analysing)),
         (pending,   BotStarted,   bot.starts,                   (speaking,)),
         (pending,   Mute,         unheard.mute,                 (muted,)),
         (pending,   Hold,         unheard.hold,                 (held,)),
         (speaking,  VoiceStarted, over_bot.voice_starts,        (overlap,)),
         (speaking,  Heard,        over_bot.heard,               (speaking,)),
+        (speaking,  Typed,        typed.over_bot,               (speaking,)),
         (speaking,  Echo,         user.echoed,                  (speaking,)),
         (speaking,  BotDone,      bot.done,                     (idle, pending, analysing)),
         (speaking,  BotCut,       bot.cut,                      (idle, pending, analysing)),
@@ -209,6 +215,7 @@ def _rows() -> dict[tuple[State, type], Row]:
         (overlap,   Voiced,       over_bot.voiced,              (overlap, doubt)),
         (overlap,   VoiceEnded,   over_bot.voice_ends,          (speaking,)),
         (overlap,   Heard,        over_bot.heard,               (overlap, doubt)),
+        (overlap,   Typed,        typed.over_bot,               (overlap,)),
         (overlap,   Echo,         user.echoed,                  (overlap,)),
         (overlap,   Tick,         over_bot.tick,                (overlap, doubt)),
         (overlap,   BotDone,      bot.done_over_voice,          (listening,)),
@@ -217,6 +224,7 @@ def _rows() -> dict[tuple[State, type], Row]:
         (doubt,     Voiced,       over_bot.voiced_in_doubt,     (doubt,)),
         (doubt,     VoiceEnded,   over_bot.voice_ends_in_doubt, (doubt, speaking)),
         (doubt,     Heard,        over_bot.heard_in_doubt,      (doubt, speaking)),
+        (doubt,     Typed,        typed.over_bot,               (doubt,)),
         (doubt,     Echo,         over_bot.echoed_in_doubt,     (doubt, overlap, speaking)),
         (doubt,     Tick,         over_bot.tick_doubt,          (doubt, speaking)),
         (doubt,     BotDone,      bot.done_in_doubt,            (listening, idle, pending, analysing)),
@@ -227,6 +235,7 @@ def _rows() -> dict[tuple[State, type], Row]:
         (muted,     Voiced,       unheard.voiced,               (muted,)),
         (muted,     VoiceEnded,   unheard.voice_ends,           (muted,)),
         (muted,     Heard,        unheard.heard,                (muted,)),
+        (muted,     Typed,        typed.unheard,                (muted,)),
         (muted,     BotStarted,   bot.starts,                   (muted,)),
         (muted,     BotDone,      unheard.bot_done,             (muted,)),
         (muted,     BotCut,       unheard.bot_cut,              (muted,)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.backchannels import is_backchannel
 from pipeline.events import CallUnmuted, TurnContinued, TurnResumed, UserMessage, UserSpeaking
 from pipeline.turns.memory import Memory
-from pipeline.turns.vocabulary import DiscardReply, Heard, Output, Segment, State, Turn
+from pipeline.turns.vocabulary import WRITTEN, DiscardReply, Heard, Output, Segment, State, Turn
 
 ANSWER_S = 1.5
 """An "uh-huh" that ended no longer ago when the bot's question was over is the answer to it."""
@@ -33,7 +33,7 @@ def continue_turn(m: Memory, now: float, out: list[Output]) -> None:
         return
     turn.paused = False
     old, turn.message_id = turn.message_id, m.ids()
-    turn.signalled = turn.ended = False
+    turn.signalled = turn.ended = turn.typed = False
     m.reply_to = turn.message_id
     out.append(TurnContinued(turn.ref, now))
     out.append(DiscardReply(old))
@@ -64,7 +64,9 @@ def take_final(m: Memory, event: Heard, segment: Segment, now: float, out: list[
     _end_pause(m, turn, now, out)
     weight = len(turn.parts)
     turn.parts.append(event.text)
-    turn.segment_ids.append(event.segment_id)
+    turn.typed = event.segment_id == WRITTEN
+    if not turn.typed:
+        turn.segment_ids.append(event.segment_id)
     turn.language = event.language or turn.language
     turn.confidence = (turn.confidence * weight + event.confidence) / (weight + 1)
     _say_message(m, turn, out)

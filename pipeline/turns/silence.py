@@ -20,6 +20,10 @@ def settle(m: Memory, now: float, out: list[Output]) -> None:
     if not turn.parts:
         m.state = State.IDLE
         return
+    if turn.typed:
+        _signal_eager(m, turn, 0.0, TurnReason.TYPED, out)
+        _end_turn(m, turn, 0.0, TurnReason.TYPED, out)
+        return
     silence_ms = _silent_ms(m, now)
     verdict = _verdict_now(m)
     if m.provider is not None:

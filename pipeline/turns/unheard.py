@@ -33,7 +33,7 @@ def mute(m: Memory, event: Mute, now: float, out: list[Output]) -> None:
         over_bot.resume_bot(m, now, out)
     _leave(m, now, out)
     m.state = State.MUTED
-    out.append(CallMuted())
+    out.append(CallMuted(event.by))
 
 
 def unmute(m: Memory, event: Unmute, now: float, out: list[Output]) -> None:
@@ -46,7 +46,7 @@ def mute_held(m: Memory, event: Mute, now: float, out: list[Output]) -> None:
     m.muted = True
     if m.unmuted_by is not None:
         out += said.told_unmuted(m)
-    out.append(CallMuted())
+    out.append(CallMuted(event.by))
 
 
 def unmute_held(m: Memory, event: Unmute, now: float, out: list[Output]) -> None:
@@ -82,7 +82,7 @@ def hold(m: Memory, event: Hold, now: float, out: list[Output]) -> None:
         out.append(PauseBot(held=True))
     _leave(m, now, out)
     m.state = State.HELD
-    out.append(CallHeld())
+    out.append(CallHeld(event.by))
 
 
 def unhold(m: Memory, event: Unhold, now: float, out: list[Output]) -> None:

@@ -17,6 +17,8 @@ from pipeline.events import (
     CallUnheld,
     CallUnmuted,
     EagerTurn,
+    HeldBy,
+    MutedBy,
     SpeechEnded,
     SpeechStarted,
     TurnContinued,
@@ -99,6 +101,17 @@ class Heard:
     """BCP-47, where the recogniser tells it."""
 
 
+WRITTEN = 0
+"""Stands for the segment of what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The user has written instead of spoken. The session has silenced the bot, where that may be silenced."""
+
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Sounded:
     """How the voice sounded before the silence that is going on, as far as that was measured."""
@@ -146,6 +159,8 @@ class BotCut:
 class Mute:
     """Do not listen to the user from here on. No voice is open: the session has closed it."""
 
+    by: MutedBy = "agent"
+
 
 @dataclass(frozen=True, slots=True)
 class Unmute: ...
@@ -154,6 +169,8 @@ class Unmute: ...
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Neither side is to hear the other from here on. No voice is open."""
+
+    by: HeldBy = "agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +183,7 @@ class Tick:
 
 
 Input = (
-    VoiceStarted | Voiced | VoiceEnded | Echo | Heard | Sounded | ProviderTurn
+    VoiceStarted | Voiced | VoiceEnded | Echo | Heard | Typed | Sounded | ProviderTurn
     | BotStarted | BotDone | BotCut | Mute | Unmute | Hold | Unhold | Tick
 )  # fmt: skip
 
@@ -269,6 +286,8 @@ class Turn:
     paused: bool = False
     """A pause was told, in the silence that is going on."""
     ended: bool = False
+    typed: bool = False
+    """What came last was written: nothing more is waited for."""
     answered: bool = False
     """A message of the bot was confirmed since; what follows is a new turn."""
 

@@ -29,7 +29,7 @@ from tests.fakes.backstage import Backstage, asked_for, taught
 from tests.fakes.leg import FakeLeg
 from tests.fakes.llm import FakeLlm, Says
 from tests.fakes.loop import run_virtual
-from tests.fakes.promises import Conversation, promises
+from tests.fakes.promises import WROTE, Conversation, promises
 from tests.fakes.stt import FakeStt, Hears
 from tests.fakes.tts import FakeTts, Plan
 from tests.fakes.vad import FakeVad
@@ -243,6 +243,9 @@ class _People:
             (session.unhold, 2),
             (session.mute, 1),
             (session.unmute, 2),
+            (self._write, 1),
+            (session.on_lost, 0.5),
+            (session.on_back, 1.5),
             (session.activity, 1),
             (lambda: self._backstage.pause(on=True), 0.5),
             (lambda: self._backstage.pause(on=False), 1),
@@ -251,6 +254,9 @@ class _People:
             (self._return, 2),
         ]
         self._rng.choices([act for act, _ in acts], [weight for _, weight in acts])[0]()
+
+    def _write(self) -> None:
+        self._session.typed(WROTE)
 
     def _leave(self) -> None:
         self._session.presence.left()

@@ -271,3 +271,11 @@ def test_the_playhead_only_grows_and_never_passes_what_was_sent(
         assert last <= heard <= playout.sent
         last = heard
         now += step
+
+
+def test_what_a_clear_cannot_take_back_counts_as_heard() -> None:
+    playout = Playout(RATE, lead_ms=120, mark_every_ms=100, committed_ms=80)
+    playout.write(audio(1000))
+    FarEnd(playout).run(0.0, 0.2)
+    assert playout.heard(0.2) == pytest.approx(0.2 * RATE, abs=1)
+    assert playout.clear(0.2) == pytest.approx(0.28 * RATE, abs=1)

@@ -77,6 +77,10 @@ class Listener:
     def on_dtmf(self, digit: str) -> None:
         self.digits.append(digit)
 
+    def on_lost(self) -> None: ...
+
+    def on_back(self) -> None: ...
+
     def on_closed(self, reason: str, detail: str) -> None:
         self.ends.append((reason, detail))
 
