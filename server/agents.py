@@ -74,7 +74,9 @@ class Agent:
     owner: Owner
     configuration: dict[str, Any]
     channels: dict[str, Channel] = field(default_factory=dict)
-    """By normalised number."""
+    """By normalised number; one without a number by its type."""
+    allowed_origins: tuple[str, ...] = ()
+    """Pages that may call without a token of an API key."""
 
 
 class AgentConflict(Exception):
@@ -162,12 +164,19 @@ class AgentRegistry:
     def channel(self, agent: Agent, ref: str) -> Channel | None:
         return agent.channels.get(normalise(ref))
 
+    def add_channel(self, agent: Agent, kind: str, configuration: Configuration) -> Channel:
+        """A channel that has no number: one of each kind."""
+        agent.channels[kind] = channel = Channel(kind, kind, merged({}, configuration))
+        return channel
+
     def remove_number(self, agent: Agent, ref: str) -> bool:
         """False: the agent has no such number."""
         number = normalise(ref)
-        if agent.channels.pop(number, None) is None:
+        channel = agent.channels.pop(number, None)
+        if channel is None:
             return False
-        self._give_up(agent, number)
+        if channel.type == "phone":
+            self._give_up(agent, number)
         return True
 
     def set_callers(self, owner: Owner, callers: Iterable[str]) -> list[Agent]:
@@ -207,8 +216,9 @@ class AgentRegistry:
 
     def _drop(self, agent: Agent) -> None:
         del self._agents[agent.slug]
-        for number in agent.channels:
-            self._give_up(agent, number)
+        for number, channel in agent.channels.items():
+            if channel.type == "phone":
+                self._give_up(agent, number)
 
     def _give_up(self, agent: Agent, number: str) -> None:
         claims = self._claims[number]

@@ -6,8 +6,9 @@ import asyncio
 
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.doors import page, twilio
+from server.doors import browser, page, twilio
 from server.doors.agent import agent_door
 from server.doors.tap import tap_door
 from server.services import Services
@@ -18,8 +19,23 @@ def create_app(services: Services) -> FastAPI:
     """The server's ASGI application."""
     app = FastAPI(title="Talkwire", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     _http(app, services)
+    _browser(app, services)
     _sockets(app, services)
+    app.add_middleware(_SingleSlashes)
     return app
+
+
+class _SingleSlashes:
+    """Some clients join a base that ends in a slash with a path that begins with one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "")
+        if path.startswith("//"):
+            scope = {**scope, "path": "/" + path.lstrip("/")}
+        await self._app(scope, receive, send)
 
 
 def _http(app: FastAPI, services: Services) -> None:
@@ -62,6 +78,38 @@ def _http(app: FastAPI, services: Services) -> None:
     @app.post("/twilio/voice")
     async def voice(request: Request) -> Response:
         return await twilio.voice(request, services)
+
+
+def _browser(app: FastAPI, services: Services) -> None:
+    @app.get("/webrtc/token")
+    @app.get("/chat/token")
+    @app.get("/stream/token")
+    async def token(request: Request) -> Response:
+        return browser.token(request, request.url.path.split("/")[1], services)
+
+    @app.get("/api/sdk/agent-info/{agent_id}")
+    async def agent_info(agent_id: str) -> Response:
+        return browser.agent_info(agent_id, services)
+
+    if not services.settings.webrtc:
+        return
+    # Only where it is switched on: aiortc takes half a second to import.
+    from server.doors.webrtc import BrowserCalls
+
+    calls = BrowserCalls(services)
+
+    @app.get("/webrtc/ice-servers")
+    async def ice_servers(request: Request) -> Response:
+        return browser.ice_servers(request, services)
+
+    @app.post("/webrtc/offer")
+    async def offer(request: Request) -> Response:
+        return await calls.offer(request)
+
+    @app.options("/webrtc/offer")
+    @app.options("/webrtc/ice-servers")
+    async def preflight() -> Response:
+        return browser.preflight()
 
 
 NO_SOCKET = "there is no WebSocket at this path: agents connect to /client"

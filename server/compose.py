@@ -62,6 +62,20 @@ def turn_model(settings: Settings) -> AudioTurnModel | None:
     return SmartTurn(settings.turn_model)
 
 
+def browser_media() -> None:
+    """Load what browser calls need, before the first one comes. Reads files: not for the event loop. Raises
+    ``SettingsError``."""
+    from media.rtc.opus import OpusUnavailable, library
+
+    try:
+        import_module("media.rtc.peer")
+        library()
+    except (ImportError, OpusUnavailable) as error:
+        raise SettingsError(
+            f"browser calls cannot be taken: {error}. TALKWIRE_WEBRTC=0 does without"
+        ) from None
+
+
 class OpenAiHow(TypedDict):
     partials_ms: int
     early: bool
@@ -262,6 +276,8 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
     loop = asyncio.get_running_loop()
     secret = await asyncio.to_thread(load_or_create_secret, settings.data_dir / "secret")
     keys = await asyncio.to_thread(settings.load_api_keys)
+    if settings.webrtc:
+        await asyncio.to_thread(browser_media)
     clock = Clock(loop)
     async with load(settings) as engines, asyncio.TaskGroup() as tasks:
         lag = LoopLag()
@@ -278,6 +294,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 calls=calls,
                 defaults=_defaults(settings, engines),
                 lag=lag,
+                tasks=tasks,
                 open_door=partial(open_door, settings.host, settings.public_url),
             )
             await calls.drain(0.0)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
+
     from starlette.datastructures import Headers
 
     from server.agents import AgentRegistry
@@ -29,5 +31,7 @@ class Services:
     calls: CallRegistry
     defaults: Defaults
     lag: LoopLag
+    tasks: asyncio.TaskGroup
+    """Owns what outlives the request that it was begun by."""
     open_door: Callable[[Headers], bool]
     """Whether a request may do without credentials (loopback, unproxied)."""

@@ -108,6 +108,11 @@ Keys = Annotated[tuple[Annotated[SecretStr, Field(max_length=512)], ...], Before
 File = Annotated[Path, AfterValidator(Path.expanduser)]
 Directory = Annotated[Path, AfterValidator(Path.expanduser)]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35)]
+IceUrl = Annotated[
+    str,
+    Field(max_length=300, pattern=r"^(stun|turn|turns):[A-Za-z0-9.\-\[\]:]+(\?transport=(udp|tcp))?$"),
+]
+IceUrls = Annotated[tuple[IceUrl, ...], Field(max_length=10), BeforeValidator(_split)]
 Row = (BeforeValidator(_names), AfterValidator(_row))
 Model = Annotated[str, Field(min_length=1, max_length=200)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=50)]

@@ -29,6 +29,7 @@ from server.setting_values import (
     Directory,
     File,
     Host,
+    IceUrls,
     Keys,
     Language,
     Line,
@@ -55,6 +56,7 @@ class SettingsError(Exception):
 
 NETWORK, ACCESS, LOGS = "Network", "Access and data", "Logs"
 CALLS, ENGINES, OPENAI, TWILIO = "Calls", "Engines", "OpenAI-shaped endpoints", "Twilio"
+BROWSER = "Browser calls"
 PROVIDERS = "Language model providers"
 ROW = "or engines in the order in which they are asked, separated by commas:"
 ENDPOINT = "an http or https URL with its version, for example http://127.0.0.1:8000/v1"
@@ -521,6 +523,55 @@ class Settings(BaseSettings):
         300,
         "How far ahead of its being heard audio is sent. More bridges longer stalls of the server.",
         unit="ms",
+    )
+
+    webrtc: bool = setting(
+        BROWSER,
+        "TALKWIRE_WEBRTC",
+        True,
+        "Take calls from browsers (WebRTC). Their audio comes by UDP, on ports that the system chooses.",
+    )
+    webrtc_lead_ms: Annotated[int, Field(ge=0, le=200)] = setting(
+        BROWSER,
+        "TALKWIRE_WEBRTC_LEAD_MS",
+        80,
+        "How far ahead of its being heard audio is sent. More bridges longer stalls of the server; so much is heard "
+        "more of a bot that is interrupted.",
+        unit="ms",
+    )
+    webrtc_resume_s: Annotated[float, Field(ge=0, le=300)] = setting(
+        BROWSER,
+        "TALKWIRE_WEBRTC_RESUME_S",
+        15.0,
+        "How long a call whose network is gone waits for the browser to come back.",
+        unit="s",
+    )
+    ice_servers: IceUrls = setting(
+        BROWSER,
+        "TALKWIRE_ICE_SERVERS",
+        (),
+        "STUN and TURN servers that browsers are given, and that the server asks for its own address: "
+        "`stun:stun.example.org:3478`, `turn:turn.example.org:3478?transport=udp`. Without any a call needs a server "
+        "that the browser reaches by an address of its own network card.",
+        allowed="stun:, turn: and turns: addresses separated by commas",
+    )
+    turn_secret: SecretStr | None = setting(
+        BROWSER,
+        "TALKWIRE_TURN_SECRET",
+        None,
+        "The secret that is shared with the TURN server (coturn: `static-auth-secret`): each browser gets "
+        "credentials of its own, that expire.",
+        allowed="text",
+    )
+    turn_username: Annotated[str, Field(max_length=500)] | None = setting(
+        BROWSER,
+        "TALKWIRE_TURN_USERNAME",
+        None,
+        "User of the TURN server, where it has no shared secret. All browsers get it.",
+        allowed="text of at most 500 characters",
+    )
+    turn_password: SecretStr | None = setting(
+        BROWSER, "TALKWIRE_TURN_PASSWORD", None, "The password of `TALKWIRE_TURN_USERNAME`.", allowed="text"
     )
 
     sources: Mapping[str, Source] = Field(default_factory=dict)

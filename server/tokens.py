@@ -1,15 +1,23 @@
 """Capability tokens: who holds one may do the one thing that it names, until it expires.
 
-Stateless (a JWT signed with the server's secret); that one is used once only is enforced where its call
-lives.
+Each is a JWT signed with the server's secret. That one is used once only is enforced where its call lives, or by
+``redeem``, which remembers those that were used until they expire.
 """
 
 from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
 
 import jwt
 
 MEDIA = "twilio-media"
 """Audience of a token that opens the media stream of one call."""
+MAX_TOKEN = 8192
+"""Characters of a token that are looked at."""
+MAX_REDEEMED = 100_000
+"""Used tokens that are remembered; with more of them alive none is taken."""
 
 
 class TokenError(Exception):
@@ -21,16 +29,36 @@ class Tokens:
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
+        self._redeemed: dict[str, float] = {}
 
-    def issue(self, subject: str, audience: str, now: float, lifetime_s: float) -> str:
-        """A token for ``subject``; ``now`` in epoch seconds. Safe in a URL path."""
-        claims = {"sub": subject, "aud": audience, "exp": int(now + lifetime_s)}
-        return jwt.encode(claims, self._secret, algorithm="HS256")
+    def issue(self, subject: str, audience: str, now: float, lifetime_s: float, **sealed: Any) -> str:
+        """A token for ``subject``; ``now`` in epoch seconds. Safe in a URL path. ``sealed``: what it says besides;
+        its holder can read that, and cannot change it."""
+        claims = {"sub": subject, "aud": audience, "exp": int(now + lifetime_s), "jti": secrets.token_hex(8)}
+        return jwt.encode({**sealed, **claims}, self._secret, algorithm="HS256")
 
     def check(self, token: str, audience: str) -> str:
         """The subject of a good token. Raises ``TokenError``."""
+        return str(self._claims(token, audience)["sub"])
+
+    def redeem(self, token: str, audience: str, now: float) -> Mapping[str, Any]:
+        """What a good token says, once: it is of no use any more. Raises ``TokenError``."""
+        claims = self._claims(token, audience)
+        token_id = str(claims.get("jti"))
+        if token_id in self._redeemed:
+            raise TokenError("the token was used already: ask for another one")
+        if len(self._redeemed) >= MAX_REDEEMED:
+            self._redeemed = {known: until for known, until in self._redeemed.items() if until >= now}
+            if len(self._redeemed) >= MAX_REDEEMED:
+                raise TokenError("too many tokens were used lately: try again in a minute")
+        self._redeemed[token_id] = float(claims["exp"])
+        return claims
+
+    def _claims(self, token: str, audience: str) -> dict[str, Any]:
+        if len(token) > MAX_TOKEN:
+            raise TokenError("not a valid token: too long")
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 self._secret,
                 algorithms=["HS256"],
@@ -41,4 +69,4 @@ class Tokens:
             raise TokenError("the token has expired") from None
         except jwt.InvalidTokenError as error:
             raise TokenError(f"not a valid token: {error}") from None
-        return str(claims["sub"])
+        return claims

@@ -5,6 +5,7 @@ The one place where the two vocabularies meet, and total: an event without a wor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
@@ -27,6 +28,7 @@ class CallFacts:
     to: str
     direction: Literal["inbound", "outbound"] = "inbound"
     transport: Literal["phone", "webrtc"] = "phone"
+    metadata: Mapping[str, Any] | None = None
 
     @property
     def contact(self) -> str:
@@ -176,6 +178,7 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 to=call.to,
                 direction=call.direction,
                 transport=call.transport,
+                metadata=dict(call.metadata) if call.metadata else None,
                 language=event.language.split("-")[0],
             )
         case (
@@ -190,11 +193,11 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
         case events.LanguageChanged():
             return wire.CallUpdated(**ids, language=event.language.split("-")[0])
         case events.CallMuted():
-            return wire.CallMuted(**ids)
+            return wire.CallMuted(**ids, by=event.by)
         case events.CallUnmuted():
             return wire.CallUnmuted(**ids, muted_transcript=event.muted_transcript)
         case events.CallHeld():
-            return wire.CallHeld(**ids)
+            return wire.CallHeld(**ids, by=event.by)
         case events.CallUnheld():
             return wire.CallUnheld(**ids)
         case events.CallEnded():

@@ -96,6 +96,7 @@ class Desk:
         agents = self._services.agents
         try:
             agent = agents.create(command.agent_id, self._owner, command, self._loop.time())
+            agent.allowed_origins = command.allowed_origins or ()
         except AgentConflict as conflict:
             text = f"agent {command.agent_id!r} is owned by another live connection"
             return self._deny(
@@ -131,10 +132,16 @@ class Desk:
 
     def _add_channel(self, command: wire.ChannelAdd) -> Outcome:
         agent = self._agent(command.agent_id)
+        browsers = self._services.settings.webrtc
+        if command.type == "webrtc" and browsers:
+            # Browsers reach every agent; the channel holds what is otherwise for them.
+            self._services.agents.add_channel(agent, command.type, command)
+            return self._channel_added(agent, command)
         if command.type != "phone" or command.ref is None:
+            has = "phone and webrtc" if browsers else "phone (TALKWIRE_WEBRTC is off)"
             raise ProtocolError(
                 ErrorCode.CHANNEL_UNSUPPORTED,
-                f"this server has no channel of type {command.type}; it has phone",
+                f"this server has no channel of type {command.type}; it has {has}",
                 agent_id=command.agent_id,
                 key="type",
             )
@@ -152,6 +159,9 @@ class Desk:
                     phone=command.ref,
                 )
             )
+        return self._channel_added(agent, command)
+
+    def _channel_added(self, agent: Agent, command: wire.ChannelAdd) -> Outcome:
         self._tell(wire.ChannelAdded(agent_id=command.agent_id, type=command.type, ref=command.ref))
         self._warn(command.agent_id, command)
         self._log.info("channel.added", agent=agent.agent_id, type=command.type, ref=command.ref)

@@ -80,6 +80,11 @@ def ack_of(command: Command, outcome: Outcome) -> Ack | None:
     return _ack(command.ack, command.event, outcome, getattr(command, "agent_id", None), call_id)
 
 
+def ack_of_action(ack: str | None, action: str, outcome: Outcome, agent_id: str, call_id: str) -> Ack | None:
+    """The same for an action of a page, which concerns its own call."""
+    return None if ack is None else _ack(ack, action, outcome, agent_id, call_id)
+
+
 def ack_of_refused(error: ProtocolError) -> Ack | None:
     """The same for a message that was refused before it could be carried out."""
     if error.ack is None:

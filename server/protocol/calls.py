@@ -100,7 +100,9 @@ class CallMuted(CallEvent):
     for `call.unmuted`. What he had said before is the end of his turn."""
 
     event: Literal["call.muted"] = "call.muted"
-    by: Literal["agent"] = Field(default="agent", description="Who muted.")
+    by: Literal["agent", "user"] = Field(
+        default="agent", description="Who muted: `user` is the caller himself, on the page of a browser call."
+    )
 
 
 class CallUnmuted(CallEvent):
@@ -111,9 +113,16 @@ class CallUnmuted(CallEvent):
 
 
 class CallHeld(CallEvent):
-    """The call is on hold: neither side hears the other. A message that was being spoken is paused."""
+    """The call is on hold: neither side hears the other. A message that was being spoken is paused.
+
+    So it is, too, while the connection of a browser call is lost and may come back.
+    """
 
     event: Literal["call.held"] = "call.held"
+    by: Literal["agent", "network"] = Field(
+        default="agent",
+        description="`network`: the caller's connection is lost; the agent need not do anything.",
+    )
 
 
 class CallUnheld(CallEvent):

@@ -101,7 +101,10 @@ class ChannelAdd(Configuration, AgentCommand):
     """
 
     event: Literal["channel.add"] = "channel.add"
-    type: ChannelType = Field(description="Kind of channel. This server has `phone`.")
+    type: ChannelType = Field(
+        description="Kind of channel. This server has `phone` and `webrtc`, which has no `ref`: it holds what is "
+        "otherwise for callers in browsers."
+    )
     ref: Id | None = Field(
         default=None,
         description="For `phone`, required: the number as typed, for example `+1 (555) 000-2222`, a `sip:` "

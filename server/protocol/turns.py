@@ -11,13 +11,15 @@ from server.protocol.base import Share, TurnEvent
 
 
 class TurnReason(StrEnum):
-    """On what evidence a turn signal rests: what moved it most from where silence alone would have put it."""
+    """On what evidence a turn signal rests: what moved it most from where silence alone would have put it; `typed`: the
+    user has written it."""
 
     SILENCE = "silence"
     TRANSCRIPT = "transcript"
     MODEL = "model"
     PROVIDER = "provider"
     FORCED = "forced"
+    TYPED = "typed"
 
 
 class TurnStarted(TurnEvent):

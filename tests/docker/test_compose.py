@@ -62,6 +62,17 @@ def test_what_later_issues_need_waits_in_its_profile(compose: dict[str, Any]) ->
         assert "ports" not in service, "it has no door to the outside"
 
 
+def test_the_relay_waits_in_its_profile_and_wants_a_secret(compose: dict[str, Any], server: Service) -> None:
+    turn = compose["services"]["turn"]
+    assert turn["profiles"] == ["turn"]
+    assert turn["image"].endswith("-bookworm")
+    assert turn["environment"] == {"SECRET": "${TALKWIRE_TURN_SECRET:-}"}
+    assert "TALKWIRE_TURN_SECRET" in server["environment"], "both sides have it"
+    (command,) = turn["command"]
+    assert command.startswith('test -n "$$SECRET" ||')
+    assert "--use-auth-secret" in command
+
+
 def test_the_port_is_published_on_loopback_and_is_the_same_inside(server: Service) -> None:
     port = server["environment"]["TALKWIRE_PORT"]
     assert server["ports"] == [f"127.0.0.1:{port}:{port}"]

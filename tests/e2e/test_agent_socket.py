@@ -106,7 +106,7 @@ async def test_commands_for_agents_and_channels_that_are_not_there(tmp_path: Pat
         await agent.send("agent.create", agent_id="My Agent")
         await agent.send("channel.remove", agent_id="My Agent", ref="+1555")
         await agent.send("channel.configure", agent_id="my_agent", ref="+1555", language="en")
-        await agent.send("channel.add", agent_id="My Agent", type="webrtc")
+        await agent.send("channel.add", agent_id="My Agent", type="chat")
         await agent.send("channel.add", agent_id="My Agent", type="phone", ref="hello")
         await agent.send("agent.create", agent_id="???")
         await agent.send("bot.reply", call_id="gone", message_id="m", text="hello")

@@ -455,9 +455,9 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     ],
     "BotResumed": [{"event": "bot.resumed", **TURN, "message_id": "m1", "word_index": 1}],
     "CallUpdated": [{"event": "call.updated", **CALL, "language": "es"}],
-    "CallMuted": [{"event": "call.muted", **CALL, "by": "agent"}],
+    "CallMuted": [{"event": "call.muted", **CALL, "by": by} for by in ("agent", "user")],
     "CallUnmuted": [{"event": "call.unmuted", **CALL, "muted_transcript": "are you there"}],
-    "CallHeld": [{"event": "call.held", **CALL}],
+    "CallHeld": [{"event": "call.held", **CALL, "by": by} for by in ("agent", "network")],
     "CallUnheld": [{"event": "call.unheld", **CALL}],
     "BotFinished": [{"event": "bot.finished", **TURN, "message_id": "m1", "duration_ms": 1460}],
     "BotInterrupted": [

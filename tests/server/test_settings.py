@@ -248,6 +248,8 @@ def test_every_setting_is_declared_whole() -> None:
         *(hosted.key for hosted in HOSTED.values()),
         "TALKWIRE_LLM_KEYS",
         "TWILIO_AUTH_TOKEN",
+        "TALKWIRE_TURN_SECRET",
+        "TALKWIRE_TURN_PASSWORD",
     ]
 
 

@@ -57,8 +57,11 @@ TurnReason = Literal[
     "model",
     "provider",
     "forced",
+    "typed",
 ]
-"""On what evidence a turn signal rests: what moved it most from where silence alone would have put it."""
+"""On what evidence a turn signal rests: what moved it most from where silence alone would have put it;
+`typed`: the user has written it.
+"""
 ToolErrorCode = Literal[
     "timeout",
     "bad_arguments",
@@ -1061,8 +1064,8 @@ class CallMuted(CallEvent):
     """
 
     event: Literal["call.muted"] = "call.muted"
-    by: Literal["agent"] | str
-    """Who muted."""
+    by: Literal["agent", "user"] | str
+    """Who muted: `user` is the caller himself, on the page of a browser call."""
 
 
 class CallUnmuted(CallEvent):
@@ -1074,9 +1077,14 @@ class CallUnmuted(CallEvent):
 
 
 class CallHeld(CallEvent):
-    """The call is on hold: neither side hears the other. A message that was being spoken is paused."""
+    """The call is on hold: neither side hears the other. A message that was being spoken is paused.
+
+    So it is, too, while the connection of a browser call is lost and may come back.
+    """
 
     event: Literal["call.held"] = "call.held"
+    by: Literal["agent", "network"] | str
+    """`network`: the caller's connection is lost; the agent need not do anything."""
 
 
 class CallUnheld(CallEvent):

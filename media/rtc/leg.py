@@ -1,0 +1,310 @@
+"""The audio path of one browser call, as an ``AudioLeg``.
+
+It outlives its peer connection: where the network goes, the leg is lost, and another connection may be attached to
+it. Time and order are decided in ``inbound`` and ``sendclock``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import numpy as np
+
+from media.frames import AudioFrame, Pcm
+from media.ports import LegFormat, LegListener
+from media.rtc.inbound import CLOCK_HZ, Conceal, Decode, Inbound, Output, Packet
+from media.rtc.opus import PACKET_MS, Decoder, Encoder, OpusError, duration
+from media.rtc.sendclock import Next, SendClock
+
+RATE_HZ: Final = 16_000
+"""All that voice detectors and recognisers want to have."""
+FRAME: Final = RATE_HZ * PACKET_MS // 1000
+MARK_EVERY_MS: Final = 100
+ASSUMED_PLAYOUT_MS: Final = 40
+"""What a browser's own buffer adds to the way there."""
+MAX_BUFFERED: Final = 500
+"""Frames, 10 s: a session sends a fraction of a second ahead."""
+LOST_S: Final = 2.0
+"""Without any sign of life for so long a connection counts as lost."""
+LOOK_S: Final = 0.25
+ROUND_TRIP_EVERY_S: Final = 2.0
+_QUIET = np.zeros(FRAME, dtype=np.int16)
+
+
+class Connection(Protocol):
+    """The peer connection, as far as its audio is concerned."""
+
+    def release(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def round_trip_s(self) -> float | None: ...
+
+
+class RtcLeg:
+    """One browser's audio. ``run`` is its life from the first connection to the end of the call."""
+
+    def __init__(self, *, lead_ms: int, resume_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._lead_ms = lead_ms
+        self._resume_s = resume_s
+        self._clock = SendClock(lead_ms)
+        self._inbound = Inbound()
+        self._encoder = Encoder(RATE_HZ)
+        self._decoder = Decoder(RATE_HZ)
+        self._outbox: deque[Pcm | str] = deque()
+        self._frames = 0
+        self._waker: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._peer: Connection | None = None
+        self._listener: LegListener | None = None
+        self._position = 0
+        self._way_s = ASSUMED_PLAYOUT_MS / 1000
+        self._alive_at = self._loop.time()
+        self._lost_at: float | None = None
+        self._asked_at = 0.0
+        self._over: asyncio.Future[tuple[str, str]] = self._loop.create_future()
+        self._crash: Exception | None = None
+        self.faults = 0
+        """Packets that were no Opus."""
+
+    @property
+    def format(self) -> LegFormat:
+        # More than the lead, so that the lead is full between two batches.
+        return LegFormat(RATE_HZ, self._lead_ms + 40, MARK_EVERY_MS, committed_ms=self._lead_ms)
+
+    @property
+    def lost(self) -> bool:
+        return self._lost_at is not None
+
+    @property
+    def over(self) -> bool:
+        return self._over.done()
+
+    # --- to the caller ------------------------------------------------------------------------------------
+
+    def send(self, pcm: Pcm) -> None:
+        for start in range(0, len(pcm), FRAME):
+            if self._frames >= MAX_BUFFERED:
+                return
+            self._outbox.append(pcm[start : start + FRAME])
+            self._frames += 1
+        self._wake()
+
+    def mark(self, name: str) -> None:
+        self._outbox.append(name)
+        if not self._frames:
+            self._return_marks()
+
+    def clear(self) -> None:
+        self._outbox.clear()
+        self._frames = 0
+
+    async def hang_up(self, detail: str) -> None:
+        """The call is over. Its door closes the connection, when the page has been told."""
+        self._end("hangup", detail)
+
+    async def next_packet(self, peer: Connection) -> tuple[bytes, int]:
+        """The next packet for the browser, when it is due. Raises ``ConnectionError`` where another connection has
+        taken this one's place, and at the end of the call."""
+        while True:
+            if peer is not self._peer or self.over:
+                raise ConnectionError("nothing more is sent on this connection")
+            what = self._clock.next(self._loop.time(), audio=self._frames > 0)
+            if what is None:
+                await self._sleep(self._clock.deadline(audio=self._frames > 0))
+                continue
+            payload = self._encoder.encode(self._fetch() if what is Next.AUDIO else _QUIET)
+            timestamp = self._clock.sent(what)
+            if what is Next.AUDIO:
+                self._return_marks()
+            if what is Next.AUDIO or len(payload) > 2:
+                return payload, timestamp
+
+    def _fetch(self) -> Pcm:
+        self._return_marks()
+        pcm = self._outbox.popleft()
+        assert not isinstance(pcm, str)
+        self._frames -= 1
+        return pcm
+
+    def _return_marks(self) -> None:
+        """Marks that stand before all audio: they come back when what was sent before has been heard, and the news of
+        that would have come back."""
+        while self._outbox and isinstance(self._outbox[0], str):
+            name = self._outbox.popleft()
+            due = max(self._loop.time(), self._clock.heard_until) + 2 * self._way_s
+            self._loop.call_at(due, self._heard, name)
+
+    def _heard(self, name: Pcm | str) -> None:
+        if self._listener is not None and isinstance(name, str):
+            self._listener.on_mark(name)
+
+    async def _sleep(self, until: float | None) -> None:
+        self._waker = waker = self._loop.create_future()
+        handle = None if until is None else self._loop.call_at(until, _resolve, waker)
+        try:
+            await waker
+        finally:
+            if self._waker is waker:
+                self._waker = None
+            if handle is not None:
+                handle.cancel()
+
+    def _wake(self) -> None:
+        if self._waker is not None:
+            _resolve(self._waker)
+
+    # --- from the caller ----------------------------------------------------------------------------------
+
+    def on_packet(self, ssrc: int, sequence: int, timestamp: int, payload: bytes) -> None:
+        if self._listener is None or self.over:
+            return
+        self.alive()
+        try:
+            ticks = duration(payload, CLOCK_HZ)
+        except OpusError:
+            self.faults += 1
+            return
+        packet = Packet(ssrc, sequence, timestamp, ticks, payload)
+        self._guarded(lambda: self._hand_on(self._inbound.receive(packet, self._loop.time())))
+        self._arm()
+
+    def _arm(self) -> None:
+        """One timer, which is not moved with every packet: it looks again where it has come too early."""
+        deadline = self._inbound.deadline()
+        if self._timer is None and deadline is not None and not self.lost and not self.over:
+            self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if not self.lost and not self.over:
+            self._guarded(lambda: self._hand_on(self._inbound.tick(self._loop.time())))
+            self._arm()
+
+    def _hand_on(self, outputs: list[Output]) -> None:
+        for output in outputs:
+            pcm = self._audio(output)
+            if len(pcm) and self._listener is not None:
+                frame = AudioFrame(pcm, RATE_HZ, self._position)
+                self._position = frame.end
+                self._listener.on_audio(frame)
+
+    def _audio(self, output: Output) -> Pcm:
+        if isinstance(output, Decode):
+            try:
+                return self._decoder.decode(output.payload)
+            except OpusError:
+                self.faults += 1
+                return np.zeros(duration(output.payload, RATE_HZ), dtype=np.int16)
+        samples = output.ticks * RATE_HZ // CLOCK_HZ
+        if isinstance(output, Conceal):
+            with contextlib.suppress(OpusError):
+                pcm = self._decoder.conceal(samples, output.behind)
+                if len(pcm) == samples:
+                    return pcm
+        return np.zeros(samples, dtype=np.int16)
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    async def run(self, listener: LegListener) -> None:
+        """Carry the audio until the call is over, and tell the listener how that came."""
+        self._listener = listener
+        self._alive_at = self._loop.time()
+        self._look()
+        reason, detail = "failed", "internal error"
+        try:
+            reason, detail = await asyncio.shield(self._over)
+        finally:
+            self._end(reason, detail)
+            for handle in (self._timer, self._watch):
+                if handle is not None:
+                    handle.cancel()
+            self._encoder.close()
+            self._decoder.close()
+            listener.on_closed(reason, detail)
+        if self._crash is not None:
+            raise self._crash
+
+    def attach(self, peer: Connection) -> Connection | None:
+        """Go on by this connection; returns the one before, which is to be closed."""
+        before, self._peer = self._peer, peer
+        if before is not None:
+            before.release()
+        self._wake()
+        return before
+
+    def connected(self) -> None:
+        """The connection that was attached last carries media now."""
+        self.alive()
+
+    def alive(self) -> None:
+        """The other side gave a sign of life."""
+        self._alive_at = self._loop.time()
+        if self.lost and not self.over:
+            self._lost_at = None
+            self._inbound = Inbound()
+            self._tell(lambda listener: listener.on_back())
+
+    def gone(self, *, closed: bool) -> None:
+        """The connection is over; ``closed``: the browser said so."""
+        if closed and not self.lost:
+            self._end("client_hangup", "the browser closed the connection")
+        elif not self.lost:
+            self._lose()
+
+    def give_up(self, detail: str) -> None:
+        """It will not be carried on."""
+        self._end("failed", detail)
+
+    def _look(self) -> None:
+        """Is anybody there?"""
+        now = self._loop.time()
+        if self._lost_at is None and now - self._alive_at >= LOST_S:
+            self._lose()
+        elif self._lost_at is not None and now - self._lost_at >= self._resume_s:
+            self._end(
+                "failed",
+                f"the browser's media was lost, and it did not come back within {self._resume_s:g} s",
+            )
+        if not self.over:
+            self._watch = self._loop.call_later(LOOK_S, self._look)
+
+    def _lose(self) -> None:
+        self._lost_at = self._loop.time()
+        self._outbox.clear()
+        self._frames = 0
+        self._tell(lambda listener: listener.on_lost())
+
+    def measured(self, round_trip_s: float) -> None:
+        """How long packets take there and back."""
+        self._way_s = min(0.5, round_trip_s / 2) + ASSUMED_PLAYOUT_MS / 1000
+
+    def _tell(self, say: Callable[[LegListener], None]) -> None:
+        listener = self._listener
+        if listener is not None:
+            self._guarded(lambda: say(listener))
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """A bug that a packet meets must not end the connection without a word: ``run`` raises it."""
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - raised by run
+            self._crash = error
+            self._end("failed", "internal error")
+
+    def _end(self, reason: str, detail: str) -> None:
+        if not self._over.done():
+            self._over.set_result((reason, detail))
+            self.clear()
+            self._wake()
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,232 @@
+"""One peer connection of aiortc: the only module that knows it.
+
+Audio goes through it as Opus packets both ways. aiortc's own decoding (a thread for each connection, and 80 ms of
+prefetch) and encoding (stereo at 96 kb/s, on a thread) are left aside by what it offers for that: a track may give
+packets instead of frames, and a receiver without a decoder only counts. Another engine would take this module's
+place, with the same face.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCDtlsTransport,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtp import RtpPacket
+from av import Packet as AvPacket
+
+from media.rtc.sdp import OfferRefused, checked, tuned
+
+CHANNEL = "events"
+GATHER_S = 5.0
+"""A STUN server that does not answer takes this long; the candidates of this machine are known by then."""
+CLOSE_S = 2.0
+MAX_BUFFERED = 1 << 20
+"""Bytes that may wait for a page that does not read."""
+MAX_TEXT = 64 << 10
+_CLOCK = Fraction(1, 48_000)
+_OPUS = [codec for codec in RTCRtpSender.getCapabilities("audio").codecs if codec.mimeType == "audio/opus"]
+
+
+@dataclass(frozen=True, slots=True)
+class IceServer:
+    """A STUN or TURN server that is used for candidates."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = None
+
+
+class PeerUser(Protocol):
+    """What a connection tells. All calls are plain and immediate."""
+
+    def on_packet(self, ssrc: int, sequence: int, timestamp: int, payload: bytes) -> None:
+        """An RTP packet of the other side's audio."""
+
+    def on_text(self, text: str) -> None:
+        """A message on the data channel."""
+
+    def on_channel(self) -> None:
+        """The data channel is open."""
+
+    def on_gone(self, *, closed: bool) -> None:
+        """The connection is over; ``closed``: the other side said so."""
+
+    async def next_packet(self) -> tuple[bytes, int]:
+        """The next packet to send, when it is due, and its RTP timestamp."""
+
+
+class _Receiver(RTCRtpReceiver):
+    """Hands packets on as they come. What it inherits keeps the figures that the browser's encoder goes by."""
+
+    sink: Callable[[RtpPacket], None]
+
+    async def receive(self, parameters: Any) -> None:
+        await super().receive(parameters)
+        # Ends the decoder's thread, which has had nothing to do yet; that waits for it.
+        await asyncio.to_thread(self._handle_disconnect)
+
+    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        await super()._handle_rtp_packet(packet, arrival_time_ms)
+        if packet.payload:
+            self.sink(packet)
+
+
+class _Track(MediaStreamTrack):
+    kind = "audio"
+
+    def __init__(self, fetch: Callable[[], Awaitable[tuple[bytes, int]]]) -> None:
+        super().__init__()
+        self._fetch = fetch
+
+    async def recv(self) -> AvPacket[Any]:
+        if self.readyState != "live":
+            raise MediaStreamError
+        payload, timestamp = await self._fetch()
+        packet = AvPacket(payload)
+        packet.pts, packet.time_base = timestamp, _CLOCK
+        return packet
+
+
+class Peer:
+    """A connection that a browser has asked for."""
+
+    def __init__(self, user: PeerUser, servers: Sequence[IceServer] = ()) -> None:
+        self._user: PeerUser | None = user
+        self._pc = RTCPeerConnection(
+            RTCConfiguration([RTCIceServer(list(s.urls), s.username, s.credential) for s in servers])
+        )
+        self._channel: RTCDataChannel | None = None
+        self._sender: RTCRtpSender | None = None
+        self._settled = asyncio.Event()
+        self._closed = False
+        self._dtls: RTCDtlsTransport | None = None
+        self._pc.on("datachannel", self._on_datachannel)
+        self._pc.on("connectionstatechange", self._on_state)
+
+    # --- signalling ---------------------------------------------------------------------------------------
+
+    async def answer(self, offer: str) -> str:
+        """The answer to an offer, complete with candidates. Raises ``OfferRefused``."""
+        try:
+            await self._pc.setRemoteDescription(RTCSessionDescription(checked(offer), "offer"))
+            self._join_audio()
+            async with asyncio.timeout(GATHER_S + 1.0):
+                await self._pc.setLocalDescription(await self._pc.createAnswer())
+        except OfferRefused:
+            raise
+        except TimeoutError:
+            raise OfferRefused(
+                "no address could be found for this server: see TALKWIRE_ICE_SERVERS"
+            ) from None
+        except Exception as error:
+            # aiortc has no error of its own for what it cannot parse: anything may come out of it.
+            raise OfferRefused(f"sdp cannot be answered: {type(error).__name__} {error}"[:200]) from error
+        return tuned(self._pc.localDescription.sdp)
+
+    def _join_audio(self) -> None:
+        user = self._user
+        if user is None:
+            raise OfferRefused("the call is over")
+        transceiver = next(t for t in self._pc.getTransceivers() if t.kind == "audio")
+        transceiver.receiver.__class__ = _Receiver
+        transceiver.receiver.sink = self._on_packet  # type: ignore[attr-defined]
+        transceiver.setCodecPreferences(_OPUS)
+        self._dtls = transceiver.receiver.transport
+        self._dtls.on("statechange", self._on_dtls)
+        self._sender = self._pc.addTrack(_Track(user.next_packet))
+
+    async def connected(self, within_s: float) -> bool:
+        """Wait until media can flow; False: it cannot."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._settled.wait()
+        return self._pc.connectionState == "connected"
+
+    @property
+    def failed(self) -> bool:
+        """It will not connect any more."""
+        return self._pc.connectionState in ("failed", "closed")
+
+    def release(self) -> None:
+        """Tell nothing more: another connection takes this one's place."""
+        self._user = None
+
+    async def close(self) -> None:
+        """Close it, and wait until that is done. Twice is once."""
+        self._user = None
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await self._pc.close()
+
+    # --- what aiortc tells --------------------------------------------------------------------------------
+
+    def _on_state(self) -> None:
+        state = self._pc.connectionState
+        if state in ("connected", "failed", "closed"):
+            self._settled.set()
+        if state == "failed" and self._user is not None:
+            self._user.on_gone(closed=False)
+
+    def _on_dtls(self) -> None:
+        # At once, where the connection itself is still being taken down. A lost network fails before it closes.
+        if self._dtls is not None and self._dtls.state == "closed" and self._user is not None:
+            self._user.on_gone(closed=self._pc.iceConnectionState == "completed")
+
+    def _on_packet(self, packet: RtpPacket) -> None:
+        if self._user is not None:
+            self._user.on_packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload)
+
+    def _on_datachannel(self, channel: RTCDataChannel) -> None:
+        if channel.label != CHANNEL or self._channel is not None:
+            channel.close()
+            return
+        self._channel = channel
+        channel.on("message", self._on_message)
+        if self._user is not None:
+            self._user.on_channel()
+
+    def _on_message(self, message: str | bytes) -> None:
+        if self._user is not None and isinstance(message, str) and len(message) <= MAX_TEXT:
+            self._user.on_text(message)
+
+    # --- sending ------------------------------------------------------------------------------------------
+
+    def send_text(self, text: str) -> bool:
+        """A message on the data channel. False: there is none, or the page does not read what is sent."""
+        channel = self._channel
+        if channel is None or channel.readyState != "open" or channel.bufferedAmount > MAX_BUFFERED:
+            return False
+        channel.send(text)
+        return True
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of messages that are on their way."""
+        return self._channel.bufferedAmount if self._channel is not None else 0
+
+    async def round_trip_s(self) -> float | None:
+        """As the other side's reports say; None: there is none yet."""
+        if self._sender is None:
+            return None
+        for report in (await self._sender.getStats()).values():
+            if report.type == "remote-inbound-rtp" and report.roundTripTime is not None:
+                return max(0.0, float(report.roundTripTime))
+        return None

@@ -1,0 +1,198 @@
+"""One call from a browser: its leg, the connection that carries it now, and what the page is told.
+
+The call belongs to the registry and the audio to the leg; what is here joins them to a page, which may come back on
+another connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from media.rtc.leg import RtcLeg
+from media.rtc.peer import IceServer, Peer
+from server.call import Call
+from server.calls import CallIsOver
+from server.ice import Ice
+from server.page_events import for_page
+from server.services import Services
+
+log = structlog.get_logger(__name__)
+
+CONNECT_S: Final = 15.0
+"""A browser that was answered has this long to connect."""
+CONNECT_LOOK_S: Final = 0.25
+TOLD_S: Final = 1.5
+"""The page is told of the end of its call before the connection goes; the end may wait for a recording."""
+FLUSH_S: Final = 1.0
+MEASURE_S: Final = 2.0
+MAX_WAITING: Final = 1000
+"""Messages for a page whose channel is not open; of more the oldest go."""
+
+Act = Callable[["BrowserCall", str], None]
+"""What is done with a message of the page."""
+
+
+class Connection:
+    """One peer connection of a call, as what aiortc tells of it is understood."""
+
+    def __init__(self, browser: BrowserCall, servers: list[Ice]) -> None:
+        self._browser = browser
+        self.peer = Peer(self, [IceServer(ice.urls, ice.username, ice.credential) for ice in servers])
+
+    def on_packet(self, ssrc: int, sequence: int, timestamp: int, payload: bytes) -> None:
+        self._browser.leg.on_packet(ssrc, sequence, timestamp, payload)
+
+    def on_text(self, text: str) -> None:
+        self._browser.heard(text)
+
+    def on_channel(self) -> None:
+        self._browser.channel_open()
+
+    def on_gone(self, *, closed: bool) -> None:
+        self._browser.leg.gone(closed=closed)
+
+    async def next_packet(self) -> tuple[bytes, int]:
+        return await self._browser.leg.next_packet(self.peer)
+
+
+class BrowserCall:
+    """A call and its page."""
+
+    def __init__(self, services: Services, call: Call, act: Act, resume_token: Callable[[], str]) -> None:
+        settings = services.settings
+        self._loop = asyncio.get_running_loop()
+        self._services = services
+        self.call = call
+        self._act = act
+        self._resume_token = resume_token
+        self.leg = RtcLeg(lead_ms=settings.webrtc_lead_ms, resume_s=settings.webrtc_resume_s)
+        self._connection: Connection | None = None
+        self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
+        self._open = False
+        self._told_end = asyncio.Event()
+
+    # --- connections --------------------------------------------------------------------------------------
+
+    async def answer(self, offer: str, servers: list[Ice]) -> str:
+        """Answer an offer; from now on that connection carries the call. Raises ``OfferRefused``, and then everything
+        is as it was."""
+        connection = Connection(self, servers)
+        try:
+            answer = await connection.peer.answer(offer)
+        except BaseException:
+            await connection.peer.close()
+            raise
+        before = self.leg.attach(connection.peer)
+        self._connection, self._open = connection, False
+        if before is not None:
+            self._services.tasks.create_task(before.close(), name="close connection")
+        return answer
+
+    async def run(self) -> None:
+        """Carry the call to its end."""
+        calls, connection = self._services.calls, self._connection
+        assert connection is not None
+        self.call.watch(self)
+        try:
+            if not await self._connected(connection.peer):
+                log.warning("webrtc.not_connected", call_id=self.call.call_id, waited_s=CONNECT_S)
+                calls.forget(self.call)
+                return
+            await self._hold()
+        except CallIsOver:
+            log.info("webrtc.given_up", call_id=self.call.call_id)
+        except Exception:
+            # In the group of all calls an exception would end all of them.
+            log.exception("webrtc.crashed", call_id=self.call.call_id)
+        finally:
+            self.call.unwatch(self)
+            if self._connection is not None:
+                await self._connection.peer.close()
+
+    async def _connected(self, peer: Peer) -> bool:
+        """Wait for its connection; False: it does not come, or the server wants to stop."""
+        until = self._loop.time() + CONNECT_S
+        while not await peer.connected(CONNECT_LOOK_S):
+            if peer.failed or self.call.is_over or self._loop.time() >= until:
+                return False
+        return True
+
+    async def _hold(self) -> None:
+        listener = self._services.calls.start(self.call, self.leg)
+        async with asyncio.TaskGroup() as tasks:
+            measuring = tasks.create_task(self._measure(), name="round trips")
+            await self.leg.run(listener)
+            measuring.cancel()
+        await self._part()
+
+    async def _measure(self) -> None:
+        while True:
+            await asyncio.sleep(MEASURE_S)
+            if self._connection is not None:
+                round_trip_s = await self._connection.peer.round_trip_s()
+                if round_trip_s is not None:
+                    self.leg.measured(round_trip_s)
+
+    async def _part(self) -> None:
+        """Tell the page that the call is over, before its connection goes: of that alone it would learn late."""
+        try:
+            async with asyncio.timeout(TOLD_S):
+                await self._told_end.wait()
+        except TimeoutError:
+            pass
+        self.tell({"event": "session.timeout", "call_id": self.call.call_id, "reason": self._reason})
+        peer = self._connection.peer if self._connection is not None else None
+        for _ in range(round(FLUSH_S / 0.02)):
+            await asyncio.sleep(0.02)
+            if peer is None or not peer.unsent:
+                return
+
+    # --- the page -----------------------------------------------------------------------------------------
+
+    _reason = "hangup"
+
+    def offer(self, data: bytes) -> bool:
+        """An event of the call."""
+        for message in for_page(data):
+            self._send(message.decode())
+        if data.startswith(b'{"event":"call.ended"') or b'"event":"call.ended"' in data:
+            self._reason = orjson.loads(data).get("reason", self._reason)
+            self._told_end.set()
+        return True
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Something for the page that is no event of the call."""
+        self._send(orjson.dumps(message).decode())
+
+    def _send(self, text: str) -> None:
+        connection = self._connection
+        if not self._open or connection is None or not connection.peer.send_text(text):
+            self._waiting.append(text)
+
+    def channel_open(self) -> None:
+        """The page listens: it is told how to come back, and what happened until now."""
+        self._open = True
+        waiting, self._waiting = self._waiting, deque(maxlen=MAX_WAITING)
+        self.tell(
+            {
+                "event": "session.connected",
+                "call_id": self.call.call_id,
+                "agent_id": self.call.facts.agent_id,
+                "resume_token": self._resume_token(),
+                "resume_seconds": self._services.settings.webrtc_resume_s,
+            }
+        )
+        for text in waiting:
+            self._send(text)
+
+    def heard(self, text: str) -> None:
+        """A message of the page."""
+        self.leg.alive()
+        if not self.leg.over:
+            self._act(self, text)

@@ -1,0 +1,187 @@
+"""``POST /webrtc/offer``: a browser's call, from its offer to its end."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+from typing import Any, Final
+
+import orjson
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from media.rtc.sdp import MAX_SDP, OfferRefused, checked
+from server.agents import merged
+from server.browser_call import BrowserCall
+from server.calls import AtCapacity
+from server.doors.browser import (
+    AUDIENCES,
+    CORS,
+    RESUME_AUDIENCE,
+    WEBRTC,
+    Refused,
+    ice_of,
+    metadata_of,
+    refusal,
+)
+from server.doors.page_actions import PageActions
+from server.ice import Ice
+from server.page_config import PageConfigError, filtered, joined
+from server.resolve import resolve
+from server.services import Services
+from server.tokens import TokenError
+from server.wire import CallFacts
+
+log = structlog.get_logger(__name__)
+
+MAX_BODY: Final = MAX_SDP + (32 << 10)
+RESUME_LIFETIME_S: Final = 24 * 3600.0
+"""A call does not last longer; that it goes on is looked at when one comes back."""
+
+Page = dict[str, BrowserCall]
+
+
+class BrowserCalls:
+    """The browser calls of this process, by call id."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._live: Page = {}
+
+    async def offer(self, request: Request) -> Response:
+        try:
+            told = await self._answered(await _body(request), request.headers.get("origin"))
+        except Refused as refused:
+            log.info("webrtc.refused", status=refused.status, error=str(refused))
+            return refusal(refused)
+        return JSONResponse(told, headers=CORS)
+
+    async def _answered(self, body: dict[str, Any], origin: str | None) -> dict[str, Any]:
+        offer, resume = body.get("sdp"), body.get("resume")
+        if body.get("type") != "offer" or not isinstance(offer, str):
+            raise Refused(400, 'send {"sdp": ..., "type": "offer", "token": ...}')
+        try:
+            checked(offer)
+        except OfferRefused as refused:
+            raise Refused(400, str(refused)) from None
+        if resume is not None:
+            return await self._resumed(resume, offer)
+        # The token last: whatever is wrong with the rest must not cost it.
+        wanted, metadata = _wanted(body), _page_metadata(body)
+        claims = self._redeemed(body.get("token"), AUDIENCES[WEBRTC])
+        return await self._connect(self._begun(wanted, metadata, claims, origin), offer)
+
+    def _redeemed(self, token: object, audience: str) -> dict[str, Any]:
+        if not isinstance(token, str) or not token:
+            raise Refused(401, "token is missing: get one from /webrtc/token")
+        try:
+            return dict(self._services.tokens.redeem(token, audience, self._services.clock.epoch()))
+        except TokenError as error:
+            raise Refused(401, str(error)) from None
+
+    # --- a new call ---------------------------------------------------------------------------------------
+
+    def _begun(
+        self,
+        wanted: dict[str, Any],
+        metadata: dict[str, Any],
+        claims: dict[str, Any],
+        origin: str | None,
+    ) -> BrowserCall:
+        services = self._services
+        if claims.get("origin", origin) != origin:
+            raise Refused(403, "this token was given to a page of another origin")
+        agent = services.agents.get(str(claims["sub"]))
+        if agent is None:
+            raise Refused(404, f"Agent '{claims['sub']}' is not online")
+        channel = agent.channels.get(WEBRTC)
+        layers = [wanted, *([channel.configuration] if channel is not None else []), agent.configuration]
+        call_id = str(uuid.uuid4())
+        known = joined(metadata, claims.get("metadata", {}))
+        facts = CallFacts(
+            call_id, agent.agent_id, "webrtc", agent.agent_id, transport="webrtc", metadata=known
+        )
+        try:
+            call = services.calls.ring(facts, agent, resolve(layers, services.defaults))
+        except AtCapacity:
+            raise Refused(
+                503, "the server takes no more calls at the moment: try again in a few seconds"
+            ) from None
+        services.calls.connecting(call)
+        return BrowserCall(services, call, PageActions(services), partial(self._resume_token, call_id))
+
+    async def _connect(self, browser: BrowserCall, offer: str) -> dict[str, Any]:
+        call_id = browser.call.call_id
+        try:
+            answer = await browser.answer(offer, self._own_ice())
+        except OfferRefused as refused:
+            self._services.calls.forget(browser.call)
+            raise Refused(400, str(refused)) from None
+        except BaseException:
+            self._services.calls.forget(browser.call)
+            raise
+        self._live[call_id] = browser
+        self._services.tasks.create_task(self._carry(browser), name=f"browser {call_id}")
+        return {"type": "answer", "sdp": answer, "call_id": call_id}
+
+    def _own_ice(self) -> list[Ice]:
+        """For our side STUN is enough: who needs a relay is the browser, and it reaches us through its own."""
+        return ice_of(self._services, relay=False)
+
+    async def _carry(self, browser: BrowserCall) -> None:
+        try:
+            await browser.run()
+        finally:
+            del self._live[browser.call.call_id]
+
+    # --- the same call once more --------------------------------------------------------------------------
+
+    def _resume_token(self, call_id: str) -> str:
+        now = self._services.clock.epoch()
+        return self._services.tokens.issue(call_id, RESUME_AUDIENCE, now, RESUME_LIFETIME_S)
+
+    async def _resumed(self, token: object, offer: str) -> dict[str, Any]:
+        claims = self._redeemed(token, RESUME_AUDIENCE)
+        browser = self._live.get(str(claims["sub"]))
+        if browser is None or browser.leg.over:
+            raise Refused(410, "the call is over: begin another one")
+        try:
+            answer = await browser.answer(offer, self._own_ice())
+        except OfferRefused as refused:
+            raise Refused(400, str(refused)) from None
+        return {"type": "answer", "sdp": answer, "call_id": browser.call.call_id}
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    raw = b""
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BODY:
+            raise Refused(413, f"at most {MAX_BODY} bytes are read")
+    try:
+        found = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, f"not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Refused(400, "the body must be a JSON object")
+    return found
+
+
+def _wanted(body: dict[str, Any]) -> dict[str, Any]:
+    """What the page may say of how the call sounds, as a layer of its configuration."""
+    config = body.get("config") or {}
+    if not isinstance(config, dict):
+        raise Refused(400, "config must be an object")
+    try:
+        wanted, refused = filtered(config)
+    except PageConfigError as error:
+        raise Refused(400, str(error)) from None
+    if refused:
+        log.warning("webrtc.config_refused", keys=refused[:20])
+    return merged({}, wanted)
+
+
+def _page_metadata(body: dict[str, Any]) -> dict[str, Any]:
+    given = body.get("metadata")
+    return {} if given is None else metadata_of(orjson.dumps(given))

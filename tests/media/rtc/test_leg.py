@@ -1,0 +1,224 @@
+"""A browser's leg without a browser: what goes when, what is lost, and who takes over. In virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from media.frames import AudioFrame
+from media.rtc.leg import FRAME, LOST_S, RATE_HZ, RtcLeg
+from media.rtc.opus import Encoder, library
+from tests.fakes.loop import run_virtual
+
+library()  # As the server does: it reads files.
+
+
+@dataclass
+class Far:
+    """A connection whose other side notes what comes, as aiortc's sender would fetch it."""
+
+    leg: RtcLeg
+    sent: list[tuple[float, int]] = field(default_factory=list)
+    released: bool = False
+
+    def release(self) -> None:
+        self.released = True
+
+    async def close(self) -> None: ...
+
+    async def round_trip_s(self) -> float | None:
+        return None
+
+    async def play(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                _, timestamp = await self.leg.next_packet(self)
+                self.sent.append((loop.time(), timestamp))
+        except ConnectionError:
+            pass
+
+
+@dataclass
+class Listener:
+    loop: asyncio.AbstractEventLoop
+    log: list[tuple[float, str]] = field(default_factory=list)
+    frames: list[AudioFrame] = field(default_factory=list)
+    fail: bool = False
+
+    def _note(self, what: str) -> None:
+        self.log.append((round(self.loop.time() - 1000.0, 3), what))
+
+    def on_audio(self, frame: AudioFrame) -> None:
+        if self.fail:
+            raise RuntimeError("a bug")
+        self.frames.append(frame)
+
+    def on_mark(self, name: str) -> None:
+        self._note(f"mark {name}")
+
+    def on_dtmf(self, digit: str) -> None: ...
+
+    def on_lost(self) -> None:
+        self._note("lost")
+
+    def on_back(self) -> None:
+        self._note("back")
+
+    def on_closed(self, reason: str, detail: str) -> None:
+        self._note(f"closed {reason}")
+
+
+@dataclass
+class Scene:
+    leg: RtcLeg
+    far: Far
+    heard: Listener
+    number: int = 0
+
+    async def speak(self, seconds: float, *, ssrc: int = 1) -> None:
+        """Packets of a page, in real time."""
+        encoder = Encoder(RATE_HZ)
+        for _ in range(round(seconds * 50)):
+            packet = encoder.encode(np.full(FRAME, 1000, dtype=np.int16))
+            self.leg.on_packet(ssrc, self.number % 65_536, self.number * 960, packet)
+            self.number += 1
+            await asyncio.sleep(0.02)
+        encoder.close()
+
+
+def played(
+    script: Callable[[Scene], Awaitable[None]], *, resume_s: float = 3.0, crash: bool = False
+) -> Scene:
+    async def main() -> Scene:
+        leg = RtcLeg(lead_ms=60, resume_s=resume_s)
+        scene = Scene(leg, Far(leg), Listener(asyncio.get_running_loop()))
+        leg.attach(scene.far)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(scene.far.play())
+            running = asyncio.ensure_future(leg.run(scene.heard))
+            await asyncio.sleep(0)
+            await script(scene)
+            await leg.hang_up("enough")
+            await asyncio.wait([running])
+            error = running.exception()
+            assert (error is not None) is crash, error
+            await asyncio.sleep(1.0)
+        return scene
+
+    return run_virtual(main())
+
+
+def test_audio_goes_ahead_by_the_lead_and_marks_come_back_when_it_was_heard() -> None:
+    async def script(scene: Scene) -> None:
+        scene.leg.send(np.zeros(FRAME * 10, dtype=np.int16))
+        scene.leg.mark("end")
+        await scene.speak(1.0)
+
+    scene = played(script)
+    at = [round(at - 1000.0, 3) for at, _ in scene.far.sent[:10]]
+    assert at[:4] == [0.0] * 4
+    assert at[4:] == [0.02, 0.04, 0.06, 0.08, 0.1, 0.12]
+    (mark,) = [when for when, what in scene.heard.log if what == "mark end"]
+    assert mark == 0.2 + 2 * 0.04, "played, heard after the way there, and known after the way back"
+
+
+def test_what_was_not_sent_is_cleared() -> None:
+    async def script(scene: Scene) -> None:
+        scene.leg.send(np.full(FRAME * 50, 3000, dtype=np.int16))
+        scene.leg.mark("end")
+        await scene.speak(0.2)
+        scene.leg.clear()
+        await scene.speak(1.0)
+
+    scene = played(script)
+    assert len(scene.far.sent) <= 14 + 10, "what was due and its lead; and the tail of silence"
+    assert [what for _, what in scene.heard.log] == ["closed hangup"]
+
+
+def test_the_caller_is_heard_without_holes_and_at_once() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.speak(0.5)
+        scene.number += 3
+        await scene.speak(0.5)
+
+    scene = played(script)
+    assert scene.heard.frames[0].start == 0
+    for before, after in zip(scene.heard.frames, scene.heard.frames[1:], strict=False):
+        assert before.end == after.start
+    assert 50 * FRAME <= scene.heard.frames[-1].end <= 56 * FRAME
+
+
+def test_without_a_sign_of_life_it_is_lost_comes_back_or_fails() -> None:
+    lost: list[bool] = []
+
+    async def script(scene: Scene) -> None:
+        await scene.speak(1.0)
+        await asyncio.sleep(LOST_S + 0.5)
+        lost.append(scene.leg.lost)
+        other = Far(scene.leg)
+        assert scene.leg.attach(other) is scene.far
+        await scene.speak(1.0, ssrc=2)
+        lost.append(scene.leg.lost)
+        await asyncio.sleep(LOST_S + 4.0)
+
+    scene = played(script)
+    assert scene.far.released
+    assert [what for _, what in scene.heard.log] == ["lost", "back", "lost", "closed failed"]
+    assert lost == [True, False]
+    at, back = scene.heard.log[0][0], scene.heard.log[1][0]
+    assert 0.98 + LOST_S <= at <= 0.98 + LOST_S + 0.25
+    assert back == 1.0 + LOST_S + 0.5
+
+
+def test_a_word_of_the_page_is_a_sign_of_life_too() -> None:
+    async def script(scene: Scene) -> None:
+        for _ in range(6):
+            await asyncio.sleep(1.0)
+            scene.leg.alive()
+
+    assert [what for _, what in played(script).heard.log] == ["closed hangup"]
+
+
+def test_a_connection_that_is_closed_ends_the_call_and_a_broken_one_waits() -> None:
+    async def closed(scene: Scene) -> None:
+        await scene.speak(0.2)
+        scene.leg.gone(closed=True)
+
+    assert [what for _, what in played(closed).heard.log] == ["closed client_hangup"]
+
+    async def broken(scene: Scene) -> None:
+        await scene.speak(0.2)
+        scene.leg.gone(closed=False)
+        scene.leg.gone(closed=True)
+        await scene.speak(0.2)
+
+    assert [what for _, what in played(broken).heard.log] == ["lost", "back", "closed hangup"]
+
+
+def test_a_bug_of_the_conversation_ends_it_and_garbage_does_not() -> None:
+    async def garbage(scene: Scene) -> None:
+        for _ in range(200):
+            scene.leg.on_packet(1, 0, 0, b"\xff\xff")
+
+    scene = played(garbage)
+    assert scene.leg.faults == 200
+
+    async def script(scene: Scene) -> None:
+        scene.heard.fail = True
+        await scene.speak(0.2)
+
+    assert [what for _, what in played(script, crash=True).heard.log] == ["closed failed"]
+
+
+def test_what_nobody_fetches_is_bounded() -> None:
+    async def script(scene: Scene) -> None:
+        scene.leg.attach(Far(scene.leg))
+        for _ in range(100):
+            scene.leg.send(np.zeros(FRAME * 10, dtype=np.int16))
+        assert scene.leg._frames == 500
+
+    played(script)
