@@ -1,0 +1,316 @@
+"""What browser calls cost, against aiortc alone in the same run, and what they leave behind.
+
+    python -m benchmarks.webrtc [--calls 1,5,10,15,20,25] [--seconds 10] [--rounds 100 --round-calls 20]
+
+The server runs on one core: all of it is real but for its engines, which take no time. The pages run on another:
+aiortc peers that send Opus made beforehand, and note when each packet of the bot comes instead of decoding it, so
+that they cost less than what they measure. The bot speaks all the time, and so do they (but with ``--silent``).
+Linux only. Nothing passes or fails here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import uvloop
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtp import RtpPacket
+from av import Packet
+
+from benchmarks._children import KEY, ROOT, Server, serving
+from benchmarks._process import cpu_times, pss_mb
+from benchmarks._server import Options
+from media import wav
+from media.resample import resample
+from media.rtc.opus import Encoder
+from media.rtc.peer import _Receiver
+from tests.e2e.harness import Frame, registered
+
+STORY = (
+    "It was a bright cold day in April, and the clocks were striking thirteen, as they often did there. " * 20
+)
+CUSHION_S = 0.06
+"""What a browser's own buffer holds."""
+CLOCK_HZ = 48_000
+STEP = 960
+
+
+def clip() -> list[bytes]:
+    """A few seconds of speech as packets."""
+    pcm, rate_hz = wav.read(ROOT / "examples" / "clips" / "story.wav")
+    sound = resample(pcm, rate_hz, 16_000)
+    encoder = Encoder(16_000)
+    whole = sound[: len(sound) // encoder.frame * encoder.frame]
+    return [encoder.encode(part) for part in whole.reshape(-1, encoder.frame)]
+
+
+def silence() -> list[bytes]:
+    """A room in which nobody speaks, as packets."""
+    encoder = Encoder(16_000)
+    room = np.random.default_rng(1).integers(-8, 8, (100, encoder.frame), dtype=np.int16)
+    return [encoder.encode(part) for part in room]
+
+
+class Mouth(MediaStreamTrack):
+    kind = "audio"
+
+    def __init__(self, packets: list[bytes]) -> None:
+        super().__init__()
+        self._packets, self._count, self._began = packets, 0, 0.0
+
+    async def recv(self) -> Packet[Any]:
+        loop = asyncio.get_running_loop()
+        self._began = self._began or loop.time()
+        await asyncio.sleep(max(0.0, self._began + self._count * 0.02 - loop.time()))
+        packet = Packet(self._packets[self._count % len(self._packets)])
+        packet.pts, packet.time_base = self._count * STEP, Fraction(1, CLOCK_HZ)
+        self._count += 1
+        return packet
+
+
+@dataclass
+class Page:
+    """One page: when each packet of the bot came, and where it lies on the sender's clock."""
+
+    packets: list[bytes]
+    pc: RTCPeerConnection = field(default_factory=RTCPeerConnection)
+    came: list[tuple[float, int]] = field(default_factory=list)
+    connected: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def offer(self) -> str:
+        self.pc.addTrack(Mouth(self.packets))
+        channel = self.pc.createDataChannel("events")
+        channel.on("open", self.connected.set)
+        await self.pc.setLocalDescription(await self.pc.createOffer())
+        receiver = self.pc.getTransceivers()[0].receiver
+        receiver.__class__ = _Receiver
+        receiver.sink = self._came  # type: ignore[attr-defined]
+        return self.pc.localDescription.sdp
+
+    def _came(self, packet: RtpPacket) -> None:
+        self.came.append((asyncio.get_running_loop().time(), packet.timestamp))
+
+    async def accept(self, answer: str) -> None:
+        await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+
+    def gaps_ms(self, since: float) -> list[float]:
+        """How long a buffer of ``CUSHION_S`` ran dry, each time."""
+        found: list[float] = []
+        ready = 0.0
+        """When the buffer has played all that came, but for a first packet behind a pause."""
+        last: int | None = None
+        for at, timestamp in self.came:
+            if at < since:
+                continue
+            leap = STEP if last is None else (timestamp - last) % 2**32
+            if last is None or leap > 10 * STEP:
+                ready = at + CUSHION_S
+            else:
+                ready += (leap - STEP) / CLOCK_HZ
+                if at > ready:
+                    found.append((at - ready) * 1000)
+                    ready = at
+            ready += STEP / CLOCK_HZ
+            last = timestamp
+        return found
+
+
+Signal = Callable[[str], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    calls: int
+    percent: float
+    """Of the server's core."""
+    mb: float
+    gaps: int
+    worst_ms: float
+    per_s: float
+    """Packets of each call."""
+
+
+async def measured(
+    pid: int, core: int, calls: int, seconds: float, signal: Signal, packets: list[bytes]
+) -> Row:
+    pages = [Page(packets) for _ in range(calls)]
+    for page in pages:
+        await page.accept(await signal(await page.offer()))
+    await asyncio.sleep(3.0)
+    gc.collect()
+    since, before = asyncio.get_running_loop().time(), cpu_times(pid, core)
+    await asyncio.sleep(seconds)
+    after = cpu_times(pid, core)
+    mb = await asyncio.to_thread(pss_mb, pid)
+    gaps = [gap for page in pages for gap in page.gaps_ms(since) if gap > 20.0]
+    came = sum(at >= since for page in pages for at, _ in page.came)
+    for page in pages:
+        await page.pc.close()
+    share = (after.process - before.process) / (after.at - before.at)
+    return Row(calls, 100 * share, mb, len(gaps), max(gaps, default=0.0), came / calls / seconds)
+
+
+# --- Talkwire ---------------------------------------------------------------------------------------------
+
+
+def told(call: Frame) -> Frame:
+    ids = {"call_id": call["call_id"], "message_id": f"m{call['seq']}"}
+    return {"event": "bot.reply", **ids, "text": STORY, "in_reply_to": "", "interruptible": False}
+
+
+@asynccontextmanager
+async def ours(server: Server) -> AsyncIterator[Signal]:
+    limits = {"idle_timeout_seconds": 0, "max_duration_seconds": 3600}
+    url = server.url.replace("http", "ws")
+    async with registered(url, session_limits=limits) as agent, httpx.AsyncClient(trust_env=False) as http:
+        agent.on["call.started"] = agent.on["bot.finished"] = told
+
+        async def signal(offer: str) -> str:
+            key = {"Authorization": f"Bearer {KEY}"}
+            given = await http.get(server.url + "/webrtc/token?agent_id=tester", headers=key)
+            body = {"sdp": offer, "type": "offer", "token": given.json()["token"]}
+            answer = await http.post(server.url + "/webrtc/offer", json=body, timeout=30)
+            answer.raise_for_status()
+            sdp: str = answer.json()["sdp"]
+            return sdp
+
+        yield signal
+
+
+def options(max_calls: int) -> Options:
+    return {
+        "port": 0, "data_dir": "", "key": KEY, "max_calls": max_calls, "vad": "silero", "recording": False,
+        "stt_ms": 0.0, "tts_ms": 0.0, "base_url": None,
+    }  # fmt: skip
+
+
+def talkwire(args: argparse.Namespace, numbers: list[int], packets: list[bytes]) -> list[Row]:
+    with serving(options(max(numbers)), core=args.server_core, load_core=args.load_core) as server:
+
+        async def run() -> list[Row]:
+            async with ours(server) as signal:
+                return [
+                    await measured(server.pid, args.server_core, n, args.seconds, signal, packets)
+                    for n in numbers
+                ]
+
+        return uvloop.run(run())
+
+
+def leaks(args: argparse.Namespace, packets: list[bytes]) -> list[str]:
+    """Open and close many calls, and look at the server before and after."""
+    with serving(options(args.round_calls), core=args.server_core, load_core=args.load_core) as server:
+
+        async def one(signal: Signal) -> None:
+            page = Page(packets)
+            await page.accept(await signal(await page.offer()))
+            async with asyncio.timeout(30):
+                await page.connected.wait()
+            await asyncio.sleep(0.2)
+            await page.pc.close()
+
+        async def look() -> tuple[float, int, int]:
+            while (stats := await server.stats())["calls"]:
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
+            files = len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
+            return await asyncio.to_thread(pss_mb, server.pid), files, stats["tasks"]
+
+        async def run() -> list[str]:
+            lines = ["| rounds | PSS, MB | open files | tasks |", "|---|---|---|---|"]
+            async with ours(server) as signal:
+                for number in range(args.rounds + 1):
+                    async with asyncio.TaskGroup() as tasks:
+                        for _ in range(args.round_calls):
+                            tasks.create_task(one(signal))
+                    if number in (1, args.rounds // 4, args.rounds // 2, args.rounds):
+                        mb, files, tasks_left = await look()
+                        lines.append(f"| {number} | {mb:.1f} | {files} | {tasks_left} |")
+                    else:
+                        await look()
+            return lines
+
+        return uvloop.run(run())
+
+
+# --- aiortc alone -----------------------------------------------------------------------------------------
+
+
+def alone(args: argparse.Namespace, numbers: list[int], packets: list[bytes]) -> list[Row]:
+    rows: list[Row] = []
+    for number in numbers:
+        command = ["taskset", "-c", str(args.server_core), sys.executable, "-m", "benchmarks._bare_aiortc"]
+        with subprocess.Popen(command, stdin=-1, stdout=-1, cwd=ROOT, text=True) as child:
+            rows.append(uvloop.run(_alone(args, number, packets, child)))
+            assert child.stdin is not None
+            child.stdin.close()
+    return rows
+
+
+async def _alone(
+    args: argparse.Namespace, number: int, packets: list[bytes], child: subprocess.Popen[str]
+) -> Row:
+    stdin, stdout = child.stdin, child.stdout
+    assert stdin is not None
+    assert stdout is not None
+
+    async def signal(offer: str) -> str:
+        stdin.write(json.dumps(offer) + "\n")
+        stdin.flush()
+        answer: str = json.loads(await asyncio.to_thread(stdout.readline))
+        return answer
+
+    return await measured(child.pid, args.server_core, number, args.seconds, signal, packets)
+
+
+def _table(rows: list[Row], other: list[Row]) -> list[str]:
+    lines = [
+        "| calls | Talkwire, % of a core | aiortc alone, % | gaps > 20 ms (worst) | aiortc's | PSS, MB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row, bare in zip(rows, other, strict=True):
+        lines.append(
+            f"| {row.calls} | {row.percent:.0f} | {bare.percent:.0f} | {row.gaps} ({row.worst_ms:.0f} ms) "
+            f"| {bare.gaps} ({bare.worst_ms:.0f} ms) | {row.mb:.0f} |"
+        )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.webrtc", description=__doc__.split("\n")[0])
+    parser.add_argument("--calls", default="1,5,10,15,20,25", help="numbers of calls (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="measured time of each (%(default)s)")
+    parser.add_argument("--silent", action="store_true", help="the pages say nothing: media alone")
+    parser.add_argument("--rounds", type=int, default=0, help="instead: so many rounds of calls, for leaks")
+    parser.add_argument("--round-calls", type=int, default=20, help="calls of a round (%(default)s)")
+    parser.add_argument("--server-core", type=int, default=0)
+    parser.add_argument("--load-core", type=int, default=1)
+    args = parser.parse_args()
+    os.sched_setaffinity(0, {args.load_core})
+    began_s, packets = time.monotonic(), silence() if args.silent else clip()
+    if args.rounds:
+        lines = leaks(args, packets)
+    else:
+        numbers = [int(number) for number in args.calls.split(",")]
+        lines = _table(talkwire(args, numbers, packets), alone(args, numbers, packets))
+    print(*lines, sep="\n")
+    print(f"\n{np.round(time.monotonic() - began_s)} s in all", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
