@@ -15,6 +15,7 @@ import asyncio
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -44,6 +45,7 @@ from tests.e2e.harness import Frame, registered
 STORY = (
     "It was a bright cold day in April, and the clocks were striking thirteen, as they often did there. " * 20
 )
+STALL_EVERY_S = 2.0
 CUSHION_S = 0.06
 """What a browser's own buffer holds."""
 CLOCK_HZ = 48_000
@@ -146,15 +148,21 @@ class Row:
 
 
 async def measured(
-    pid: int, core: int, calls: int, seconds: float, signal: Signal, packets: list[bytes]
+    pid: int, core: int, calls: int, seconds: float, ask: Signal, packets: list[bytes], stall_ms: int = 0
 ) -> Row:
     pages = [Page(packets) for _ in range(calls)]
     for page in pages:
-        await page.accept(await signal(await page.offer()))
+        await page.accept(await ask(await page.offer()))
     await asyncio.sleep(3.0)
     gc.collect()
     since, before = asyncio.get_running_loop().time(), cpu_times(pid, core)
-    await asyncio.sleep(seconds)
+    for _ in range(round(seconds / STALL_EVERY_S) if stall_ms else 0):
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(stall_ms / 1000)
+        os.kill(pid, signal.SIGCONT)
+        await asyncio.sleep(STALL_EVERY_S)
+    if not stall_ms:
+        await asyncio.sleep(seconds)
     after = cpu_times(pid, core)
     mb = await asyncio.to_thread(pss_mb, pid)
     gaps = [gap for page in pages for gap in page.gaps_ms(since) if gap > 20.0]
@@ -180,7 +188,7 @@ async def ours(server: Server) -> AsyncIterator[Signal]:
     async with registered(url, session_limits=limits) as agent, httpx.AsyncClient(trust_env=False) as http:
         agent.on["call.started"] = agent.on["bot.finished"] = told
 
-        async def signal(offer: str) -> str:
+        async def ask(offer: str) -> str:
             key = {"Authorization": f"Bearer {KEY}"}
             given = await http.get(server.url + "/webrtc/token?agent_id=tester", headers=key)
             body = {"sdp": offer, "type": "offer", "token": given.json()["token"]}
@@ -189,7 +197,7 @@ async def ours(server: Server) -> AsyncIterator[Signal]:
             sdp: str = answer.json()["sdp"]
             return sdp
 
-        yield signal
+        yield ask
 
 
 def options(max_calls: int) -> Options:
@@ -203,9 +211,9 @@ def talkwire(args: argparse.Namespace, numbers: list[int], packets: list[bytes])
     with serving(options(max(numbers)), core=args.server_core, load_core=args.load_core) as server:
 
         async def run() -> list[Row]:
-            async with ours(server) as signal:
+            async with ours(server) as ask:
                 return [
-                    await measured(server.pid, args.server_core, n, args.seconds, signal, packets)
+                    await measured(server.pid, args.server_core, n, args.seconds, ask, packets, args.stall_ms)
                     for n in numbers
                 ]
 
@@ -216,9 +224,9 @@ def leaks(args: argparse.Namespace, packets: list[bytes]) -> list[str]:
     """Open and close many calls, and look at the server before and after."""
     with serving(options(args.round_calls), core=args.server_core, load_core=args.load_core) as server:
 
-        async def one(signal: Signal) -> None:
+        async def one(ask: Signal) -> None:
             page = Page(packets)
-            await page.accept(await signal(await page.offer()))
+            await page.accept(await ask(await page.offer()))
             async with asyncio.timeout(30):
                 await page.connected.wait()
             await asyncio.sleep(0.2)
@@ -233,12 +241,12 @@ def leaks(args: argparse.Namespace, packets: list[bytes]) -> list[str]:
 
         async def run() -> list[str]:
             lines = ["| rounds | PSS, MB | open files | tasks |", "|---|---|---|---|"]
-            async with ours(server) as signal:
+            async with ours(server) as ask:
                 for number in range(args.rounds + 1):
                     async with asyncio.TaskGroup() as tasks:
                         for _ in range(args.round_calls):
-                            tasks.create_task(one(signal))
-                    if number in (1, args.rounds // 4, args.rounds // 2, args.rounds):
+                            tasks.create_task(one(ask))
+                    if number in (1, 2, args.rounds // 4, args.rounds // 2, args.rounds):
                         mb, files, tasks_left = await look()
                         lines.append(f"| {number} | {mb:.1f} | {files} | {tasks_left} |")
                     else:
@@ -269,13 +277,13 @@ async def _alone(
     assert stdin is not None
     assert stdout is not None
 
-    async def signal(offer: str) -> str:
+    async def ask(offer: str) -> str:
         stdin.write(json.dumps(offer) + "\n")
         stdin.flush()
         answer: str = json.loads(await asyncio.to_thread(stdout.readline))
         return answer
 
-    return await measured(child.pid, args.server_core, number, args.seconds, signal, packets)
+    return await measured(child.pid, args.server_core, number, args.seconds, ask, packets, args.stall_ms)
 
 
 def _table(rows: list[Row], other: list[Row]) -> list[str]:
@@ -296,6 +304,7 @@ def main() -> None:
     parser.add_argument("--calls", default="1,5,10,15,20,25", help="numbers of calls (%(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="measured time of each (%(default)s)")
     parser.add_argument("--silent", action="store_true", help="the pages say nothing: media alone")
+    parser.add_argument("--stall-ms", type=int, default=0, help="stop the server for so long every 2 s")
     parser.add_argument("--rounds", type=int, default=0, help="instead: so many rounds of calls, for leaks")
     parser.add_argument("--round-calls", type=int, default=20, help="calls of a round (%(default)s)")
     parser.add_argument("--server-core", type=int, default=0)

@@ -7,7 +7,6 @@ another connection.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -31,8 +30,6 @@ TOLD_S: Final = 1.5
 """The page is told of the end of its call before the connection goes; the end may wait for a recording."""
 FLUSH_S: Final = 1.0
 MEASURE_S: Final = 2.0
-MAX_WAITING: Final = 1000
-"""Messages for a page whose channel is not open; of more the oldest go."""
 
 Act = Callable[["BrowserCall", str], None]
 """What is done with a message of the page."""
@@ -73,15 +70,18 @@ class BrowserCall:
         self._resume_token = resume_token
         self.leg = RtcLeg(lead_ms=settings.webrtc_lead_ms, resume_s=settings.webrtc_resume_s)
         self._connection: Connection | None = None
-        self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
         self._open = False
+        """The data channel of the present connection is."""
+        self._cursor = 0
+        """The last event that the page was told, or says that it has."""
         self._told_end = asyncio.Event()
+        self._reason = "failed"
 
     # --- connections --------------------------------------------------------------------------------------
 
-    async def answer(self, offer: str, servers: list[Ice]) -> str:
+    async def answer(self, offer: str, servers: list[Ice], cursor: int | None = None) -> str:
         """Answer an offer; from now on that connection carries the call. Raises ``OfferRefused``, and then everything
-        is as it was."""
+        is as it was. ``cursor``: the last event that the page has; else what was sent to it counts."""
         connection = Connection(self, servers)
         try:
             answer = await connection.peer.answer(offer)
@@ -90,17 +90,24 @@ class BrowserCall:
             raise
         before = self.leg.attach(connection.peer)
         self._connection, self._open = connection, False
+        if cursor is not None:
+            self._cursor = min(cursor, self._cursor)
         if before is not None:
             self._services.tasks.create_task(before.close(), name="close connection")
         return answer
 
+    @property
+    def _peer(self) -> Peer:
+        """What carries the call now; there is one from the first answer on."""
+        assert self._connection is not None
+        return self._connection.peer
+
     async def run(self) -> None:
         """Carry the call to its end."""
-        calls, connection = self._services.calls, self._connection
-        assert connection is not None
+        calls = self._services.calls
         self.call.watch(self)
         try:
-            if not await self._connected(connection.peer):
+            if not await self._connected(self._peer):
                 log.warning("webrtc.not_connected", call_id=self.call.call_id, waited_s=CONNECT_S)
                 calls.forget(self.call)
                 return
@@ -112,8 +119,7 @@ class BrowserCall:
             log.exception("webrtc.crashed", call_id=self.call.call_id)
         finally:
             self.call.unwatch(self)
-            if self._connection is not None:
-                await self._connection.peer.close()
+            await self._peer.close()
 
     async def _connected(self, peer: Peer) -> bool:
         """Wait for its connection; False: it does not come, or the server wants to stop."""
@@ -134,51 +140,51 @@ class BrowserCall:
     async def _measure(self) -> None:
         while True:
             await asyncio.sleep(MEASURE_S)
-            if self._connection is not None:
-                round_trip_s = await self._connection.peer.round_trip_s()
-                if round_trip_s is not None:
-                    self.leg.measured(round_trip_s)
+            round_trip_s = await self._peer.round_trip_s()
+            if round_trip_s is not None:
+                self.leg.measured(round_trip_s)
 
     async def _part(self) -> None:
         """Tell the page that the call is over, before its connection goes: of that alone it would learn late."""
+        if not self._peer.listens:
+            return
         try:
             async with asyncio.timeout(TOLD_S):
                 await self._told_end.wait()
         except TimeoutError:
             pass
         self.tell({"event": "session.timeout", "call_id": self.call.call_id, "reason": self._reason})
-        peer = self._connection.peer if self._connection is not None else None
+        peer = self._peer
         for _ in range(round(FLUSH_S / 0.02)):
             await asyncio.sleep(0.02)
-            if peer is None or not peer.unsent:
+            if not peer.unsent:
                 return
 
     # --- the page -----------------------------------------------------------------------------------------
 
-    _reason = "hangup"
-
     def offer(self, data: bytes) -> bool:
-        """An event of the call."""
-        for message in for_page(data):
-            self._send(message.decode())
-        if data.startswith(b'{"event":"call.ended"') or b'"event":"call.ended"' in data:
-            self._reason = orjson.loads(data).get("reason", self._reason)
-            self._told_end.set()
+        """An event of the call was added to those that are kept."""
+        self._catch_up()
         return True
 
-    def tell(self, message: dict[str, Any]) -> None:
-        """Something for the page that is no event of the call."""
-        self._send(orjson.dumps(message).decode())
+    def _catch_up(self) -> None:
+        """Tell the page what it has not been told yet, as far as it takes that."""
+        for entry in self.call.events.since(self._cursor):
+            for message in for_page(entry.data):
+                if not self.tell(message):
+                    return
+                if message["event"] == "call.ended":
+                    self._reason = message["reason"]
+                    self._told_end.set()
+            self._cursor = entry.seq
 
-    def _send(self, text: str) -> None:
-        connection = self._connection
-        if not self._open or connection is None or not connection.peer.send_text(text):
-            self._waiting.append(text)
+    def tell(self, message: dict[str, Any]) -> bool:
+        """Something for the page. False: it does not listen, or does not read."""
+        return self._open and self._peer.send_text(orjson.dumps(message).decode())
 
     def channel_open(self) -> None:
-        """The page listens: it is told how to come back, and what happened until now."""
+        """The page listens: it is told how to come back, and what happened since it did."""
         self._open = True
-        waiting, self._waiting = self._waiting, deque(maxlen=MAX_WAITING)
         self.tell(
             {
                 "event": "session.connected",
@@ -188,8 +194,7 @@ class BrowserCall:
                 "resume_seconds": self._services.settings.webrtc_resume_s,
             }
         )
-        for text in waiting:
-            self._send(text)
+        self._catch_up()
 
     def heard(self, text: str) -> None:
         """A message of the page."""

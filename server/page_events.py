@@ -52,15 +52,15 @@ end, and is told when it is."""
 RESULTS = frozenset({"tool.completed", "tool.failed"})
 
 
-def for_page(data: bytes) -> Iterator[bytes]:
+def for_page(data: bytes) -> Iterator[dict[str, Any]]:
     """The messages that tell a page of an event of its call; most often one or none."""
     event: dict[str, Any] = orjson.loads(data)
     name = event["event"]
     if name in RESULTS:
-        yield orjson.dumps(_result(event))
+        yield _result(event)
     fields = FIELDS.get(name)
     if fields is not None:
-        yield orjson.dumps({key: event[key] for key in (*COMMON, *fields) if key in event})
+        yield {key: event[key] for key in (*COMMON, *fields) if key in event}
 
 
 def _result(event: dict[str, Any]) -> dict[str, Any]:

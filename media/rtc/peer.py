@@ -212,10 +212,15 @@ class Peer:
     def send_text(self, text: str) -> bool:
         """A message on the data channel. False: there is none, or the page does not read what is sent."""
         channel = self._channel
-        if channel is None or channel.readyState != "open" or channel.bufferedAmount > MAX_BUFFERED:
+        if channel is None or not self.listens or channel.bufferedAmount > MAX_BUFFERED:
             return False
         channel.send(text)
         return True
+
+    @property
+    def listens(self) -> bool:
+        """The page's channel is open."""
+        return self._channel is not None and self._channel.readyState == "open"
 
     @property
     def unsent(self) -> int:

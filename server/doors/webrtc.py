@@ -66,7 +66,7 @@ class BrowserCalls:
         except OfferRefused as refused:
             raise Refused(400, str(refused)) from None
         if resume is not None:
-            return await self._resumed(resume, offer)
+            return await self._resumed(resume, offer, _last_seq(body))
         # The token last: whatever is wrong with the rest must not cost it.
         wanted, metadata = _wanted(body), _page_metadata(body)
         claims = self._redeemed(body.get("token"), AUDIENCES[WEBRTC])
@@ -141,13 +141,13 @@ class BrowserCalls:
         now = self._services.clock.epoch()
         return self._services.tokens.issue(call_id, RESUME_AUDIENCE, now, RESUME_LIFETIME_S)
 
-    async def _resumed(self, token: object, offer: str) -> dict[str, Any]:
+    async def _resumed(self, token: object, offer: str, last_seq: int | None) -> dict[str, Any]:
         claims = self._redeemed(token, RESUME_AUDIENCE)
         browser = self._live.get(str(claims["sub"]))
         if browser is None or browser.leg.over:
             raise Refused(410, "the call is over: begin another one")
         try:
-            answer = await browser.answer(offer, self._own_ice())
+            answer = await browser.answer(offer, self._own_ice(), last_seq)
         except OfferRefused as refused:
             raise Refused(400, str(refused)) from None
         return {"type": "answer", "sdp": answer, "call_id": browser.call.call_id}
@@ -180,6 +180,14 @@ def _wanted(body: dict[str, Any]) -> dict[str, Any]:
     if refused:
         log.warning("webrtc.config_refused", keys=refused[:20])
     return merged({}, wanted)
+
+
+def _last_seq(body: dict[str, Any]) -> int | None:
+    """Of the last event that a page which comes back has."""
+    given = body.get("last_seq")
+    if given is not None and (not isinstance(given, int) or given < 0):
+        raise Refused(400, "last_seq must be the seq of an event")
+    return given
 
 
 def _page_metadata(body: dict[str, Any]) -> dict[str, Any]:

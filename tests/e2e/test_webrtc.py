@@ -135,7 +135,9 @@ async def test_a_lost_page_comes_back_to_the_same_call(tmp_path: Path) -> None:
         assert held["by"] == "network"
         assert (await agent.wait("bot.paused"))["reason"] == "held"
         other = Browser()
-        answer = await post_offer(server, await other.offer(resume=first["resume_token"]))
+        spoken = (await page.wait("bot.speaking"))["seq"]
+        body = await other.offer(resume=first["resume_token"], last_seq=spoken)
+        answer = await post_offer(server, body)
         assert answer.status_code == 200, answer.text
         await other.accept(answer.json())
         try:
@@ -145,6 +147,12 @@ async def test_a_lost_page_comes_back_to_the_same_call(tmp_path: Path) -> None:
             await agent.wait("bot.finished")
             await asyncio.sleep(0.3)
             assert other.ear.heard_ms() > 500
+            seen = [frame["seq"] for frame in other.frames if "seq" in frame]
+            assert seen == sorted(set(seen))
+            words = page.of("bot.word")[:1] + [f for f in other.of("bot.word") if f["word_index"]]
+            assert [f["word_index"] for f in words] == list(range(len(words))), "each word, and none twice"
+            held = next(f for f in other.frames if f["event"] == "call.held")
+            assert spoken < seen[0] < held["seq"], "what was missed is told"
             assert (await other.wait("session.connected"))["resume_token"] != first["resume_token"]
             body = {"sdp": page.pc.localDescription.sdp, "type": "offer", "resume": first["resume_token"]}
             again = await post_offer(server, body)

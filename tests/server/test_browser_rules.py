@@ -106,7 +106,7 @@ def test_what_is_sealed_wins() -> None:
 
 def told(event: dict[str, Any]) -> list[dict[str, Any]]:
     common = {"agent_id": "a", "call_id": "c", "session_id": "c", "seq": 3, "ts": 1.5}
-    return [json.loads(message) for message in for_page(json.dumps({**common, **event}).encode())]
+    return list(for_page(json.dumps({**common, **event}).encode()))
 
 
 def test_a_page_is_told_what_its_caller_hears_and_nothing_else() -> None:
