@@ -39,10 +39,10 @@ $(VENV)/.dev: pyproject.toml clients/python/pyproject.toml | $(BIN)/python
 run: $(VENV)/.base
 	@exec $(BIN)/python examples/run.py
 
-# Calls take their time and must not be disturbed; all else is work, which the cores share.
+# Calls whose timing is measured must not be disturbed; the cores share all else.
 test: $(VENV)/.dev check
-	$(BIN)/python -m pytest -m e2e
-	$(BIN)/python -m pytest -m "not e2e" -n auto --dist loadfile
+	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m "not alone" -n auto --dist loadfile
 	cd clients/python && $(abspath $(BIN))/python -m pytest
 
 check: $(VENV)/.dev

@@ -19,7 +19,7 @@ import websockets
 from telephony.carriers.twilio.simulator import CallOptions, CallRejected, Clip, MediaFormat, StreamRefused
 from tests.e2e.harness import CLIPS, KEY, Frame, connected, in_order, registered, running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 COUNT, HELLO, STORY = (Clip.from_wav(CLIPS / f"{name}.wav") for name in ("count", "hello", "story"))
 FROM, TO = "+15550001111", "+15550002222"

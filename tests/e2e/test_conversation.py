@@ -22,7 +22,7 @@ import websockets
 from telephony.carriers.twilio.simulator import Clip, SimulatedCall, SimulatedCarrier
 from tests.e2e.harness import CLIPS, KEY, ROOT, Frame, descendants, free_port, in_order
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 ASKED = "can you tell me the time"
 """What the clip time.wav says."""

@@ -15,7 +15,7 @@ from telephony.carriers.twilio.simulator import Clip, SimulatedCall
 from tests.e2e.harness import CLIPS, Agent, Frame, in_order, registered, running
 from tests.fakes.openai_endpoint import FOREVER, Endpoint, Plan, endpoint
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 SPOKEN = Clip.from_wav(CLIPS / "time.wav")
 DELAYS = {"stt_ms": 100.0, "llm_ms": 150.0, "tts_ms": 80.0, "token_ms": 5.0}

@@ -10,7 +10,7 @@ import pytest
 from telephony.carriers.twilio.simulator import Clip
 from tests.e2e.harness import CLIPS, in_order, registered, running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 FROM, TO = "+15550001111", "+15550002222"
 STORY = Clip.from_wav(CLIPS / "story.wav")

@@ -11,7 +11,7 @@ from media import wav
 from tests.e2e.browser import Browser, browser, post_offer, token
 from tests.e2e.harness import CLIPS, Frame, in_order, registered, reply, running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 TIME = wav.read(CLIPS / "time.wav")
 LONG = "It is ten past eight in the evening, and the shop is open until nine, every day but on Sundays."

@@ -16,7 +16,7 @@ from server.doors.browser import AUDIENCES, WEBRTC
 from tests.e2e.browser import Browser, browser, post_offer, token
 from tests.e2e.harness import KEY, Running, registered, running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 SHOP = "https://shop.example.org"
 BEARER = {"Authorization": f"Bearer {KEY}"}
