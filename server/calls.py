@@ -229,7 +229,9 @@ class CallRegistry:
         log.info("call.ended", call_id=call.call_id, reason=ended.reason.value, detail=ended.detail)
 
     def _keep(self, call: Call) -> None:
-        """An ended call stays at hand for a while: its agent may not know of its end."""
+        """An ended call stays at hand for a while: its agent may not know of its end. Its conversation, with the audio in
+        it, does not."""
+        call.session = None
         now = self._loop.time()
         self._ended[call.call_id] = (now, call)
         size = sum(kept.events.size for _, kept in self._ended.values())

@@ -18,6 +18,8 @@ MAX_TOKEN = 8192
 """Characters of a token that are looked at."""
 MAX_REDEEMED = 100_000
 """Used tokens that are remembered; with more of them alive none is taken."""
+PURGE_S = 60.0
+"""So often those that have expired are forgotten."""
 
 
 class TokenError(Exception):
@@ -30,6 +32,7 @@ class Tokens:
     def __init__(self, secret: str) -> None:
         self._secret = secret
         self._redeemed: dict[str, float] = {}
+        self._purge_at = 0.0
 
     def issue(self, subject: str, audience: str, now: float, lifetime_s: float, **sealed: Any) -> str:
         """A token for ``subject``; ``now`` in epoch seconds. Safe in a URL path. ``sealed``: what it says besides;
@@ -47,10 +50,11 @@ class Tokens:
         token_id = str(claims.get("jti"))
         if token_id in self._redeemed:
             raise TokenError("the token was used already: ask for another one")
-        if len(self._redeemed) >= MAX_REDEEMED:
+        if now >= self._purge_at:
             self._redeemed = {known: until for known, until in self._redeemed.items() if until >= now}
-            if len(self._redeemed) >= MAX_REDEEMED:
-                raise TokenError("too many tokens were used lately: try again in a minute")
+            self._purge_at = now + PURGE_S
+        if len(self._redeemed) >= MAX_REDEEMED:
+            raise TokenError("too many tokens were used lately: try again in a minute")
         self._redeemed[token_id] = float(claims["exp"])
         return claims
 

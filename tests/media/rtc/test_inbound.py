@@ -69,6 +69,16 @@ def test_silence_of_the_sender_is_filled_by_time_and_its_clock_goes_on() -> None
     assert ticks(outputs) == 30 * STEP
 
 
+def test_what_is_made_up_begins_anew_with_each_hole() -> None:
+    inbound = Inbound(cushion_ms=60)
+    kinds: list[str] = []
+    for n in range(0, 60, 6):
+        outputs = [*inbound.tick(n * 0.02), *inbound.receive(packet(n, sequence=n // 6), n * 0.02)]
+        kinds.extend(type(output).__name__ for output in outputs)
+    assert kinds.count("Conceal") == 9 * 3, "60 ms of each 100; the rest is silence"
+    assert kinds.count("Decode") == 10
+
+
 def test_a_late_packet_widens_the_cushion() -> None:
     inbound = Inbound(cushion_ms=60, widest_ms=240)
     inbound.receive(packet(0), 0.0)

@@ -174,6 +174,21 @@ def test_without_a_sign_of_life_it_is_lost_comes_back_or_fails() -> None:
     assert back == 1.0 + LOST_S + 0.5
 
 
+def test_only_the_connection_that_was_attached_last_sends() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.speak(0.1)
+        other = Far(scene.leg)
+        scene.leg.attach(other)
+        sending = asyncio.ensure_future(other.play())
+        scene.leg.send(np.zeros(FRAME * 10, dtype=np.int16))
+        await scene.speak(0.5)
+        assert len(other.sent) >= 10
+        scene.leg.give_up("enough")
+        await sending
+
+    assert played(script).far.sent == []
+
+
 def test_a_word_of_the_page_is_a_sign_of_life_too() -> None:
     async def script(scene: Scene) -> None:
         for _ in range(6):
