@@ -111,21 +111,21 @@ class Page:
         await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
     def gaps_ms(self, since: float) -> list[float]:
-        """How long a buffer of ``CUSHION_S`` ran dry, each time."""
+        """How long a buffer of ``CUSHION_S`` ran dry, each time since then. It does not grow by that, as a browser's
+        does: of several stalls within one message the first one counts."""
         found: list[float] = []
         ready = 0.0
         """When the buffer has played all that came, but for a first packet behind a pause."""
         last: int | None = None
         for at, timestamp in self.came:
-            if at < since:
-                continue
             leap = STEP if last is None else (timestamp - last) % 2**32
             if last is None or leap > 10 * STEP:
                 ready = at + CUSHION_S
             else:
                 ready += (leap - STEP) / CLOCK_HZ
                 if at > ready:
-                    found.append((at - ready) * 1000)
+                    if at >= since:
+                        found.append((at - ready) * 1000)
                     ready = at
             ready += STEP / CLOCK_HZ
             last = timestamp
