@@ -134,7 +134,9 @@ class Agent:
     def __init__(self, url: str, key: str, greeting: str = "", llm: str | None = None) -> None:
         self._url = url
         self._key = key
-        self._agent = {"greeting": greeting} | ({"llm": llm, "prompt": PROMPT} if llm else {})
+        self._agent = {"greeting": greeting} | (
+            {"llm": llm, "prompt": PROMPT, "preparing": False} if llm else {}
+        )
         self.watches = llm is not None
         self.views: dict[str, View] = defaultdict(lambda: View(watches=self.watches))
         self.errors: list[str] = []
