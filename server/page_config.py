@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from server.protocol import Configuration
+from server.protocol.faults import faults_of
 
 MAX_METADATA = 2048
 """Bytes of JSON, of each of the two sides."""
@@ -32,7 +33,7 @@ def filtered(config: Mapping[str, Any]) -> tuple[Configuration, list[str]]:
     try:
         return Configuration.model_validate(taken), refused
     except ValidationError as error:
-        first = error.errors()[0]
+        first = faults_of(error)[0]
         where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("<"))
         raise PageConfigError(f"config.{where}: {first['msg']}") from None
 

@@ -14,6 +14,7 @@ from server.protocol.commands import COMMANDS, AgentCommand, AnyCommand, History
 from server.protocol.configuration import WITHOUT_EFFECT, SessionConfig
 from server.protocol.errors import ErrorCode, ProtocolError
 from server.protocol.events import EVENTS
+from server.protocol.faults import faults_of
 from server.protocol.history import HistoryData, HistoryUpdated
 from server.protocol.replies import ErrorEvent
 
@@ -184,7 +185,7 @@ def _call_id(fields: dict[str, Any]) -> str | None:
 
 
 def _refusal(command: type[Command], fields: dict[str, Any], error: ValidationError) -> ProtocolError:
-    faults = error.errors(include_url=False, include_context=True, include_input=True)
+    faults = faults_of(error)
     told = [_explain(dict(fault)) for fault in faults[:5]]
     agent_id = _id(fields, "agent_id")
     named = issubclass(command, AgentCommand) and agent_id is not None

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, TypeAdapter, ValidationError
 
 from server.protocol.base import Id, Lenient
+from server.protocol.faults import faults_of
 
 MAX_TYPED = 10_000
 MAX_CONTEXT = 20_000
@@ -72,7 +73,7 @@ def parse_action(fields: dict[str, Any]) -> AnyPageAction:
     try:
         return _ACTIONS.validate_python(fields)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = faults_of(error)[0]
         if first["type"].startswith("union_tag"):
             known = "ping, mute, unmute, configure, inject_text, set_context"
             raise ValueError(f"action must be one of {known}") from None

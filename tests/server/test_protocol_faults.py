@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from functools import cache
 from typing import Any
 
@@ -163,3 +165,31 @@ def test_keys_of_any_spelling_are_kept_in_bounds() -> None:
     keys = {f"{'aB' * 500}{number}": number for number in range(2000)}
     command = parse_command(json.dumps({"event": "agent.create", "agent_id": "a", **keys}))
     assert len(unknown_keys(command)) == 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"event":"channel.add","agent_id":"a","type":"phone"}',
+        '{"event":"bot.reply","call_id":7}',
+        '{"event":"agent.create","agent_id":"a","prompt":[]}',
+        "{",
+        '{"event":"nonsense"}',
+    ],
+)
+def test_nothing_of_a_refused_message_stays(text: str) -> None:
+    """Its exception leads over frames to the socket that it came from."""
+
+    class Socket: ...
+
+    def door() -> weakref.ref[Socket]:
+        socket = Socket()
+        try:
+            parse_command(text)
+        except ProtocolError:
+            return weakref.ref(socket)
+        raise AssertionError("it was taken")
+
+    gone = door()
+    gc.collect()
+    assert gone() is None

@@ -139,7 +139,11 @@ def _described(hint: Any) -> str | None:
 
 def _faults(error: ValidationError) -> str:
     found = []
-    for fault in error.errors(include_url=False, include_context=False):
+    for fault in error.errors(include_url=False):
+        raised = fault.get("ctx", {}).get("error")
+        if isinstance(raised, BaseException):
+            # Pydantic holds it out of the garbage collector's sight, and it would hold the frames up to this one.
+            raised.__traceback__ = None
         place = ".".join(map(str, fault["loc"]))
         if fault["type"] == "extra_forbidden":
             found.append(f"{place}: there is no such parameter")
