@@ -3,12 +3,13 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test check format protocol bench-phone bench-capacity bench-start bench-recognition bench-alignment bench-turns bench-truth bench-bargein bench-conversations bench-fuzz bench-agents check-docker rehearse-docker clean
+.PHONY: help run test check format protocol client browser bench-phone bench-capacity bench-start bench-recognition bench-alignment bench-turns bench-truth bench-bargein bench-conversations bench-fuzz bench-agents check-docker rehearse-docker clean
 
 help:
 	@echo "make run     serve with the embedded engines and a demo agent, and print the address to open"
 	@echo "make test    format and lint checks, types, import contracts, all tests"
 	@echo "make format  let ruff rewrite what it may"
+	@echo "make client  build what runs in a browser anew (Node 20 or newer, npm)"
 	@echo "make protocol  write the wire's schema, page and golden log, and docs/configuration.md, anew"
 	@echo "make check-docker, rehearse-docker  lint the image and compose files; take the image's steps without an engine"
 	@echo "make bench-phone, bench-capacity, bench-start, bench-recognition, bench-alignment, bench-turns,"
@@ -40,7 +41,7 @@ run: $(VENV)/.base
 	@exec $(BIN)/python examples/run.py
 
 # Calls whose timing is measured must not be disturbed; the cores share all else.
-test: $(VENV)/.dev check
+test: $(VENV)/.dev check browser
 	$(BIN)/python -m pytest -m alone
 	$(BIN)/python -m pytest -m "not alone" -n auto --dist loadfile
 	cd clients/python && $(abspath $(BIN))/python -m pytest
@@ -51,6 +52,27 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	cd clients/python && $(abspath $(BIN))/mypy
 	$(BIN)/lint-imports
+
+# What runs in a browser is built and committed, so that nobody needs Node to serve it; who has it checks it.
+NODE := $(shell node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && npm --version >/dev/null 2>&1 && echo yes)
+PARTS := clients/node_modules/.package-lock.json
+
+$(PARTS): clients/package-lock.json
+	cd clients && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+browser:
+ifeq ($(NODE),yes)
+	@if $(MAKE) --no-print-directory $(PARTS); then \
+	  cd clients && npm run --workspaces --if-present check && npm run --workspaces --if-present test; \
+	elif cd clients && npm ping >/dev/null 2>&1; then exit 1; \
+	else echo "SKIPPED [1] clients: npm's registry is not reached"; fi
+else
+	@echo "SKIPPED [1] clients: Node 20 or newer with npm is not installed"
+endif
+
+client: $(PARTS)
+	cd clients && npm run --workspaces --if-present build
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -1,0 +1,38 @@
+"""What a committed bundle was made from, as one number, counted as ``clients/sources.mjs`` counts it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENTS = ROOT / "clients"
+
+
+def _files(entry: str) -> Iterator[str]:
+    place = CLIENTS / entry
+    if place.is_file():
+        yield entry
+        return
+    for path in place.rglob("*"):
+        if path.is_file():
+            yield path.relative_to(CLIENTS).as_posix()
+
+
+def digest(entries: tuple[str, ...]) -> str:
+    """SHA-256, in hex, of the files that ``entries`` name: of each, in the order of their paths, the path, a zero
+    byte, the content, a zero byte."""
+    found = hashlib.sha256()
+    for name in sorted(name for entry in entries for name in _files(entry)):
+        found.update(name.encode() + b"\0" + (CLIENTS / name).read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def stamped(bundle: Path) -> str:
+    """What the first line of a built file says it was made from."""
+    with bundle.open(encoding="utf-8") as file:
+        found = re.search(r"Sources: ([0-9a-f]{64})", file.readline())
+    assert found is not None, f"{bundle} does not say in its first line what it was made from"
+    return found.group(1)
