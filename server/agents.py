@@ -77,6 +77,8 @@ class Agent:
     """By normalised number; one without a number by its type."""
     allowed_origins: tuple[str, ...] = ()
     """Pages that may call without a token of an API key."""
+    online_since: float = 0.0
+    """On the loop's clock."""
 
 
 class AgentConflict(Exception):
@@ -138,7 +140,7 @@ class AgentRegistry:
             return held
         if self._max_agents and len(self._agents) >= self._max_agents:
             raise TooManyAgents(self._max_agents)
-        agent = Agent(key, agent_id, owner, merged({}, configuration))
+        agent = Agent(key, agent_id, owner, merged({}, configuration), online_since=now)
         self._agents[key] = agent
         return agent
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import FastAPI, Request, Response, WebSocket
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.doors import browser, page, twilio
+from server.doors import browser, twilio
 from server.doors.agent import agent_door
+from server.doors.console import ASSETS, Assets, ConsoleDoor
+from server.doors.guard import Guard
 from server.doors.tap import tap_door
+from server.doors.v1 import CallsDoor
 from server.services import Services
 from server.version import __version__
 
@@ -18,7 +19,11 @@ from server.version import __version__
 def create_app(services: Services) -> FastAPI:
     """The server's ASGI application."""
     app = FastAPI(title="Talkwire", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    guard = Guard(services)
     _http(app, services)
+    _calls(app, services, guard)
+    if services.settings.console:
+        _console(app, services, guard)
     _browser(app, services)
     _sockets(app, services)
     app.add_middleware(_SingleSlashes)
@@ -49,26 +54,6 @@ def _http(app: FastAPI, services: Services) -> None:
             return JSONResponse({"status": "draining"}, 503)
         return JSONResponse({"status": "ready"})
 
-    @app.get("/")
-    async def index(request: Request) -> Response:
-        return HTMLResponse(page.render(services, detailed=services.open_door(request.headers)))
-
-    @app.get("/v1/stats")
-    async def stats(request: Request) -> Response:
-        """Figures for operators and benchmarks; for holders of a key, or by the open-door rule."""
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        known = scheme.lower() == "bearer" and services.keys.check(key.strip())
-        if not known and not services.open_door(request.headers):
-            return JSONResponse(
-                {"error": "send Authorization: Bearer <API key>", "code": "UNAUTHORIZED"}, 401
-            )
-        figures = {
-            "calls": len(services.calls),
-            "tasks": len(asyncio.all_tasks()),
-            "loop_lag": services.lag.summary(),
-        }
-        return JSONResponse(figures)
-
     @app.get("/client")
     async def client() -> Response:
         return PlainTextResponse(
@@ -78,6 +63,52 @@ def _http(app: FastAPI, services: Services) -> None:
     @app.post("/twilio/voice")
     async def voice(request: Request) -> Response:
         return await twilio.voice(request, services)
+
+
+def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
+    door = CallsDoor(services, guard)
+
+    @app.get("/v1/stats")
+    async def stats(request: Request) -> Response:
+        return await door.answer(request, door.stats)
+
+    @app.get("/v1/agents")
+    async def agents(request: Request) -> Response:
+        return await door.answer(request, door.agents)
+
+    @app.get("/v1/calls")
+    async def calls(request: Request) -> Response:
+        return await door.answer(request, door.calls)
+
+    @app.get("/v1/calls/{call_id}")
+    async def call(request: Request) -> Response:
+        return await door.answer(request, door.call)
+
+    @app.get("/v1/calls/{call_id}/events")
+    async def events(request: Request) -> Response:
+        return await door.answer(request, door.events)
+
+
+def _console(app: FastAPI, services: Services, guard: Guard) -> None:
+    door = ConsoleDoor(services, guard)
+
+    @app.get("/")
+    async def index() -> Response:
+        return door.page()
+
+    @app.get("/console/session")
+    async def session(request: Request) -> Response:
+        return door.session(request)
+
+    @app.post("/console/login")
+    async def login(request: Request) -> Response:
+        return await door.login(request)
+
+    @app.post("/console/logout")
+    async def logout(request: Request) -> Response:
+        return door.logout(request)
+
+    app.mount("/assets", Assets(directory=ASSETS, check_dir=False))
 
 
 def _browser(app: FastAPI, services: Services) -> None:

@@ -27,6 +27,11 @@ class KeyRing:
             right |= hmac.compare_digest(known, digest)
         return right
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any of the keys, and tells nothing of them."""
+        return hashlib.sha256(b"".join(self._digests)).hexdigest()[:32]
+
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", errors="surrogatepass")).digest()

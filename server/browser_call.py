@@ -19,6 +19,7 @@ from server.call import Call
 from server.calls import CallIsOver
 from server.ice import Ice
 from server.page_events import for_page
+from server.ring import Entry
 from server.services import Services
 
 log = structlog.get_logger(__name__)
@@ -162,7 +163,7 @@ class BrowserCall:
 
     # --- the page -----------------------------------------------------------------------------------------
 
-    def offer(self, data: bytes) -> bool:
+    def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         """An event of the call was added to those that are kept."""
         self._catch_up()
         return True

@@ -29,7 +29,8 @@ log = structlog.get_logger(__name__)
 class Tap(Protocol):
     """Somebody who watches a call."""
 
-    def offer(self, data: bytes) -> bool: ...
+    def offer(self, data: bytes, entry: Entry | None = None) -> bool:
+        """Take an event. False: it takes no more."""
 
 
 class CallState(StrEnum):
@@ -79,7 +80,7 @@ class Call:
         self.events.append(entry)
         self._flush()
         for tap in tuple(self._taps):
-            if not tap.offer(entry.data):
+            if not tap.offer(entry.data, entry):
                 self._taps.discard(tap)
 
     def _flush(self) -> None:
@@ -108,7 +109,7 @@ class Call:
     def watch(self, tap: Tap) -> None:
         """Tell a watcher of all that comes from here on; of a call's beginning, too."""
         if self._first is not None:
-            tap.offer(self._first.data)
+            tap.offer(self._first.data, self._first)
         self._taps.add(tap)
 
     def unwatch(self, tap: Tap) -> None:

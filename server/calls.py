@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -42,6 +43,15 @@ MAX_PAUSED_AGENTS = 1000
 """Also those that are away, whose pauses wait for them."""
 
 
+class Observer(Protocol):
+    """Whoever looks at all calls. It is told before anything happens in one."""
+
+    def rang(self, call: Call) -> None: ...
+
+    def over(self, call: Call, recording: Path | None = None) -> None:
+        """All was told of it; ``recording``: its file."""
+
+
 class AtCapacity(Exception):
     """As many calls as allowed are live."""
 
@@ -69,12 +79,14 @@ class CallRegistry:
         clock: Clock,
         recordings: Path,
         tasks: asyncio.TaskGroup,
+        observer: Observer | None = None,
     ) -> None:
         self._engines = engines
         self._limits = limits
         self._clock = clock
         self._recordings = Recordings(recordings)
         self._tasks = tasks
+        self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, Call] = {}
         self._over: deque[str] = deque(maxlen=1000)
@@ -125,6 +137,8 @@ class CallRegistry:
         call = Call(facts, agent, config, self._clock)
         self._calls[facts.call_id] = call
         self._idle.clear()
+        if self._observer is not None:
+            self._observer.rang(call)
         for tap, wanted in self._taps:
             if wanted(call):
                 call.watch(tap)
@@ -206,15 +220,17 @@ class CallRegistry:
         try:
             ended = await session.run()
         except asyncio.CancelledError:
-            self._finish(call, session.summary(), None)
+            self._finish(call, session.summary(), None, recorder)
             raise
         except Exception:
             log.exception("call.crashed", call_id=call.call_id)
             ended = session.summary()
         recorded = await recorded_by(recorder) if recorder is not None else None
-        self._finish(call, ended, recorded)
+        self._finish(call, ended, recorded, recorder)
 
-    def _finish(self, call: Call, ended: CallEnded, recorded: Recorded | None) -> None:
+    def _finish(
+        self, call: Call, ended: CallEnded, recorded: Recorded | None, recorder: Recorder | None
+    ) -> None:
         facts: list[Event] = [ended]
         if recorded is not None:
             facts.insert(1 if call.modern else 0, recorded)
@@ -224,7 +240,7 @@ class CallRegistry:
         except Exception:
             # In the group of all calls an exception would end all of them.
             log.exception("call.end_not_told", call_id=call.call_id)
-        self._forget(call)
+        self._forget(call, recorder.path if recorder is not None and recorder.duration_ms else None)
         self._keep(call)
         log.info("call.ended", call_id=call.call_id, reason=ended.reason.value, detail=ended.detail)
 
@@ -253,7 +269,7 @@ class CallRegistry:
         if call.state in (CallState.RINGING, CallState.CONNECTING):
             self._forget(call)
 
-    def _forget(self, call: Call) -> None:
+    def _forget(self, call: Call, recording: Path | None = None) -> None:
         call.state = CallState.ENDED
         if call.slug in self.pauses:
             self.resume(call.slug, call.call_id, None)
@@ -262,6 +278,8 @@ class CallRegistry:
                 handle.cancel()
         self._calls.pop(call.call_id, None)
         self._over.append(call.call_id)
+        if self._observer is not None:
+            self._observer.over(call, recording)
         if not self._calls:
             self._idle.set()
 

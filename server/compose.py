@@ -18,11 +18,13 @@ from pipeline.errors import ProviderUnavailable
 from pipeline.ports import Engine, LanguageModel, Probe, SpeechToText, TextToSpeech
 from server.agents import AgentRegistry
 from server.auth import KeyRing, open_door
+from server.book import CallBook
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
 from server.engines import EnginePool
 from server.hold_music import hold_music
 from server.looplag import LoopLag
+from server.past import MemoryStore
 from server.providers import DEFAULT, HOSTED, remedy
 from server.resolve import Defaults
 from server.secrets import load_or_create_secret
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from pipeline.providers.openai import Endpoint
 
 log = structlog.get_logger(__name__)
+
+KEPT_BYTES = 32 << 20
+"""Memory for what is kept of ended calls, whatever their number."""
 
 
 def voice_detector(name: str) -> VoiceDetector:
@@ -284,7 +289,9 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
         watching = tasks.create_task(engines.watch(), name="watch providers")
         try:
             limits = CallLimits(settings.max_calls, settings.agent_grace_s)
-            calls = CallRegistry(engines.for_call, limits, clock, settings.data_dir / "recordings", tasks)
+            book = CallBook(MemoryStore(settings.keep_calls, KEPT_BYTES), clock)
+            recordings = settings.data_dir / "recordings"
+            calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, book)
             yield Services(
                 settings=settings,
                 keys=KeyRing(keys),
@@ -292,6 +299,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 clock=clock,
                 agents=AgentRegistry(settings.max_agents),
                 calls=calls,
+                book=book,
                 defaults=_defaults(settings, engines),
                 lag=lag,
                 tasks=tasks,

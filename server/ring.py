@@ -52,6 +52,9 @@ class Ring:
         """Bytes of all that is kept."""
         self.last_seq = 0
 
+    def __len__(self) -> int:
+        return len(self._facts) + len(self._metrics)
+
     def append(self, entry: Entry) -> None:
         """Keep an event; its ``seq`` is larger than all before it."""
         (self._metrics if entry.event == METRICS else self._facts).append(entry)
@@ -64,7 +67,7 @@ class Ring:
 
     @property
     def _is_full(self) -> bool:
-        return len(self._facts) + len(self._metrics) > self._max_events or self._counted > self._max_bytes
+        return len(self) > self._max_events or self._counted > self._max_bytes
 
     def _drop(self, oldest_of: deque[Entry]) -> None:
         entry = oldest_of.popleft()

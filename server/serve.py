@@ -155,6 +155,7 @@ async def _stop_on_signal(
         impatient.cancel()
     # Where a second SIGINT cut that short: the calls end now, and their agents are told before the sockets go.
     await calls.drain(0.0)
+    services.book.close()
     await asyncio.sleep(FLUSH_S)
     server.should_exit = True
 

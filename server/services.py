@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from server.agents import AgentRegistry
     from server.auth import KeyRing
+    from server.book import CallBook
     from server.calls import CallRegistry
     from server.clock import Clock
     from server.looplag import LoopLag
@@ -29,6 +30,7 @@ class Services:
     clock: Clock
     agents: AgentRegistry
     calls: CallRegistry
+    book: CallBook
     defaults: Defaults
     lag: LoopLag
     tasks: asyncio.TaskGroup

@@ -143,3 +143,4 @@ Aliases = Annotated[
 ]
 Seconds = Annotated[float, Field(ge=0.1, le=120)]
 Line = Annotated[str, Field(max_length=500)]
+ConsolePassword = Annotated[SecretStr, Field(min_length=8, max_length=512)]

@@ -26,6 +26,7 @@ from server.secrets import API_KEY_FILE, load_or_create_secret, new_api_key
 from server.setting_texts import Declared, Source, declared_in, faults, misspelt
 from server.setting_values import (
     Aliases,
+    ConsolePassword,
     Directory,
     File,
     Host,
@@ -122,6 +123,21 @@ class Settings(BaseSettings):
         allowed="keys separated by commas, each of at most 512 characters",
     )
 
+    console: bool = setting(
+        ACCESS,
+        "TALKWIRE_CONSOLE",
+        True,
+        "Serve the console at `/`, and measure the waveforms of calls for it. Who is to see calls there needs an API key "
+        "or the console's password, except on this machine.",
+    )
+    console_password: ConsolePassword | None = setting(
+        ACCESS,
+        "TALKWIRE_CONSOLE_PASSWORD",
+        None,
+        "Opens the console to people who are not to have an API key.",
+        allowed="text of 8 to 512 characters",
+    )
+
     data_dir: Directory = setting(
         ACCESS,
         "TALKWIRE_DATA_DIR",
@@ -205,6 +221,15 @@ class Settings(BaseSettings):
     )
     recording: bool = setting(
         CALLS, "TALKWIRE_RECORDING", False, "Record calls whose agent does not say whether to."
+    )
+
+    keep_calls: Annotated[int, Field(ge=0, le=10_000)] = setting(
+        CALLS,
+        "TALKWIRE_KEEP_CALLS",
+        200,
+        "Ended calls that are kept in memory, with their events, to be looked at (`GET /v1/calls`); fewer where they are "
+        "large.",
+        unit="calls",
     )
 
     language: Language = setting(

@@ -15,6 +15,7 @@ from media.rtc.sdp import MAX_SDP, OfferRefused, checked
 from server.agents import merged
 from server.browser_call import BrowserCall
 from server.calls import AtCapacity
+from server.doors.body import json_object
 from server.doors.browser import (
     AUDIENCES,
     CORS,
@@ -51,7 +52,7 @@ class BrowserCalls:
 
     async def offer(self, request: Request) -> Response:
         try:
-            told = await self._answered(await _body(request), request.headers.get("origin"))
+            told = await self._answered(await json_object(request, MAX_BODY), request.headers.get("origin"))
         except Refused as refused:
             log.info("webrtc.refused", status=refused.status, error=str(refused))
             return refusal(refused)
@@ -151,21 +152,6 @@ class BrowserCalls:
         except OfferRefused as refused:
             raise Refused(400, str(refused)) from None
         return {"type": "answer", "sdp": answer, "call_id": browser.call.call_id}
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    raw = b""
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_BODY:
-            raise Refused(413, f"at most {MAX_BODY} bytes are read")
-    try:
-        found = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise Refused(400, f"not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise Refused(400, "the body must be a JSON object")
-    return found
 
 
 def _wanted(body: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from server.calls import CallRegistry
 from server.doors.commands_on_call import on_call
 from server.protocol import AnyCallCommand, ErrorCode, Event, Outcome, ServerWarning, parse_command
 from server.resolve import resolve
+from server.ring import Entry
 from server.wire import CallFacts
 from tests.fakes.leg import FakeLeg
 from tests.fakes.loop import run_virtual
@@ -33,7 +34,7 @@ class Line:
         self.events: list[dict[str, Any]] = []
         call.watch(self)
 
-    def offer(self, data: bytes) -> bool:
+    def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         self.events.append(json.loads(data))
         return True
 

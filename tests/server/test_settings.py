@@ -241,6 +241,7 @@ def test_every_setting_is_declared_whole() -> None:
         assert setting.unit or not setting.key.endswith(("_S", "_MS"))
     assert [setting.key for setting in declared() if setting.secret] == [
         "TALKWIRE_API_KEYS",
+        "TALKWIRE_CONSOLE_PASSWORD",
         "OPENAI_API_KEY",
         "TALKWIRE_STT_API_KEY",
         "TALKWIRE_TTS_API_KEY",

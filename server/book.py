@@ -1,0 +1,213 @@
+"""What can be seen of calls: those that are live and those that have ended, and whoever follows them.
+
+The registry of calls tells the book when one rings, what happens in it (as to any watcher) and when it is over. A
+reader is a cursor into a call's log and a bell that is rung when there is more: whoever reads slowly costs nothing,
+and finds in the end that some of it is not kept any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from media.peaks import Peaks
+from server.call import Call
+from server.clock import Clock
+from server.past import CallStore, Page, PastCall, page_of
+from server.ring import Entry
+from server.summary import CallSummary
+
+MAX_CHANGED = 10_000
+"""Calls that changed while a follower of the list was not reading; then it has to begin anew."""
+PAGE = 500
+
+
+class _Seen:
+    """A call that is not over yet."""
+
+    def __init__(self, call: Call, book: CallBook) -> None:
+        self.call = call
+        self.summary = CallSummary(call.facts, call.slug)
+        self.bells: set[asyncio.Event] = set()
+        self._book = book
+
+    def offer(self, data: bytes, entry: Entry | None = None) -> bool:
+        """What a watcher of the call is told."""
+        if entry is not None:
+            if self.summary.add(entry):
+                self._book.changed(self.summary)
+            self.ring()
+        return True
+
+    def ring(self) -> None:
+        for bell in self.bells:
+            bell.set()
+
+
+class Changes:
+    """What became of the list of calls since somebody looked."""
+
+    def __init__(self) -> None:
+        self.news = asyncio.Event()
+        self.overflowed = False
+        self._changed: dict[str, CallSummary | None] = {}
+
+    def note(self, call_id: str, summary: CallSummary | None) -> None:
+        if len(self._changed) >= MAX_CHANGED:
+            self.overflowed = True
+        else:
+            self._changed[call_id] = summary
+        self.news.set()
+
+    async def wait(self, patience_s: float) -> bool:
+        """Until there is something to take. False: there was nothing for so long."""
+        return await _rung(self.news, patience_s)
+
+    def take(self) -> dict[str, CallSummary | None]:
+        """The calls that changed; None: it is not in the list any more."""
+        self.news.clear()
+        changed, self._changed = self._changed, {}
+        return changed
+
+
+class CallBook:
+    """All calls of the process that can be looked at."""
+
+    def __init__(self, store: CallStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._live: dict[str, _Seen] = {}
+        self._followers: set[Changes] = set()
+        self._bells: set[asyncio.Event] = set()
+        self.closed = False
+        """The server stops: nobody follows anything any more."""
+
+    # --- told by the registry -----------------------------------------------------------------------------
+
+    def rang(self, call: Call) -> None:
+        """A call is there."""
+        seen = self._live[call.call_id] = _Seen(call, self)
+        call.watch(seen)
+        self.changed(seen.summary)
+
+    def over(self, call: Call, recording: Path | None = None) -> None:
+        """It is over, and all was told of it. One that never began leaves nothing."""
+        seen = self._live.pop(call.call_id, None)
+        if seen is None:
+            return
+        call.unwatch(seen)
+        summary = seen.summary
+        summary.recording = recording is not None
+        if summary.state == "ringing":
+            self._gone(call.call_id)
+        else:
+            self.changed(summary)
+            for call_id in self._store.keep(PastCall(summary, call.events, None, recording)):
+                self._gone(call_id)
+        seen.ring()
+
+    def changed(self, summary: CallSummary) -> None:
+        for follower in self._followers:
+            follower.note(summary.call_id, summary)
+
+    def _gone(self, call_id: str) -> None:
+        for follower in self._followers:
+            follower.note(call_id, None)
+
+    def close(self) -> None:
+        """Let everybody go who follows something."""
+        self.closed = True
+        for bell in self._bells:
+            bell.set()
+
+    # --- looking ------------------------------------------------------------------------------------------
+
+    def live(self, slug: str | None = None) -> list[CallSummary]:
+        """The newest first."""
+        summaries = [seen.summary for seen in reversed(self._live.values())]
+        return [summary for summary in summaries if slug in (None, summary.slug)]
+
+    async def ended(self, limit: int, slug: str | None = None) -> list[CallSummary]:
+        return list(await self._store.newest(limit, slug))
+
+    async def find(self, call_id: str) -> CallSummary | None:
+        """None: there is no such call, or it is not kept any more."""
+        seen = self._live.get(call_id)
+        return seen.summary if seen is not None else await self._store.find(call_id)
+
+    async def page(self, call_id: str, after: int, limit: int = PAGE) -> Page | None:
+        """A part of a call's log, behind an event."""
+        seen = self._live.get(call_id)
+        if seen is not None:
+            return page_of(seen.call.events, after, limit, over=False)
+        return await self._store.events(call_id, after, limit)
+
+    async def peaks(self, call_id: str) -> Peaks | None:
+        return await self._store.peaks(call_id)
+
+    async def recording(self, call_id: str) -> Path | None:
+        return await self._store.recording(call_id)
+
+    # --- following ----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def changes(self) -> Iterator[Changes]:
+        """Follow the list, from here on."""
+        changes = Changes()
+        self._followers.add(changes)
+        self._bells.add(changes.news)
+        try:
+            yield changes
+        finally:
+            self._followers.discard(changes)
+            self._bells.discard(changes.news)
+
+    @contextmanager
+    def reading(self, call_id: str, after: int) -> Iterator[Reader]:
+        """Follow a call from behind an event."""
+        reader = Reader(self, call_id, after)
+        seen = self._live.get(call_id)
+        bells = [self._bells] if seen is None else [self._bells, seen.bells]
+        for among in bells:
+            among.add(reader.bell)
+        try:
+            yield reader
+        finally:
+            for among in bells:
+                among.discard(reader.bell)
+
+
+class Reader:
+    """A cursor into the log of one call."""
+
+    def __init__(self, book: CallBook, call_id: str, after: int) -> None:
+        self._book = book
+        self._call_id = call_id
+        self.after = after
+        """The last event that was read."""
+        self.bell = asyncio.Event()
+        self.bell.set()
+
+    async def wait(self, patience_s: float) -> bool:
+        """Until there may be more. False: there was nothing for so long."""
+        return await _rung(self.bell, patience_s)
+
+    async def read(self) -> Page | None:
+        """What has come, which may be nothing; at most so much as is told at once. None: the call is not kept."""
+        self.bell.clear()
+        page = await self._book.page(self._call_id, self.after)
+        if page is not None and page.entries:
+            self.after = page.entries[-1].seq
+            self.bell.set()
+        return page
+
+
+async def _rung(bell: asyncio.Event, patience_s: float) -> bool:
+    try:
+        async with asyncio.timeout(patience_s):
+            await bell.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,121 @@
+"""The console: its page, and signing in on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from server.doors.body import json_object
+from server.doors.browser import Refused
+from server.doors.guard import PRIVATE, Guard, TooOften, denied, same_origin
+from server.services import Services
+from server.version import __version__
+
+FOLDER: Final = Path(__file__).parent.parent / "console"
+INDEX: Final = FOLDER / "index.html"
+ASSETS: Final = FOLDER / "assets"
+MAX_LOGIN: Final = 4096
+POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "media-src 'self' blob:",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+"""Nothing comes from elsewhere, nothing is written into the page, and no other page shows it."""
+PAGE_HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    # It names the files that belong to it: an old page must not ask for those of another version.
+    "Cache-Control": "no-cache",
+}
+FOREVER: Final = "public, max-age=31536000, immutable"
+
+
+class Assets(StaticFiles):
+    """The page's files. Their names change with what is in them."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if response.status_code in (200, 206, 304):
+            response.headers["Cache-Control"] = FOREVER
+        return response
+
+
+class ConsoleDoor:
+    """Of one server."""
+
+    def __init__(self, services: Services, guard: Guard) -> None:
+        self._services = services
+        self._guard = guard
+
+    def page(self) -> Response:
+        """For everybody: it asks whoever may see nothing to sign in."""
+        return FileResponse(INDEX, media_type="text/html", headers=PAGE_HEADERS)
+
+    def session(self, request: Request) -> Response:
+        """What the page may show. Who may see nothing is told how to sign in, and no more."""
+        authorized = self._guard.allows(request)
+        told: dict[str, Any] = {"authorized": authorized, "password": self._guard.has_password}
+        if authorized:
+            told |= self._details()
+        return Response(orjson.dumps(told), media_type="application/json", headers=PRIVATE)
+
+    def _details(self) -> dict[str, Any]:
+        services = self._services
+        defaults, settings = services.defaults, services.settings
+        return {
+            "version": __version__,
+            "public_url": settings.public_url,
+            "draining": services.calls.draining,
+            "webrtc": settings.webrtc,
+            "live_calls": len(services.calls),
+            "max_calls": settings.max_calls,
+            "stt": defaults.stt.first,
+            "tts": defaults.tts.first,
+            "llm": defaults.llm.first,
+            "language": defaults.language,
+        }
+
+    async def login(self, request: Request) -> Response:
+        try:
+            key = (await json_object(request, MAX_LOGIN)).get("key")
+            if not isinstance(key, str):
+                raise Refused(400, 'send {"key": "<API key or console password>"}')
+            cookie = self._guard.sign_in(request, key)
+        except TooOften as refused:
+            response = denied(refused)
+            response.headers["Retry-After"] = str(refused.wait_s)
+            return response
+        except Refused as refused:
+            return denied(refused)
+        return self._with_cookie(cookie)
+
+    def logout(self, request: Request) -> Response:
+        if not same_origin(request):
+            return denied(Refused(403, "this came from another page: sign out on the console itself"))
+        return self._with_cookie("")
+
+    def _with_cookie(self, value: str) -> Response:
+        response = Response(status_code=204, headers=PRIVATE)
+        self._guard.set_cookie(response, value)
+        return response

@@ -1,0 +1,64 @@
+"""Server-sent events: how they are written, and an answer that goes on until its reader or its writer has enough.
+
+Source: WHATWG HTML, 9.2 (server-sent events).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+PING: Final = b":ping\n\n"
+RETRY: Final = b"retry: 1000\n\n"
+"""How long a browser waits until it connects again, milliseconds."""
+
+
+def event(name: str, data: bytes, seq: int | None = None) -> bytes:
+    """One event. ``data`` is JSON, which has no line breaks; ``seq`` is where a reader that comes back goes on."""
+    place = b"" if seq is None else b"id: %d\n" % seq
+    return b"%sevent: %s\ndata: %s\n\n" % (place, name.encode(), data)
+
+
+Write = Callable[[bytes], Awaitable[None]]
+
+
+class EventStream(Response):
+    """An answer that ``produce`` writes. It is cancelled when the reader is gone; a reader that takes nothing is the web
+    server's to cut off (``server.serve``)."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, produce: Callable[[Write], Awaitable[None]]) -> None:
+        # A proxy in between must neither keep nor collect what it passes on.
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._produce = produce
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def write(data: bytes) -> None:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(_gone(receive), name="sse reader")
+            writing = tasks.create_task(self._write_all(write), name="sse writer")
+            await asyncio.wait((watching, writing), return_when=asyncio.FIRST_COMPLETED)
+            watching.cancel()
+            writing.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _write_all(self, write: Write) -> None:
+        try:
+            await write(RETRY)
+            await self._produce(write)
+        except OSError:
+            return  # The reader is gone.
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
