@@ -95,7 +95,9 @@ class Answering:
         self.dialogue = Dialogue()
         self.briefing = Briefing(call, machine, config)
         """What the model is told beside the history."""
-        self.readiness = Readiness(call, config.preparing, lambda: self._thinking is not None)
+        self.readiness = Readiness(
+            call, config.preparing, lambda: self._thinking is not None, config.opening_ms
+        )
         """Whether the agent is ready for an answer."""
         self._known: set[str] = set()
         """Messages that are to enter the dialogue as far as they are heard."""

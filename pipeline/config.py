@@ -69,6 +69,8 @@ class SessionConfig:
     """Where the date and the time are told of."""
     preparing: Preparing | None = None
     """How long an answer of the language model waits for the agent; None: it does not."""
+    opening_ms: int = 0
+    """How long the greeting waits for the agent to configure this call; 0: it does not."""
     temperature: float | None = None
     max_tokens: int | None = None
     tools: tuple[Tool, ...] = ()

@@ -1,4 +1,5 @@
-"""How long an answer waits for its agent to get ready, by changing variables, contexts or the history.
+"""How long an answer waits for its agent to get ready, by changing variables, contexts or the history; and how long
+a greeting does, that the agent may want to change first.
 
 Pure: time is an argument. Before each answer the agent is told of the turn, and says when it is ready: once for
 each time that it was told. The answer waits for that, within a budget. Where a turn goes on its answer is begun
@@ -56,6 +57,11 @@ class Barrier:
         self._away = False
 
     @property
+    def away(self) -> bool:
+        """The agent's connection is lost."""
+        return self._away
+
+    @property
     def deadline(self) -> float | None:
         """When ``tick`` has something to do."""
         return self._deadline if self._waiting else None
@@ -109,3 +115,31 @@ class Barrier:
 
     def agent_back(self) -> None:
         self._away = False
+
+
+class Opening:
+    """The first moments of a call, in which the agent may configure it before the caller hears anything. The wait is
+    over with the first configuration; it overlaps with the one for the agent's readiness."""
+
+    def __init__(self, wait_ms: int) -> None:
+        self._wait_s = wait_ms / 1000
+        self._until: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When it is over by itself; None: it is over, or has not begun."""
+        return self._until
+
+    def begin(self, now: float) -> bool:
+        """The call begins. True: its greeting waits."""
+        self._until = now + self._wait_s if self._wait_s > 0 else None
+        return self._until is not None
+
+    def close(self) -> bool:
+        """Nothing is waited for any more. True: the wait is over by that."""
+        waited, self._until = self._until is not None, None
+        return waited
+
+    def tick(self, now: float) -> bool:
+        """True: the wait is over."""
+        return self._until is not None and now >= self._until and self.close()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.events import Event, LlmBefore, PreparingTimeout, TurnRef
-from pipeline.preparing import Barrier, Preparing
+from pipeline.preparing import Barrier, Opening, Preparing
 
 
 class Prepared(Protocol):
@@ -35,21 +35,54 @@ class _Waiting:
 class Readiness:
     """Of the agent of one call. ``wanted``: there is a language model that it gets ready for."""
 
-    def __init__(self, call: Prepared, config: Preparing | None, wanted: Callable[[], bool]) -> None:
+    def __init__(
+        self, call: Prepared, config: Preparing | None, wanted: Callable[[], bool], opening_ms: int = 0
+    ) -> None:
         self._call = call
         self._wanted = wanted
         self._loop = asyncio.get_running_loop()
         self._barrier = Barrier(config)
         self._waiting: _Waiting | None = None
         """What goes on when the agent is ready."""
+        self._opening = Opening(opening_ms)
+        self._greeting: Callable[[], None] | None = None
+        """What goes on when the call's opening is over, and the agent is ready."""
 
     def change(self, config: Preparing | None) -> None:
         """Wait otherwise from now on."""
         self._barrier.config = config
 
+    def greet(self, then: Callable[[], None], *, prepare: bool) -> None:
+        """The call begins: do this when its agent has configured it, or was waited for in vain. ``prepare``: there is
+        a greeting already, for which the agent gets ready meanwhile."""
+        self._greeting = then
+        if not self._barrier.away:
+            self._opening.begin(self._loop.time())
+        if prepare:
+            self._prepare(None, self._prepared)
+        else:
+            self._prepared()
+
+    def opened(self) -> None:
+        """The agent has configured the call, or speaks by itself: its greeting need not wait for that."""
+        if self._opening.close():
+            self._prepared()
+
+    def _prepared(self) -> None:
+        """One of the two that a greeting waits for is over."""
+        if self._greeting is None or self._opening.deadline is not None or self._waiting is not None:
+            return
+        then, self._greeting = self._greeting, None
+        then()
+
     def prepare(self, turn: TurnRef | None, then: Callable[[], None]) -> None:
-        """Do this as soon as the agent is ready, or was waited for in vain; without a turn it is the greeting."""
-        self._go_on()  # An earlier wait is over with this one.
+        """Do this as soon as the agent is ready, or was waited for in vain; without a turn it is the greeting. An
+        earlier wait is over with this one."""
+        self.opened()
+        self._go_on()
+        self._prepare(turn, then)
+
+    def _prepare(self, turn: TurnRef | None, then: Callable[[], None]) -> None:
         number = turn.turn_id if turn is not None else 0
         if not self._wanted() or not self._barrier.begin(number, self._loop.time()):
             then()
@@ -77,10 +110,13 @@ class Readiness:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` has something to do."""
-        return self._barrier.deadline
+        times = (self._barrier.deadline, self._opening.deadline)
+        return min((at for at in times if at is not None), default=None)
 
     def tick(self, now: float) -> None:
         """Wait no longer, where that is due."""
+        if self._opening.tick(now):
+            self._prepared()
         missed = self._barrier.tick(now)
         if missed is None:
             return
@@ -97,6 +133,7 @@ class Readiness:
     def agent_away(self) -> None:
         """The agent's connection is lost; it may come back."""
         self._barrier.agent_away()
+        self.opened()
         self._go_on()
 
     def agent_back(self) -> None:
@@ -104,5 +141,6 @@ class Readiness:
 
     def close(self) -> None:
         """Nobody wants any more what waits."""
-        self._waiting = None
+        self._waiting = self._greeting = None
+        self._opening.close()
         self._barrier.drop()

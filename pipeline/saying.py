@@ -79,6 +79,7 @@ class Saying:
         return self._place(message)
 
     def _place(self, message: Message) -> Placed:
+        self._answering.readiness.opened()  # The greeting comes first.
         refused = self._refusal(message.message_id, message.in_reply_to)
         if refused:
             return Placed(refused=refused)

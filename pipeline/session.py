@@ -172,13 +172,13 @@ class Session:
                     self._warming.append(self._tasks.create_task(engine.warm(), name="warm up"))
             self._warming.append(self._tasks.create_task(self._tell_ready(), name="tell ready"))
         self._housekeeper = self._loop.call_later(HOUSEKEEPING_S, self.guarded, self._housekeep)
-        if config.greeting and not self.answering.paused:
-            self.answering.readiness.prepare(None, self._greet)
+        if not self.answering.paused:
+            self.answering.readiness.greet(self._greet, prepare=bool(config.greeting))
         self._advance()
 
     def _greet(self) -> None:
         config = self._config
-        if self.answering.paused:
+        if self.answering.paused or not config.greeting:
             return  # Somebody took over while the agent got ready.
         text = self.answering.briefing.fill(config.greeting)
         greeting = Message(f"msg_{self._ids()[:12]}", text, known=True)

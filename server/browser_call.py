@@ -18,6 +18,7 @@ from media.rtc.peer import IceServer, Peer
 from server.call import Call
 from server.calls import CallIsOver
 from server.ice import Ice
+from server.openings import Openings
 from server.page_events import for_page
 from server.ring import Entry
 from server.services import Services
@@ -62,13 +63,22 @@ class Connection:
 class BrowserCall:
     """A call and its page."""
 
-    def __init__(self, services: Services, call: Call, act: Act, resume_token: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        call: Call,
+        act: Act,
+        resume_token: Callable[[], str],
+        openings: Openings | None = None,
+    ) -> None:
         settings = services.settings
         self._loop = asyncio.get_running_loop()
         self._services = services
         self.call = call
         self._act = act
         self._resume_token = resume_token
+        self._openings = openings
+        """Where the call is one that its agent may want to configure as it begins."""
         self.leg = RtcLeg(lead_ms=settings.webrtc_lead_ms, resume_s=settings.webrtc_resume_s)
         self._connection: Connection | None = None
         self._open = False
@@ -132,11 +142,18 @@ class BrowserCall:
 
     async def _hold(self) -> None:
         listener = self._services.calls.start(self.call, self.leg)
+        if self._openings is not None:
+            opening_s = self._services.settings.webrtc_opening_ms / 1000
+            self._loop.call_later(opening_s, self._opening_over, self._openings)
         async with asyncio.TaskGroup() as tasks:
             measuring = tasks.create_task(self._measure(), name="round trips")
             await self.leg.run(listener)
             measuring.cancel()
         await self._part()
+
+    def _opening_over(self, openings: Openings) -> None:
+        if not self.leg.over:
+            openings.seen(self.call.slug, configured=self.call.configured)
 
     async def _measure(self) -> None:
         while True:

@@ -564,6 +564,15 @@ class Settings(BaseSettings):
         "more of a bot that is interrupted.",
         unit="ms",
     )
+    webrtc_opening_ms: Annotated[int, Field(ge=0, le=5000)] = setting(
+        BROWSER,
+        "TALKWIRE_WEBRTC_OPENING_MS",
+        600,
+        "How long the greeting of a call whose token carries metadata waits for the agent to configure that call "
+        "(`session.configure`); it goes on with the first. Agents that never do are not waited for after three calls. "
+        "0: nobody is.",
+        unit="ms",
+    )
     webrtc_resume_s: Annotated[float, Field(ge=0, le=300)] = setting(
         BROWSER,
         "TALKWIRE_WEBRTC_RESUME_S",

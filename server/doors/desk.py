@@ -195,6 +195,7 @@ class Desk:
         if not calls.configure(call, config):
             return no_call(command.session_id)
         self._tell(wire.SessionConfigured(session_id=command.session_id))
+        call.session.guarded(call.session.answering.readiness.opened)
         self._warn(call.facts.agent_id, command, call.call_id)
         return DONE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from server.doors.browser import (
 )
 from server.doors.page_actions import PageActions
 from server.ice import Ice
+from server.openings import Openings
 from server.page_config import PageConfigError, filtered, joined
 from server.resolve import resolve
 from server.services import Services
@@ -49,6 +51,7 @@ class BrowserCalls:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._live: Page = {}
+        self._openings = Openings(services.settings.webrtc_opening_ms)
 
     async def offer(self, request: Request) -> Response:
         try:
@@ -99,18 +102,26 @@ class BrowserCalls:
         channel = agent.channels.get(WEBRTC)
         layers = [wanted, *([channel.configuration] if channel is not None else []), agent.configuration]
         call_id = str(uuid.uuid4())
-        known = joined(metadata, claims.get("metadata", {}))
+        sealed = claims.get("metadata", {})
+        known = joined(metadata, sealed)
         facts = CallFacts(
             call_id, agent.agent_id, "webrtc", agent.agent_id, transport="webrtc", metadata=known
         )
+        config = resolve(layers, services.defaults)
+        if sealed:
+            # The agent knows more of this caller than of others: it may have another greeting for him.
+            opening_ms = self._openings.wait_ms(agent.slug)
+            config = replace(config, session=replace(config.session, opening_ms=opening_ms))
         try:
-            call = services.calls.ring(facts, agent, resolve(layers, services.defaults))
+            call = services.calls.ring(facts, agent, config)
         except AtCapacity:
             raise Refused(
                 503, "the server takes no more calls at the moment: try again in a few seconds"
             ) from None
         services.calls.connecting(call)
-        return BrowserCall(services, call, PageActions(services), partial(self._resume_token, call_id))
+        resume_token = partial(self._resume_token, call_id)
+        openings = self._openings if sealed else None
+        return BrowserCall(services, call, PageActions(services), resume_token, openings)
 
     async def _connect(self, browser: BrowserCall, offer: str) -> dict[str, Any]:
         call_id = browser.call.call_id

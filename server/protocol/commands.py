@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from server.protocol.base import Allowed, Command, Id, Range
 from server.protocol.configuration import Configuration, Prompt, VarName, VarValue
@@ -162,17 +169,23 @@ class SessionConfigure(Configuration, Command):
     The engines (`stt`, `voice`, `llm`), `language`, `prompt`, `vars`, `timezone`, `preparing`, `tools`, `skills`,
     `interruption`, `turn_detection`, `away`, `session_limits`, `mute_while_speaking` and the audio metrics of
     `analysis` take effect at once: a sentence that is being spoken and speech that is being heard are finished as
-    they were begun. The other keys belong to the beginning of a call, and have no effect any more.
+    they were begun. The other keys belong to the beginning of a call, and have no effect any more; `greeting` has
+    while it is waited for: a browser's call whose token carries metadata waits up to 600 ms for this command, and
+    goes on with the first one.
     """
 
     event: Literal["session.configure"] = "session.configure"
     session_id: Id = Field(description="The call.")
     agent_id: Id | None = Field(default=None, description="Accepted; the call knows its agent.")
 
-    @field_validator("greeting", mode="before")
+    @field_validator("greeting", mode="wrap")
     @classmethod
-    def _no_greeting(cls, value: Any) -> None:
-        """It belongs to the beginning of a call. Clients send theirs along, in shapes of their own."""
+    def _or_none(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        """Clients send theirs along late, when it has no effect, in shapes of their own: that is no error."""
+        try:
+            return read(value)
+        except ValidationError:
+            return None
 
 
 class BotReply(CallCommand):

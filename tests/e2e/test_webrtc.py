@@ -9,7 +9,7 @@ import pytest
 
 from media import wav
 from tests.e2e.browser import Browser, browser, post_offer, token
-from tests.e2e.harness import CLIPS, Frame, in_order, registered, reply, running
+from tests.e2e.harness import CLIPS, Frame, Running, in_order, registered, reply, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
@@ -182,3 +182,31 @@ def lose(page: Browser) -> None:
     async def nowhere(data: bytes) -> None: ...
 
     ice._send = nowhere
+
+
+async def test_an_agent_may_change_the_greeting_for_a_caller_whom_it_knows(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, registered(server.ws, greeting="Hello.") as agent:
+
+        def welcome(started: Frame) -> Frame:
+            greeting = f"Welcome back, {started['metadata']['name']}."
+            return {"event": "session.configure", "session_id": started["call_id"], "greeting": greeting}
+
+        agent.on["call.started"] = welcome
+        given = await token(server, metadata='{"name":"Ana"}')
+        async with browser(server, token=given):
+            spoken = await agent.wait("bot.speaking")
+            assert spoken["text"] == "Welcome back, Ana."
+            started = await agent.wait("call.started")
+            assert spoken["ts"] - started["ts"] < 0.5, "not the whole wait"
+        del agent.on["call.started"]
+        assert await waited_s(server, await token(server, metadata='{"name":"Bob"}')) >= 0.55
+        assert await waited_s(server, await token(server)) < 0.5, "nothing is known of that caller"
+
+
+async def waited_s(server: Running, given: str) -> float:
+    """From the beginning of a call to its greeting."""
+    async with browser(server, token=given) as page:
+        spoken, started = await page.wait("bot.speaking"), await page.wait("call.started")
+        assert spoken["text"] == "Hello."
+        waited: float = spoken["ts"] - started["ts"]
+        return waited

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.preparing import MAX_SILENT_TURNS, Barrier, Missed, Preparing
+from pipeline.preparing import MAX_SILENT_TURNS, Barrier, Missed, Opening, Preparing
 
 OPTED_IN = Preparing(1500, opted_in=True)
 
 
-def due(barrier: Barrier) -> float | None:
+def due(barrier: Barrier | Opening) -> float | None:
     return barrier.deadline
 
 
@@ -103,3 +103,28 @@ def test_nobody_is_waited_for_who_does_not_want_it_or_is_away(config: Preparing 
     barrier.agent_back()
     assert barrier.begin(1, 0.0) == (config is not None)
     assert barrier.ready(1) == (config is not None), "what it was told before is forgotten"
+
+
+def test_an_opening_is_over_with_the_first_that_ends_it() -> None:
+    opening = Opening(600)
+    assert not opening.close(), "it has not begun"
+    assert opening.begin(10.0)
+    assert due(opening) == 10.6
+    assert not opening.tick(10.59)
+    assert opening.close()
+    assert due(opening) is None
+    assert not opening.close()
+    assert not opening.tick(20.0), "once"
+
+
+def test_an_opening_is_over_by_itself() -> None:
+    opening = Opening(600)
+    opening.begin(10.0)
+    assert opening.tick(10.6)
+    assert not opening.tick(10.7)
+
+
+def test_without_a_wait_there_is_no_opening() -> None:
+    opening = Opening(0)
+    assert not opening.begin(10.0)
+    assert due(opening) is None

@@ -786,6 +786,23 @@ def humped(value: Any) -> Any:
     return {in_humps(key): inner if key in free else humped(inner) for key, inner in value.items()}
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("Welcome back.", "Welcome back."),
+        ({"en": "Hello."}, {"en": "Hello."}),
+        ("", ""),
+        (5, None),
+        ({"text": "Hi", "addToHistory": True}, None),
+    ],
+)
+def test_a_greeting_of_another_shape_spoils_no_session_configure(given: Any, taken: Any) -> None:
+    text = json.dumps({"event": "session.configure", "session_id": "CA1", "greeting": given})
+    command = parse_command(text)
+    assert isinstance(command, SessionConfigure)
+    assert command.greeting == taken
+
+
 CONFIGURING = ("AgentCreate", "AgentConfigure", "SessionConfigure", "ChannelAdd", "ChannelConfigure")
 
 
