@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -35,6 +36,16 @@ MEASURE_S: Final = 2.0
 
 Act = Callable[["BrowserCall", str], None]
 """What is done with a message of the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who begins a call, and with whom."""
+
+    stranger: str | None
+    """The address of a page that no API key vouches for."""
+    agent: str
+    """By its slug."""
 
 
 class Connection:
@@ -69,6 +80,7 @@ class BrowserCall:
         call: Call,
         act: Act,
         resume_token: Callable[[], str],
+        visit: Visit,
         openings: Openings | None = None,
     ) -> None:
         settings = services.settings
@@ -77,6 +89,7 @@ class BrowserCall:
         self.call = call
         self._act = act
         self._resume_token = resume_token
+        self._visit = visit
         self._openings = openings
         """Where the call is one that its agent may want to configure as it begins."""
         self.leg = RtcLeg(lead_ms=settings.webrtc_lead_ms, resume_s=settings.webrtc_resume_s)
@@ -87,6 +100,16 @@ class BrowserCall:
         """The last event that the page was told, or says that it has."""
         self._told_end = asyncio.Event()
         self._reason = "failed"
+        self.connecting = True
+        """It was answered, and has not connected yet."""
+
+    @property
+    def stranger(self) -> str | None:
+        return self._visit.stranger
+
+    @property
+    def agent(self) -> str:
+        return self._visit.agent
 
     # --- connections --------------------------------------------------------------------------------------
 
@@ -122,6 +145,7 @@ class BrowserCall:
                 log.warning("webrtc.not_connected", call_id=self.call.call_id, waited_s=CONNECT_S)
                 calls.forget(self.call)
                 return
+            self.connecting = False
             await self._hold()
         except CallIsOver:
             log.info("webrtc.given_up", call_id=self.call.call_id)

@@ -16,6 +16,7 @@ from media.ports import VoiceDetector
 from pipeline.chain import Deadlines
 from pipeline.errors import ProviderUnavailable
 from pipeline.ports import Engine, LanguageModel, Probe, SpeechToText, TextToSpeech
+from server.addresses import Proxies
 from server.agents import AgentRegistry
 from server.auth import KeyRing, open_door
 from server.book import CallBook
@@ -31,6 +32,7 @@ from server.secrets import load_or_create_secret
 from server.selection import Available, Offer
 from server.services import Services
 from server.settings import OFF, Settings, SettingsError, Stage
+from server.strangers import AGENT_FACTOR, Allowed, Strangers
 from server.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -296,6 +298,15 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 settings=settings,
                 keys=KeyRing(keys),
                 tokens=Tokens(secret),
+                strangers=Strangers(
+                    Allowed(
+                        settings.page_tokens_per_minute,
+                        settings.page_calls,
+                        settings.page_connecting,
+                        settings.page_connecting * AGENT_FACTOR,
+                    )
+                ),
+                proxies=Proxies(settings.trusted_proxies),
                 clock=clock,
                 agents=AgentRegistry(settings.max_agents),
                 calls=calls,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from starlette.datastructures import Headers
 
+    from server.addresses import Proxies
     from server.agents import AgentRegistry
     from server.auth import KeyRing
     from server.book import CallBook
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from server.looplag import LoopLag
     from server.resolve import Defaults
     from server.settings import Settings
+    from server.strangers import Strangers
     from server.tokens import Tokens
 
 
@@ -27,6 +29,8 @@ class Services:
     settings: Settings
     keys: KeyRing
     tokens: Tokens
+    strangers: Strangers
+    proxies: Proxies
     clock: Clock
     agents: AgentRegistry
     calls: CallRegistry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -89,6 +90,10 @@ def _host(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    return str(ip_network(value))
+
+
 def _url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or any(sign.isspace() for sign in value):
@@ -111,6 +116,9 @@ Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", 
 IceUrl = Annotated[
     str,
     Field(max_length=300, pattern=r"^(stun|turn|turns):[A-Za-z0-9.\-\[\]:]+(\?transport=(udp|tcp))?$"),
+]
+Networks = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...], Field(max_length=100), BeforeValidator(_split)
 ]
 IceUrls = Annotated[tuple[IceUrl, ...], Field(max_length=10), BeforeValidator(_split)]
 Row = (BeforeValidator(_names), AfterValidator(_row))

@@ -38,6 +38,7 @@ from server.setting_values import (
     LlmKeys,
     LlmRow,
     Model,
+    Networks,
     Row,
     Seconds,
     Url,
@@ -77,6 +78,10 @@ def _own_url(settings: dict[str, Any]) -> str:
     return f"http://127.0.0.1:{settings['port']}"
 
 
+def _some_places(settings: dict[str, Any]) -> int:
+    return int(max(2, settings["max_calls"] // 4))
+
+
 # --- the declaration --------------------------------------------------------------------------------------
 
 
@@ -112,6 +117,15 @@ class Settings(BaseSettings):
         "sign their requests with it, and the address of the media stream is made from it (`ws` for `http`, "
         "`wss` for `https`).",
         allowed="an http or https URL with nothing behind its path, for example https://voice.example.org",
+    )
+
+    trusted_proxies: Networks = setting(
+        NETWORK,
+        "TALKWIRE_TRUSTED_PROXIES",
+        ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"),
+        "Networks of reverse proxies whose `X-Forwarded-For` is believed, where it is counted what one address asks "
+        "for.",
+        allowed="networks separated by commas, for example 10.0.0.0/8",
     )
 
     api_keys: Keys = setting(
@@ -579,6 +593,30 @@ class Settings(BaseSettings):
         15.0,
         "How long a call whose network is gone waits for the browser to come back.",
         unit="s",
+    )
+    page_tokens_per_minute: Annotated[int, Field(ge=0, le=100_000)] = setting(
+        BROWSER,
+        "TALKWIRE_PAGE_TOKENS_PER_MINUTE",
+        30,
+        "Tokens that pages in `allowed_origins`, without a key, get from one address; one origin gets ten times as many. "
+        "0: any number.",
+        unit="tokens",
+    )
+    page_calls: Annotated[int, Field(ge=0, le=10_000)] = setting(
+        BROWSER,
+        "TALKWIRE_PAGE_CALLS",
+        _some_places,
+        "Calls at the same time of such pages from one address; unset: a quarter of `TALKWIRE_MAX_CALLS`, and two at "
+        "least. 0: any number.",
+        unit="calls",
+    )
+    page_connecting: Annotated[int, Field(ge=0, le=10_000)] = setting(
+        BROWSER,
+        "TALKWIRE_PAGE_CONNECTING",
+        4,
+        "Of these, those that were answered and have not connected yet, which may take 15 s; to one agent five times as "
+        "many from all addresses. 0: any number.",
+        unit="calls",
     )
     ice_servers: IceUrls = setting(
         BROWSER,

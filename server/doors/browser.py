@@ -6,6 +6,7 @@ origin the agent allows; and by the open-door rule to a page of this machine.
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from typing import Any, Final
@@ -21,6 +22,7 @@ from server.ice import Ice, Turn, servers
 from server.origins import allowed
 from server.page_config import MAX_METADATA
 from server.services import Services
+from server.strangers import TooMany
 from server.tokens import TokenError
 
 WEBRTC: Final = "webrtc"
@@ -44,13 +46,15 @@ _CALL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}", re.ASCII)
 class Refused(Exception):
     """A request is not served; ``str()`` says what to do."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, retry_after_s: float | None = None) -> None:
         super().__init__(detail)
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 def refusal(refused: Refused) -> Response:
-    headers = {"Retry-After": "5"} if refused.status == 503 else {}
+    wait_s = refused.retry_after_s
+    headers = {} if wait_s is None else {"Retry-After": str(math.ceil(wait_s))}
     return JSONResponse({"detail": str(refused)}, refused.status, {**CORS, **headers})
 
 
@@ -77,6 +81,12 @@ def at_home(request: Request, services: Services) -> bool:
     origin = request.headers.get("origin")
     of_this_machine = origin is None or is_loopback(urlsplit(origin).hostname or "")
     return of_this_machine and services.open_door(request.headers)
+
+
+def caller(request: Request, services: Services) -> str:
+    """The address that a request came from."""
+    peer = request.client.host if request.client is not None else None
+    return services.proxies.caller(peer, request.headers.getlist("x-forwarded-for"))
 
 
 def _agents(request: Request, services: Services, *, several: bool, key: bool) -> list[Agent]:
@@ -111,11 +121,15 @@ def token(request: Request, kind: str, services: Services) -> Response:
         key = bearer(request, services)
         agents = _agents(request, services, several=kind == STREAM, key=key)
         sealed = _sealed(request, kind, key=key)
+        origin = request.headers.get("origin")
+        if origin is not None and not key:
+            sealed["origin"] = origin
+            if not at_home(request, services):
+                services.strangers.token(caller(request, services), origin, services.clock.epoch())
     except Refused as refused:
         return refusal(refused)
-    origin = request.headers.get("origin")
-    if origin is not None and not key:
-        sealed["origin"] = origin
+    except TooMany as many:
+        return refusal(Refused(429, str(many), many.retry_after_s))
     sealed["agents"] = [agent.slug for agent in agents]
     lifetime_s = LIFETIME_S[kind]
     made = services.tokens.issue(

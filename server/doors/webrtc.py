@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from media.rtc.sdp import MAX_SDP, OfferRefused, checked
 from server.agents import merged
-from server.browser_call import BrowserCall
+from server.browser_call import BrowserCall, Visit
 from server.calls import AtCapacity
 from server.doors.body import json_object
 from server.doors.browser import (
@@ -23,6 +23,8 @@ from server.doors.browser import (
     RESUME_AUDIENCE,
     WEBRTC,
     Refused,
+    at_home,
+    caller,
     ice_of,
     metadata_of,
     refusal,
@@ -33,6 +35,7 @@ from server.openings import Openings
 from server.page_config import PageConfigError, filtered, joined
 from server.resolve import resolve
 from server.services import Services
+from server.strangers import TooMany
 from server.tokens import TokenError
 from server.wire import CallFacts
 
@@ -41,6 +44,8 @@ log = structlog.get_logger(__name__)
 MAX_BODY: Final = MAX_SDP + (32 << 10)
 RESUME_LIFETIME_S: Final = 24 * 3600.0
 """A call does not last longer; that it goes on is looked at when one comes back."""
+
+BUSY_S: Final = 5.0
 
 Page = dict[str, BrowserCall]
 
@@ -55,13 +60,13 @@ class BrowserCalls:
 
     async def offer(self, request: Request) -> Response:
         try:
-            told = await self._answered(await json_object(request, MAX_BODY), request.headers.get("origin"))
+            told = await self._answered(await json_object(request, MAX_BODY), request)
         except Refused as refused:
             log.info("webrtc.refused", status=refused.status, error=str(refused))
             return refusal(refused)
         return JSONResponse(told, headers=CORS)
 
-    async def _answered(self, body: dict[str, Any], origin: str | None) -> dict[str, Any]:
+    async def _answered(self, body: dict[str, Any], request: Request) -> dict[str, Any]:
         offer, resume = body.get("sdp"), body.get("resume")
         if body.get("type") != "offer" or not isinstance(offer, str):
             raise Refused(400, 'send {"sdp": ..., "type": "offer", "token": ...}')
@@ -74,7 +79,8 @@ class BrowserCalls:
         # The token last: whatever is wrong with the rest must not cost it.
         wanted, metadata = _wanted(body), _page_metadata(body)
         claims = self._redeemed(body.get("token"), AUDIENCES[WEBRTC])
-        return await self._connect(self._begun(wanted, metadata, claims, origin), offer)
+        visit = self._visit(claims, request)
+        return await self._connect(self._begun(wanted, metadata, claims, visit), offer)
 
     def _redeemed(self, token: object, audience: str) -> dict[str, Any]:
         if not isinstance(token, str) or not token:
@@ -84,6 +90,20 @@ class BrowserCalls:
         except TokenError as error:
             raise Refused(401, str(error)) from None
 
+    def _visit(self, claims: dict[str, Any], request: Request) -> Visit:
+        """Who asks for a call, and of whom. Raises ``Refused`` where he may not now."""
+        origin, slug = request.headers.get("origin"), str(claims["sub"])
+        if claims.get("origin", origin) != origin:
+            raise Refused(403, "this token was given to a page of another origin")
+        if "origin" not in claims or at_home(request, self._services):
+            return Visit(None, slug)
+        address = caller(request, self._services)
+        try:
+            self._services.strangers.place(self._live.values(), address, slug)
+        except TooMany as many:
+            raise Refused(429, str(many), many.retry_after_s) from None
+        return Visit(address, slug)
+
     # --- a new call ---------------------------------------------------------------------------------------
 
     def _begun(
@@ -91,14 +111,12 @@ class BrowserCalls:
         wanted: dict[str, Any],
         metadata: dict[str, Any],
         claims: dict[str, Any],
-        origin: str | None,
+        visit: Visit,
     ) -> BrowserCall:
         services = self._services
-        if claims.get("origin", origin) != origin:
-            raise Refused(403, "this token was given to a page of another origin")
-        agent = services.agents.get(str(claims["sub"]))
+        agent = services.agents.get(visit.agent)
         if agent is None:
-            raise Refused(404, f"Agent '{claims['sub']}' is not online")
+            raise Refused(404, f"Agent '{visit.agent}' is not online")
         channel = agent.channels.get(WEBRTC)
         layers = [wanted, *([channel.configuration] if channel is not None else []), agent.configuration]
         call_id = str(uuid.uuid4())
@@ -116,24 +134,24 @@ class BrowserCalls:
             call = services.calls.ring(facts, agent, config)
         except AtCapacity:
             raise Refused(
-                503, "the server takes no more calls at the moment: try again in a few seconds"
+                503, "the server takes no more calls at the moment: try again in a few seconds", BUSY_S
             ) from None
         services.calls.connecting(call)
         resume_token = partial(self._resume_token, call_id)
         openings = self._openings if sealed else None
-        return BrowserCall(services, call, PageActions(services), resume_token, openings)
+        return BrowserCall(services, call, PageActions(services), resume_token, visit, openings)
 
     async def _connect(self, browser: BrowserCall, offer: str) -> dict[str, Any]:
         call_id = browser.call.call_id
+        self._live[call_id] = browser
         try:
             answer = await browser.answer(offer, self._own_ice())
-        except OfferRefused as refused:
+        except BaseException as error:
+            del self._live[call_id]
             self._services.calls.forget(browser.call)
-            raise Refused(400, str(refused)) from None
-        except BaseException:
-            self._services.calls.forget(browser.call)
+            if isinstance(error, OfferRefused):
+                raise Refused(400, str(error)) from None
             raise
-        self._live[call_id] = browser
         self._services.tasks.create_task(self._carry(browser), name=f"browser {call_id}")
         return {"type": "answer", "sdp": answer, "call_id": call_id}
 

@@ -122,6 +122,35 @@ async def test_offers_that_are_refused_say_why_and_cost_nothing(tmp_path: Path) 
         assert agent.of("error") == []
 
 
+async def test_a_stranger_gets_some_places_and_not_all(tmp_path: Path) -> None:
+    limits = {"page_tokens_per_minute": 6, "page_calls": 3, "page_connecting": 2}
+    async with running(tmp_path, **limits) as server, registered(server.ws, allowed_origins=[SHOP]):
+        body = await a_body()
+
+        async def asked(address: str = "203.0.113.9") -> httpx.Response:
+            headers = {"Origin": SHOP, "X-Forwarded-For": f"192.0.2.77, {address}"}
+            given = await get(server, "/webrtc/token?agent_id=tester", headers)
+            if given.status_code != 200:
+                return given
+            return await post_offer(server, {**body, "token": given.json()["token"]}, **headers)
+
+        assert [(await asked()).status_code for _ in range(2)] == [200, 200]
+        third = await asked()
+        assert third.status_code == 429
+        assert third.headers["access-control-allow-origin"] == "*"
+        assert 1 <= int(third.headers["retry-after"]) <= 60
+        assert "2 calls of your network connect already" in third.json()["detail"]
+        assert (await asked("198.51.100.1")).status_code == 200, "another one"
+        async with browser(server):
+            assert len(server.services.calls) == 4, "a key vouches for that one"
+        assert [(await asked()).status_code for _ in range(3)] == [429] * 3
+        none_left = await asked()
+        assert "6 tokens a minute" in none_left.json()["detail"]
+        assert 1 <= int(none_left.headers["retry-after"]) <= 10
+        for call in list(server.services.calls._calls.values()):
+            server.services.calls.forget(call)
+
+
 async def test_pages_of_other_origins_may_ask(tmp_path: Path) -> None:
     urls = ("stun:127.0.0.1:3478", "turn:127.0.0.1:3478")
     async with (
