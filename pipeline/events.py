@@ -23,6 +23,8 @@ class EndReason(StrEnum):
     CLIENT_HANGUP = "client_hangup"
     MAX_DURATION = "max_duration"
     IDLE_TIMEOUT = "idle_timeout"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
     FAILED = "failed"
 
 
@@ -32,6 +34,9 @@ PauseReason = Literal["user_spoke", "held"]
 NoResponseReason = Literal["empty", "no_followup", "paused", "ending"]
 """Why the model says nothing: it gave nothing, or its tools wanted no answer; somebody has paused it; a limit of the
 call is reached."""
+RejectReason = Literal["rejected", "busy"]
+Answerer = Literal["human", "machine", "fax", "screening", "unknown"]
+"""``screening``: a robot that asks who calls, before somebody may pick up."""
 LimitReason = Literal["idle_timeout", "max_duration"]
 MuteReason = Literal["muted", "held", "bot_speaking"]
 """Why the user is not listened to: by command, for the call is on hold, for the bot is heard."""
@@ -472,6 +477,35 @@ class SkillUnloaded:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRinging:
+    """A call came in, and waits for its agent to take it or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRejected:
+    """The agent did not take it; ``CallEnded`` follows."""
+
+    reason: RejectReason
+
+
+@dataclass(frozen=True, slots=True)
+class CallDialing:
+    """The carrier was asked to call somebody."""
+
+    dial_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnsweredBy:
+    """Who, or what, has picked up a call that was dialled."""
+
+    answered_by: Answerer
+    known_from: Literal["carrier", "transcript"]
+    """Who says so: the carrier's detection, or what was understood."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CallStarted:
     language: str
 
@@ -661,6 +695,10 @@ Event = (
     | ToolFailed
     | SkillLoaded
     | SkillUnloaded
+    | CallRinging
+    | CallRejected
+    | CallDialing
+    | CallAnsweredBy
     | CallStarted
     | RuleEvent
     | LanguageChanged

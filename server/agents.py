@@ -64,6 +64,8 @@ class Channel:
     ref: str
     """As typed."""
     configuration: dict[str, Any]
+    ringing: bool = False
+    """Its calls ring until the agent takes them, or some seconds are over."""
 
 
 @dataclass(slots=True)
@@ -152,7 +154,9 @@ class AgentRegistry:
     def get(self, key: str) -> Agent | None:
         return self._agents.get(key)
 
-    def add_number(self, agent: Agent, ref: str, configuration: Configuration) -> Channel:
+    def add_number(
+        self, agent: Agent, ref: str, configuration: Configuration, *, ringing: bool = False
+    ) -> Channel:
         """Have an agent answer a number. Raises ``NumberInUse``."""
         number = normalise(ref)
         claims = self._claims.setdefault(number, [])
@@ -160,7 +164,7 @@ class AgentRegistry:
             if not is_dev(agent.slug) and not all(map(is_dev, claims)):
                 raise NumberInUse
             claims.append(agent.slug)
-        agent.channels[number] = channel = Channel("phone", ref, merged({}, configuration))
+        agent.channels[number] = channel = Channel("phone", ref, merged({}, configuration), ringing)
         return channel
 
     def channel(self, agent: Agent, ref: str) -> Channel | None:

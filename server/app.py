@@ -24,6 +24,7 @@ def create_app(services: Services) -> FastAPI:
     _calls(app, services, guard)
     if services.settings.console:
         _console(app, services, guard)
+    twilio.add_routes(app, services)
     _browser(app, services)
     _sockets(app, services)
     app.add_middleware(_SingleSlashes)
@@ -59,10 +60,6 @@ def _http(app: FastAPI, services: Services) -> None:
         return PlainTextResponse(
             "this is a WebSocket: see server/protocol/PROTOCOL.md", 426, {"Upgrade": "websocket"}
         )
-
-    @app.post("/twilio/voice")
-    async def voice(request: Request) -> Response:
-        return await twilio.voice(request, services)
 
 
 def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
@@ -155,10 +152,6 @@ def _sockets(app: FastAPI, services: Services) -> None:
     @app.websocket("/v1/tap")
     async def tap(websocket: WebSocket) -> None:
         await tap_door(websocket, services)
-
-    @app.websocket(twilio.MEDIA_PATH + "{token}")
-    async def media(websocket: WebSocket, token: str) -> None:
-        await twilio.media(websocket, token, services)
 
     @app.websocket("/{path:path}")
     async def elsewhere(websocket: WebSocket, path: str) -> None:

@@ -7,6 +7,7 @@ it was.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from server.protocol import ServerWarning, WarningCode, to_json
 from server.resolve import CallConfig
 from server.ring import Entry, Ring
 from server.wire import CallFacts
+from telephony.ports import Carrier
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +36,10 @@ class Tap(Protocol):
 
 
 class CallState(StrEnum):
+    DIALING = "dialing"
+    """The other side was called, and has not answered."""
     RINGING = "ringing"
-    """The carrier was told to open the media stream."""
+    """It is to be answered, or the carrier was told to open the media stream."""
     CONNECTING = "connecting"
     """Its media stream is open and has yet to say so."""
     LIVE = "live"
@@ -58,6 +62,10 @@ class Call:
         self.no_media: asyncio.TimerHandle | None = None
         self.grace: asyncio.TimerHandle | None = None
         self.asking_again: asyncio.TimerHandle | None = None
+        self.carrier: Carrier | None = None
+        """The phone network that it is on."""
+        self.given_up: Callable[[], None] | None = None
+        """What else is to be done when it is over before it began: its carrier may have to know."""
         self.journal = Journal(facts, clock, self._tell)
         self.events = Ring()
         self._taps: set[Tap] = set()
@@ -75,7 +83,7 @@ class Call:
         return self.state is CallState.ENDED
 
     def _tell(self, entry: Entry) -> None:
-        if self._first is None:
+        if self._first is None or (entry.event == "call.started" != self._first.event):
             self._first = entry
         self.events.append(entry)
         self._flush()
@@ -175,7 +183,8 @@ class Call:
 
 
 def _announced_again(first: Entry) -> bytes:
-    """``call.started`` for an agent that may have heard it on an earlier connection."""
+    """``call.started``, or what else a call began with, for an agent that may have heard it on an earlier
+    connection."""
     started = orjson.loads(first.data)
     started["metadata"] = {**(started.get("metadata") or {}), "resumed": True}
     return orjson.dumps(started)

@@ -97,6 +97,8 @@ class CallRegistry:
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = False
+        self.expected = 0
+        """Calls that are being dialled and have no id yet: there must be room for them."""
 
     # --- looking ------------------------------------------------------------------------------------------
 
@@ -132,8 +134,24 @@ class CallRegistry:
         known = self._calls.get(facts.call_id)
         if known is not None:
             return known
-        if self.draining or len(self._calls) >= self._limits.max_calls:
+        if self.is_full:
             raise AtCapacity
+        call = self._take_on(facts, agent, config)
+        self.answered(call)
+        return call
+
+    @property
+    def is_full(self) -> bool:
+        """No further call is taken."""
+        return self.draining or len(self._calls) + self.expected >= self._limits.max_calls
+
+    def dialing(self, facts: CallFacts, agent: Agent, config: CallConfig) -> Call:
+        """Take on a call that the carrier was asked to place; there is room for it, for it was ``expected``."""
+        call = self._take_on(facts, agent, config)
+        call.state = CallState.DIALING
+        return call
+
+    def _take_on(self, facts: CallFacts, agent: Agent, config: CallConfig) -> Call:
         call = Call(facts, agent, config, self._clock)
         self._calls[facts.call_id] = call
         self._idle.clear()
@@ -142,8 +160,14 @@ class CallRegistry:
         for tap, wanted in self._taps:
             if wanted(call):
                 call.watch(tap)
-        call.no_media = self._loop.call_later(self._limits.no_media_s, self._never_came, call)
         return call
+
+    def answered(self, call: Call) -> None:
+        """The carrier is told to open its media stream: that must come soon."""
+        call.state = CallState.RINGING
+        if call.no_media is not None:
+            call.no_media.cancel()
+        call.no_media = self._loop.call_later(self._limits.no_media_s, self._never_came, call)
 
     def connecting(self, call: Call) -> None:
         """The media socket is open: from here on its own deadlines hold."""
@@ -262,12 +286,24 @@ class CallRegistry:
 
     def _never_came(self, call: Call) -> None:
         log.warning("call.no_media", call_id=call.call_id, waited_s=self._limits.no_media_s)
-        self._forget(call)
+        self.never_began(call, EndReason.FAILED, "it was answered, and its audio never came")
 
     def forget(self, call: Call) -> None:
         """Drop a call that never began: its caller is gone, or its media was refused."""
-        if call.state in (CallState.RINGING, CallState.CONNECTING):
+        self.never_began(call, EndReason.FAILED, "its audio could not be taken")
+
+    def never_began(self, call: Call, reason: EndReason, detail: str) -> None:
+        """It is over before its audio came. Whoever was told of it is told of its end; of a call that nobody was
+        told of nothing is said."""
+        if call.state in (CallState.LIVE, CallState.ENDED):
+            return
+        if call.events.last_seq:
+            self._finish(call, CallEnded(reason, detail, self._loop.time(), 0.0, ()), None)
+        else:
+            log.info("call.never_began", call_id=call.call_id, reason=reason.value, detail=detail)
             self._forget(call)
+        if call.given_up is not None:
+            call.given_up()
 
     def _forget(self, call: Call, recording: Path | None = None) -> None:
         call.state = CallState.ENDED
@@ -360,12 +396,12 @@ class CallRegistry:
 
     def _agent_stayed_away(self, call: Call, grace_s: float) -> None:
         session = call.session
+        detail = f"the agent did not come back within {grace_s:g} s"
         if session is not None:
-            detail = f"the agent did not come back within {grace_s:g} s"
             session.guarded(session.presence.gone)
             session.guarded(lambda: session.presence.part(EndReason.FAILED, detail))
         else:
-            self._forget(call)
+            self.never_began(call, EndReason.FAILED, detail)
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -380,7 +416,7 @@ class CallRegistry:
                 if call.session is not None:
                     call.session.end(EndReason.FAILED, "the server stopped")
                 else:
-                    self._forget(call)
+                    self.never_began(call, EndReason.FAILED, "the server stopped")
             await self._idle.wait()
 
 

@@ -28,6 +28,7 @@ from server.looplag import LoopLag
 from server.past import MemoryStore
 from server.providers import DEFAULT, HOSTED, remedy
 from server.resolve import Defaults
+from server.ringing import Ringing, RingingRules
 from server.secrets import load_or_create_secret
 from server.selection import Available, Offer
 from server.services import Services
@@ -38,6 +39,7 @@ from server.tokens import Tokens
 if TYPE_CHECKING:
     from pipeline.endpointing.smart_turn import AudioTurnModel
     from pipeline.providers.openai import Endpoint
+    from telephony.ports import Carrier
 
 log = structlog.get_logger(__name__)
 
@@ -274,6 +276,19 @@ async def _without_what_is_missing(
     return found
 
 
+def carriers(settings: Settings) -> dict[str, Carrier]:
+    """The phone networks, by their names. Opens nothing yet."""
+    from telephony.carriers.twilio.carrier import TwilioCarrier
+    from telephony.carriers.twilio.rest import Rest
+
+    rest = None
+    if settings.twilio_account_sid is not None and settings.twilio_auth_token is not None:
+        token = settings.twilio_auth_token.get_secret_value()
+        rest = Rest(settings.twilio_account_sid, token, settings.twilio_api_url)
+    twilio = TwilioCarrier(rest, settings.public_url)
+    return {twilio.name: twilio}
+
+
 LoadEngines = Callable[[Settings], AbstractAsyncContextManager[EnginePool]]
 
 
@@ -289,11 +304,14 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
     async with load(settings) as engines, asyncio.TaskGroup() as tasks:
         lag = LoopLag()
         watching = tasks.create_task(engines.watch(), name="watch providers")
+        networks = carriers(settings)
         try:
             limits = CallLimits(settings.max_calls, settings.agent_grace_s)
             book = CallBook(MemoryStore(settings.keep_calls, KEPT_BYTES), clock)
             recordings = settings.data_dir / "recordings"
             calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, book)
+            agents, defaults = AgentRegistry(settings.max_agents), _defaults(settings, engines)
+            rules = RingingRules(settings.ringing_s, settings.nobody_text or "")
             yield Services(
                 settings=settings,
                 keys=KeyRing(keys),
@@ -308,10 +326,12 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 ),
                 proxies=Proxies(settings.trusted_proxies),
                 clock=clock,
-                agents=AgentRegistry(settings.max_agents),
+                agents=agents,
                 calls=calls,
                 book=book,
-                defaults=_defaults(settings, engines),
+                ringing=Ringing(agents, calls, defaults, rules),
+                carriers=networks,
+                defaults=defaults,
                 lag=lag,
                 tasks=tasks,
                 open_door=partial(open_door, settings.host, settings.public_url),
@@ -320,6 +340,8 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
         finally:
             watching.cancel()
             lag.close()
+            for network in networks.values():
+                await network.aclose()
 
 
 def voiced(engines: list[Available], settings: Settings) -> list[Available]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from server.clock import Clock
     from server.looplag import LoopLag
     from server.resolve import Defaults
+    from server.ringing import Ringing
     from server.settings import Settings
     from server.strangers import Strangers
     from server.tokens import Tokens
+    from telephony.ports import Carrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,9 @@ class Services:
     agents: AgentRegistry
     calls: CallRegistry
     book: CallBook
+    ringing: Ringing
+    carriers: Mapping[str, Carrier]
+    """The phone networks, by their names."""
     defaults: Defaults
     lag: LoopLag
     tasks: asyncio.TaskGroup

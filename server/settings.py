@@ -230,6 +230,22 @@ class Settings(BaseSettings):
         "Silence of a media connection after which it counts as lost.",
         unit="s",
     )
+    ringing_s: Annotated[float, Field(ge=0, le=10)] = setting(
+        CALLS,
+        "TALKWIRE_RINGING_S",
+        5.0,
+        "How long a call of a channel with `ringing` rings until it is answered although its agent has said nothing. "
+        "0: it is answered at once. Carriers wait 15 s at most for an answer.",
+        unit="s",
+    )
+    nobody_text: Line | None = setting(
+        CALLS,
+        "TALKWIRE_NOBODY_TEXT",
+        None,
+        "What a caller hears whose number no agent answers, spoken by the carrier, which then bills the call; unset: "
+        "the call is refused unanswered.",
+        allowed="text of at most 500 characters",
+    )
     drain_s: Annotated[float, Field(ge=0, le=3600)] = setting(
         CALLS, "TALKWIRE_DRAIN_S", 30.0, "How long SIGTERM lets calls in progress go on.", unit="s"
     )
@@ -549,6 +565,13 @@ class Settings(BaseSettings):
         "With it every webhook and media connection must be signed by Twilio; without it they are refused "
         "(but see `TALKWIRE_TWILIO_UNSIGNED`).",
         allowed="the account's auth token",
+    )
+    twilio_api_url: Url = setting(
+        TWILIO,
+        "TWILIO_API_BASE_URL",
+        "https://api.twilio.com",
+        "Where calls are dialled and ended, for another region of Twilio's or a stand-in for it.",
+        allowed="an http or https URL",
     )
     twilio_unsigned: Annotated[Literal["never", "loopback"], Word] = setting(
         TWILIO,

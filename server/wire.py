@@ -171,6 +171,18 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
             | events.SkillUnloaded()
         ):
             return mind_to_wire(event, ids)
+        case events.CallRinging():
+            return wire.CallRinging(**ids, from_=call.from_, to=call.to, metadata=_metadata(call))
+        case events.CallRejected():
+            return wire.CallRejected(**ids, reason=event.reason)
+        case events.CallDialing():
+            return wire.CallDialing(
+                **ids, from_=call.from_, to=call.to, metadata=_metadata(call), dial_id=event.dial_id
+            )
+        case events.CallAnsweredBy():
+            return wire.CallAnsweredBy(
+                **ids, answered_by=event.answered_by, known_from=event.known_from, detail=event.detail or None
+            )
         case events.CallStarted():
             return wire.CallStarted(
                 **ids,
@@ -178,7 +190,7 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 to=call.to,
                 direction=call.direction,
                 transport=call.transport,
-                metadata=dict(call.metadata) if call.metadata else None,
+                metadata=_metadata(call),
                 language=event.language.split("-")[0],
             )
         case (
@@ -269,6 +281,10 @@ def _rules_to_wire(event: events.RuleEvent, ids: dict[str, Any]) -> AnyCallEvent
             return wire.UserMuteStopped(**ids, reason=event.reason)
         case _:
             assert_never(event)
+
+
+def _metadata(call: CallFacts) -> dict[str, Any] | None:
+    return dict(call.metadata) if call.metadata else None
 
 
 def _share(value: float) -> float:

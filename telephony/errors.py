@@ -5,6 +5,10 @@
     TelephonyError              code, blame
      +- CarrierProtocolError    the carrier (or who poses as one) sent what its protocol does not allow
      +- InvalidInstruction      ours: what we were about to tell the carrier is not allowed there
+     +- CarrierError            the carrier did not do what it was asked to
+         +- Unsupported         this carrier never does
+         +- CarrierRefused      it said no, and why
+         +- CarrierUnreachable  it gave no answer: nobody knows whether it did it
 """
 
 from __future__ import annotations
@@ -33,3 +37,39 @@ class InvalidInstruction(TelephonyError):
 
     code = "INVALID_INSTRUCTION"
     blame: Blame = "ours"
+
+
+class CarrierError(TelephonyError):
+    """What was asked of the carrier was not done. ``str()`` says why and what to do."""
+
+    code = "CARRIER_ERROR"
+    blame: Blame = "carrier"
+    retryable = False
+
+
+class Unsupported(CarrierError):
+    """The carrier cannot do this at all: its ``Capabilities`` say so."""
+
+    code = "CARRIER_UNSUPPORTED"
+    blame: Blame = "client"
+
+    def __init__(self, carrier: str, what: str) -> None:
+        super().__init__(f"{carrier} cannot {what}")
+
+
+class CarrierRefused(CarrierError):
+    """The carrier said no."""
+
+    def __init__(self, message: str, *, status: int, number: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """Of HTTP."""
+        self.number = number
+        """The carrier's own code of the error, where it has one."""
+        self.retryable = status == 429 or status >= 500
+
+
+class CarrierUnreachable(CarrierError):
+    """No answer came in time, or none at all. It may have been done all the same."""
+
+    retryable = True

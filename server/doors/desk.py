@@ -70,6 +70,8 @@ class Desk:
                 return self._configure_session(command)
             case wire.SessionPause() | wire.SessionResume():
                 return self._pause(command)
+            case wire.CallAccept() | wire.CallReject():
+                return self._screen(command)
             case wire.HistoryCommand():
                 return self._answer(command)
             case _:
@@ -149,7 +151,7 @@ class Desk:
             text = f"{command.ref[:60]!r} is no number: give one such as +15550002222, a sip: address, or * for any"
             raise ProtocolError(ErrorCode.REGISTRATION_ERROR, text, agent_id=command.agent_id, key="ref")
         try:
-            self._services.agents.add_number(agent, command.ref, command)
+            self._services.agents.add_number(agent, command.ref, command, ringing=command.ringing is True)
         except NumberInUse:
             return self._deny(
                 ErrorEvent(
@@ -173,6 +175,8 @@ class Desk:
         if channel is None:
             raise self._no_channel(command.agent_id, command.ref)
         channel.configuration = merged(channel.configuration, command)
+        if command.ringing is not None:
+            channel.ringing = command.ringing
         self._tell(wire.ChannelConfigured(agent_id=command.agent_id, ref=command.ref))
         self._warn(command.agent_id, command)
 
@@ -225,6 +229,21 @@ class Desk:
             ) from None
         self._tell(wire.SessionPaused(**told))
         return DONE
+
+    # --- calls that have not begun ----------------------------------------------------------------------------
+
+    def _screen(self, command: wire.CallAccept | wire.CallReject) -> Outcome:
+        call = self._services.calls.get(command.call_id)
+        ringing = self._services.ringing
+        if call is None or call.owner is not self._owner:
+            return no_call(command.call_id)
+        if isinstance(command, wire.CallAccept):
+            done = ringing.accept(command.call_id)
+        else:
+            done = ringing.reject(command.call_id, command.reason)
+        if done:
+            return DONE
+        return wire.failed(ErrorCode.CALL_NOT_RINGING, "the call does not ring: it is answered already")
 
     # --- what many of them need -------------------------------------------------------------------------------
 

@@ -12,6 +12,8 @@ from server.protocol.tools import AskedTool
 
 Direction = Literal["inbound", "outbound"]
 Transport = Literal["phone", "webrtc"]
+RejectReason = Literal["rejected", "busy"]
+Answerer = Literal["human", "machine", "fax", "screening", "unknown"]
 
 
 class EndReason(StrEnum):
@@ -45,8 +47,62 @@ class HistoryMessage(BaseModel):
     tool_call_id: str | None = Field(default=None, description="Of a `tool` message: whose result it is.")
 
 
+class CallRinging(CallEvent):
+    """A call came in on a phone channel with `ringing`, and is not answered yet: say `call.accept` or `call.reject`.
+    Where nothing is said, it is answered after 5 s (`TALKWIRE_RINGING_S`). First event of such a call.
+
+    A caller who gives up meanwhile is told by `call.ended` (`hangup`), without `call.started`.
+    """
+
+    event: Literal["call.ringing"] = "call.ringing"
+    from_: str = Field(alias="from", description="As in `call.started`.")
+    to: str = Field(description="As in `call.started`.")
+    direction: Literal["inbound"] = Field(default="inbound", description="Who called: the other side.")
+    metadata: dict[str, Any] | None = Field(default=None, description="As in `call.started`.")
+
+
+class CallRejected(CallEvent):
+    """The call was not answered, for the agent said `call.reject`. `call.ended` (`client_hangup`) follows."""
+
+    event: Literal["call.rejected"] = "call.rejected"
+    reason: RejectReason = Field(description="As in the command.")
+
+
+class CallDialing(CallEvent):
+    """The carrier has taken a call of `call.dial`: the other side does not ring yet. First event of such a call.
+
+    `call.started` follows when somebody picks up, or `call.ended` when nobody does: `no_answer`, `busy`, `failed`,
+    or `client_hangup` where it was given up by the agent.
+    """
+
+    event: Literal["call.dialing"] = "call.dialing"
+    from_: str = Field(alias="from", description="The number that is shown to the other side.")
+    to: str = Field(description="Who is called, as in the command.")
+    direction: Literal["outbound"] = Field(default="outbound", description="Who called: the agent.")
+    metadata: dict[str, Any] | None = Field(default=None, description="As in the command.")
+    dial_id: str = Field(description="As in the `ack` of the command.")
+
+
+class CallAnsweredBy(CallEvent):
+    """What has picked up a call of `call.dial`, where that was to be found out (`machine_detection`), or where the
+    first words are those of a voicemail or of a robot that screens calls. It may come twice, from both sources.
+    """
+
+    event: Literal["call.answered_by"] = "call.answered_by"
+    answered_by: Answerer = Field(
+        description="`machine`: a voicemail; `screening`: a robot that asks who calls, before somebody may pick up."
+    )
+    known_from: Literal["carrier", "transcript"] = Field(
+        description="How that is known: from the carrier's detection, or from what was said."
+    )
+    detail: str | None = Field(
+        default=None,
+        description="The carrier's own word (`machine_end_beep`), or the words that gave it away.",
+    )
+
+
 class CallStarted(CallEvent):
-    """A call was answered and its audio flows. First event of a call.
+    """A call was answered and its audio flows. First event of a call that neither rang for its agent nor was dialled.
 
     Sent once more to an agent that connects again while the call goes on.
     """

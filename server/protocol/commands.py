@@ -19,6 +19,7 @@ from server.protocol.history import Known
 from server.protocol.skills import SkillName
 from server.protocol.tools import Results
 
+RejectReason = Literal["busy", "rejected"]
 ChannelType = Literal["phone", "webrtc", "chat", "whatsapp", "mic"]
 Spoken = Annotated[str, Field(max_length=100_000), Allowed("text of at most 100000 characters")]
 Cursors = Annotated[
@@ -117,6 +118,11 @@ class ChannelAdd(Configuration, AgentCommand):
         description="For `phone`, required: the number as typed, for example `+1 (555) 000-2222`, a `sip:` "
         "address, or `*` for all numbers that nobody else answers.",
     )
+    ringing: bool | None = Field(
+        default=None,
+        description="For `phone`. True: a call is told with `call.ringing` first, and answered when the agent says "
+        "`call.accept`, or after 5 s.",
+    )
 
     @model_validator(mode="after")
     def _phone_has_ref(self) -> ChannelAdd:
@@ -130,6 +136,7 @@ class ChannelConfigure(Configuration, AgentCommand):
 
     event: Literal["channel.configure"] = "channel.configure"
     ref: Id = Field(description="The channel, as it was added; for a channel without a `ref` its type.")
+    ringing: bool | None = Field(default=None, description="As in `channel.add`.")
 
 
 class ChannelRemove(AgentCommand):
@@ -385,6 +392,32 @@ class CallUnhold(CallCommand):
     event: Literal["call.unhold"] = "call.unhold"
 
 
+class ScreeningCommand(AgentCommand):
+    """Says what shall become of a call that rings."""
+
+    call_id: Id = Field(description="The call, as in `call.ringing`.")
+
+
+class CallAccept(ScreeningCommand):
+    """Answers a call that rings; followed by `call.started` when its audio flows. Without effect on one that is
+    answered already, or over.
+    """
+
+    event: Literal["call.accept"] = "call.accept"
+
+
+class CallReject(ScreeningCommand):
+    """Refuses a call that rings, unanswered and unbilled; followed by `call.rejected` and `call.ended`. Without effect
+    on one that is answered already, or over.
+    """
+
+    event: Literal["call.reject"] = "call.reject"
+    reason: RejectReason = Field(
+        default="busy",
+        description="What the caller hears: the busy tone, or `rejected`: that he is not connected.",
+    )
+
+
 class CallHangup(CallCommand):
     """Ends the call at once; what was still to be spoken is dropped. Followed by `call.ended`."""
 
@@ -465,6 +498,8 @@ COMMANDS: tuple[type[Command], ...] = (
     CallUnmute,
     CallHold,
     CallUnhold,
+    CallAccept,
+    CallReject,
     CallHangup,
     SessionResetIdle,
     SessionPause,
@@ -513,6 +548,8 @@ AnyCommand = (
     | SessionPause
     | SessionResume
     | DevConfig
+    | CallAccept
+    | CallReject
     | ClientPing
     | ClientPong
     | AnyCallCommand

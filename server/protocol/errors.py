@@ -75,6 +75,10 @@ class ErrorCode(Code):
         "CALL_UNKNOWN",
         "Only in an `ack`: the call is over, or is not this connection's. Without `ack` nothing is said of it.",
     )
+    CALL_NOT_RINGING = (
+        "CALL_NOT_RINGING",
+        "Only in an `ack`: the call is answered already, or over. Without `ack` nothing is said of it.",
+    )
     MESSAGE_UNKNOWN = (
         "MESSAGE_UNKNOWN",
         "Only in an `ack`: no such message is being spoken or waits.",

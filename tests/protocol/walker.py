@@ -30,6 +30,8 @@ STREAMED = (BotReplyStreamStart, BotReplyStreamChunk, BotReplyStreamEnd, BotCanc
 STREAM = "walk_stream"
 """The message of these: one follows the other."""
 REFUSED = {
+    "CallAccept": "CALL_NOT_RINGING",
+    "CallReject": "CALL_NOT_RINGING",
     "LlmToolResult": "RESULT_UNKNOWN",
     "SkillLoad": "SKILL_UNKNOWN",
     "SkillUnload": "SKILL_UNKNOWN",

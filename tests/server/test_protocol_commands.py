@@ -238,6 +238,11 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     ],
     "CallHold": [{"event": "call.hold", "call_id": "CA1"}],
     "CallUnhold": [{"event": "call.unhold", "call_id": "CA1"}],
+    "CallAccept": [{"event": "call.accept", "agent_id": "clock", "call_id": "CA1"}],
+    "CallReject": [
+        {"event": "call.reject", "agent_id": "clock", "call_id": "CA1"},
+        {"event": "call.reject", "agent_id": "clock", "call_id": "CA1", "reason": "rejected"},
+    ],
     "CallHangup": [
         {"event": "call.hangup", "call_id": "CA1"},
         {"event": "call.hangup", "call_id": "CA1", "reason": "done"},

@@ -455,6 +455,40 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     ],
     "BotResumed": [{"event": "bot.resumed", **TURN, "message_id": "m1", "word_index": 1}],
     "CallUpdated": [{"event": "call.updated", **CALL, "language": "es"}],
+    "CallRinging": [
+        {"event": "call.ringing", **CALL, "from": "+1", "to": "+2", "direction": "inbound"},
+        {
+            "event": "call.ringing",
+            **CALL,
+            "from": "anonymous",
+            "to": "+2",
+            "direction": "inbound",
+            "metadata": {"stir_verstat": "TN-Validation-Passed-A"},
+        },
+    ],
+    "CallRejected": [{"event": "call.rejected", **CALL, "reason": reason} for reason in ("busy", "rejected")],
+    "CallDialing": [
+        {
+            "event": "call.dialing",
+            **CALL,
+            "from": "+1",
+            "to": "+2",
+            "direction": "outbound",
+            "dial_id": "dial-1",
+            **extra,
+        }
+        for extra in ({"metadata": {"order": 7}}, {})
+    ],
+    "CallAnsweredBy": [
+        {"event": "call.answered_by", **CALL, "answered_by": "human", "known_from": "carrier"},
+        {
+            "event": "call.answered_by",
+            **CALL,
+            "answered_by": "screening",
+            "known_from": "transcript",
+            "detail": "please state your name",
+        },
+    ],
     "CallMuted": [{"event": "call.muted", **CALL, "by": by} for by in ("agent", "user")],
     "CallUnmuted": [{"event": "call.unmuted", **CALL, "muted_transcript": "are you there"}],
     "CallHeld": [{"event": "call.held", **CALL, "by": by} for by in ("agent", "network")],

@@ -362,6 +362,11 @@ class AgentConfig(Config, total=False):
 class ChannelConfig(Config, total=False):
     """The keys of ``Agent.phone``: they override those of the agent."""
 
+    ringing: bool | None
+    """For `phone`. True: a call is told with `call.ringing` first, and answered when the agent says
+    `call.accept`, or after 5 s.
+    """
+
 
 class CallConfig(Config, total=False):
     """The keys of ``Call.configure``."""

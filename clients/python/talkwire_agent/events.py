@@ -21,6 +21,7 @@ ErrorCode = Literal[
     "CHANNEL_UNSUPPORTED",
     "CHANNEL_UNKNOWN",
     "CALL_UNKNOWN",
+    "CALL_NOT_RINGING",
     "MESSAGE_UNKNOWN",
     "REPLY_REJECTED",
     "RESULT_UNKNOWN",
@@ -426,8 +427,57 @@ class HistoryUpdated(Event):
     """Why nothing was changed."""
 
 
+class CallRinging(CallEvent):
+    """A call came in on a phone channel with `ringing`, and is not answered yet: say `call.accept` or
+    `call.reject`. Where nothing is said, it is answered after 5 s (`TALKWIRE_RINGING_S`). First event of
+    such a call.
+
+    A caller who gives up meanwhile is told by `call.ended` (`hangup`), without `call.started`.
+    """
+
+    event: Literal["call.ringing"] = "call.ringing"
+    from_: str = Field(alias="from")
+    """As in `call.started`."""
+    to: str
+    """As in `call.started`."""
+    direction: Literal["inbound"] | str
+    """Who called: the other side."""
+    metadata: dict[str, Any] | None = None
+    """As in `call.started`."""
+
+
+class CallRejected(CallEvent):
+    """The call was not answered, for the agent said `call.reject`. `call.ended` (`client_hangup`) follows."""
+
+    event: Literal["call.rejected"] = "call.rejected"
+    reason: Literal["rejected", "busy"] | str
+    """As in the command."""
+
+
+class CallDialing(CallEvent):
+    """The carrier has taken a call of `call.dial`: the other side does not ring yet. First event of such a
+    call.
+
+    `call.started` follows when somebody picks up, or `call.ended` when nobody does: `no_answer`, `busy`,
+    `failed`, or `client_hangup` where it was given up by the agent.
+    """
+
+    event: Literal["call.dialing"] = "call.dialing"
+    from_: str = Field(alias="from")
+    """The number that is shown to the other side."""
+    to: str
+    """Who is called, as in the command."""
+    direction: Literal["outbound"] | str
+    """Who called: the agent."""
+    metadata: dict[str, Any] | None = None
+    """As in the command."""
+    dial_id: str
+    """As in the `ack` of the command."""
+
+
 class CallStarted(CallEvent):
-    """A call was answered and its audio flows. First event of a call.
+    """A call was answered and its audio flows. First event of a call that neither rang for its agent nor
+    was dialled.
 
     Sent once more to an agent that connects again while the call goes on.
     """
@@ -445,6 +495,21 @@ class CallStarted(CallEvent):
     """What the channel knows of the call besides; values as they came."""
     language: str | None = None
     """Language of the call, BCP-47 base tag."""
+
+
+class CallAnsweredBy(CallEvent):
+    """What has picked up a call of `call.dial`, where that was to be found out (`machine_detection`), or
+    where the first words are those of a voicemail or of a robot that screens calls. It may come twice, from
+    both sources.
+    """
+
+    event: Literal["call.answered_by"] = "call.answered_by"
+    answered_by: Literal["human", "machine", "fax", "screening", "unknown"] | str
+    """`machine`: a voicemail; `screening`: a robot that asks who calls, before somebody may pick up."""
+    known_from: Literal["carrier", "transcript"] | str
+    """How that is known: from the carrier's detection, or from what was said."""
+    detail: str | None = None
+    """The carrier's own word (`machine_end_beep`), or the words that gave it away."""
 
 
 class SessionCreated(CallEvent):
@@ -1231,7 +1296,11 @@ EVENTS: dict[str, type[Event]] = {
     "session.resumed": SessionResumed,
     "history.data": HistoryData,
     "history.updated": HistoryUpdated,
+    "call.ringing": CallRinging,
+    "call.rejected": CallRejected,
+    "call.dialing": CallDialing,
     "call.started": CallStarted,
+    "call.answered_by": CallAnsweredBy,
     "session.created": SessionCreated,
     "session.ready": SessionReady,
     "agent.state": AgentState,

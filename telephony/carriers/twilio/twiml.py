@@ -18,6 +18,28 @@ PARAMETER_LIMIT: Final = 500
 """Name and value of one ``<Parameter>`` together must have fewer characters."""
 
 
+_SPOKEN: Final = {
+    "ca": "ca-ES",
+    "da": "da-DK",
+    "de": "de-DE",
+    "en": "en-US",
+    "es": "es-ES",
+    "fi": "fi-FI",
+    "fr": "fr-FR",
+    "it": "it-IT",
+    "ja": "ja-JP",
+    "ko": "ko-KR",
+    "nb": "nb-NO",
+    "nl": "nl-NL",
+    "pl": "pl-PL",
+    "pt": "pt-BR",
+    "ru": "ru-RU",
+    "sv": "sv-SE",
+    "zh": "zh-CN",
+}
+"""Languages of ``<Say>`` with a voice at no further charge."""
+
+
 @lru_cache(maxsize=1)
 def _response_class() -> Any:
     # 30 ms of import that a process without Twilio never pays.
@@ -71,6 +93,14 @@ def reject(reason: Literal["rejected", "busy"] = "rejected") -> str:
         raise InvalidInstruction(f"Twilio rejects a call as 'rejected' or 'busy', not as {reason!r}")
     response = _response_class()()
     response.reject(reason=reason)
+    return str(response)
+
+
+def say(text: str, language: str = "en") -> str:
+    """Answer, have Twilio speak a text, and hang up. In a language that it does not know it speaks English."""
+    response = _response_class()()
+    response.say(text, language=_SPOKEN.get(language.split("-")[0].lower(), "en-US"))
+    response.hangup()
     return str(response)
 
 

@@ -1,0 +1,109 @@
+"""``WS /twilio/media/{token}``: the audio of a call that was answered with this token."""
+
+from __future__ import annotations
+
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from server.call import Call, CallState
+from server.calls import CallIsOver
+from server.doors.handshake import close
+from server.doors.twilio.request import MEDIA_PATH, NotTwilio, verify
+from server.protocol import ErrorCode, ErrorEvent, to_json
+from server.services import Services
+from server.tokens import MEDIA, TokenError
+from telephony.carriers.twilio import signature
+from telephony.carriers.twilio.leg import StreamRefused, TwilioLeg, accept
+
+log = structlog.get_logger(__name__)
+
+TOKEN_LIFETIME_S = 60.0
+
+
+def stream_url(call_id: str, services: Services) -> str:
+    """Where the carrier shall open the media stream of a call: good once."""
+    token = services.tokens.issue(call_id, MEDIA, services.clock.epoch(), TOKEN_LIFETIME_S)
+    return signature.websocket_url(services.settings.public_url, MEDIA_PATH + token)
+
+
+async def media(websocket: WebSocket, token: str, services: Services) -> None:
+    """Carry the audio of a call until its stream is over."""
+    try:
+        verify(websocket, services, [])
+        call = _call_of(token, services)
+    except (NotTwilio, TokenError) as refusal:
+        log.warning("twilio.media_refused", error=str(refusal))
+        await websocket.close(1008, str(refusal)[:120])  # Before it is accepted: HTTP 403.
+        return
+    services.calls.connecting(call)
+    await websocket.accept()
+    socket = _Socket(websocket)
+    try:
+        start = await accept(socket, call.call_id)
+    except StreamRefused as refusal:
+        log.warning("twilio.media_refused", call_id=call.call_id, error=str(refusal))
+        _tell_refusal(call, str(refusal))
+        await socket.close(refusal.code, str(refusal)[:120])
+        services.calls.forget(call)
+        return
+    leg = TwilioLeg(socket, start, lead_ms=services.settings.twilio_lead_ms)
+    try:
+        listener = services.calls.start(call, leg)
+    except CallIsOver:
+        await socket.close(1008, "the call was given up before its media came")
+        return
+    await leg.run(listener)
+    if socket.binary:
+        await socket.close(1003, "a media stream has text frames only")
+    else:
+        await socket.close(1000, "the media stream is over")
+
+
+def _call_of(token: str, services: Services) -> Call:
+    # The state first: a token that comes too early, or for a call that has its stream, is not to be burnt.
+    call_id = services.tokens.check(token, MEDIA)
+    call = services.calls.get(call_id)
+    if call is None:
+        raise TokenError("the call of this token is over")
+    if call.state is not CallState.RINGING:
+        raise TokenError("this token was used already")
+    services.tokens.redeem(token, MEDIA, services.clock.epoch())
+    return call
+
+
+def _tell_refusal(call: Call, text: str) -> None:
+    if call.owner is not None:
+        error = ErrorEvent(
+            error=f"the call could not begin: {text}",
+            code=ErrorCode.MEDIA_REFUSED,
+            agent_id=call.facts.agent_id,
+            call_id=call.call_id,
+        )
+        call.owner.offer(to_json(error))
+
+
+class _Socket:
+    """A Starlette WebSocket as the port of ``telephony.carriers.twilio.leg``."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self.binary = False
+        """It was ended for a binary frame."""
+
+    async def receive(self) -> str | None:
+        message = await self._websocket.receive()
+        if message["type"] != "websocket.receive":
+            return None
+        text: str | None = message.get("text")
+        self.binary = text is None
+        return text
+
+    async def send(self, text: str) -> None:
+        try:
+            await self._websocket.send_text(text)
+        except (WebSocketDisconnect, RuntimeError) as error:
+            raise ConnectionError(str(error) or "closed") from None
+
+    async def close(self, code: int, reason: str) -> None:
+        if self._websocket.application_state is WebSocketState.CONNECTED:
+            await close(self._websocket, code, reason)
