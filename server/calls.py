@@ -298,7 +298,7 @@ class CallRegistry:
         if call.state in (CallState.LIVE, CallState.ENDED):
             return
         if call.events.last_seq:
-            self._finish(call, CallEnded(reason, detail, self._loop.time(), 0.0, ()), None)
+            self._finish(call, CallEnded(reason, detail, self._loop.time(), 0.0, ()), None, None)
         else:
             log.info("call.never_began", call_id=call.call_id, reason=reason.value, detail=detail)
             self._forget(call)
