@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pipeline import turns
 from pipeline.briefing import Briefed, Briefing
@@ -403,12 +403,14 @@ class Answering:
 
     # --- what the agent does for it -----------------------------------------------------------------------
 
-    def tool_result(self, msg_id: str, results: Sequence[ToolResult]) -> dict[str, Taken]:
-        """The agent gives what its tools gave, of a batch or of some of it: what became of each, by the id of
-        its call."""
+    def tool_result(
+        self, msg_id: str, results: Sequence[ToolResult], by: Literal["client", "page"] = "client"
+    ) -> dict[str, Taken]:
+        """The agent or the page gives what its tools gave, of a batch or of some of it: what became of each, by the
+        id of its call."""
         if self._mind is None or self._call.ended:
             return {result.tool_call_id: "unknown" for result in results}
-        return self._mind.tool_result(msg_id, results, self._loop.time())
+        return self._mind.tool_result(msg_id, results, self._loop.time(), by)
 
     def unanswered_tools(self) -> list[ToolBatch]:
         """What the agent still owes results of: one that comes back may have lost that."""

@@ -43,7 +43,7 @@ MuteReason = Literal["muted", "held", "bot_speaking"]
 MutedBy = Literal["agent", "user"]
 HeldBy = Literal["agent", "network"]
 """``network``: the caller's connection is lost, and may come back."""
-ToolKind = Literal["client", "system"]
+ToolKind = Literal["client", "page", "system"]
 """Who runs it: the agent's process, or the server itself."""
 SkillBy = Literal["model", "manual"]
 """Who loads a skill: the model, or the agent."""

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pipeline.dialogue import Dialogue
 from pipeline.errors import ProviderError
@@ -373,9 +373,11 @@ class Thinking:
         """Tools that have run for too long fail."""
         self._settle(self._runner.tick(now))
 
-    def tool_result(self, msg_id: str, results: Sequence[ToolResult], now: float) -> dict[str, Taken]:
-        """The agent gives results: what became of each, by the id of its call."""
-        settled, found = self._runner.take(msg_id, results, now)
+    def tool_result(
+        self, msg_id: str, results: Sequence[ToolResult], now: float, by: Literal["client", "page"] = "client"
+    ) -> dict[str, Taken]:
+        """The agent or the page gives results: what became of each, by the id of its call."""
+        settled, found = self._runner.take(msg_id, results, now, by)
         self._settle(settled)
         return found
 

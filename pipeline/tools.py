@@ -1,5 +1,5 @@
-"""The tools that a language model asks for while they run: what is sent to the agent, what is settled at once, and
-what each call's one end is.
+"""The tools that a language model asks for while they run: what is sent to the agent or to the caller's page, what is
+settled at once, and what each call's one end is.
 
 Pure: time is an argument. A batch is what one answer asks for at once. Each call of it ends exactly once: with a
 result, or with an error of which the model is told in its place. What comes after a timeout still replaces that
@@ -40,7 +40,9 @@ class Tool:
     """Said where it takes long; empty: what is said wherever an answer is late."""
     run: Callable[[Mapping[str, Any]], object] | None = None
     """What the server does itself, at once, given the arguments: its value is the result. None: the agent's
-    process runs it."""
+    process runs it, or the page."""
+    page: bool = False
+    """The page of a browser call runs it."""
 
     @property
     def name(self) -> str:
@@ -48,12 +50,14 @@ class Tool:
 
     @property
     def kind(self) -> ToolKind:
-        return "client" if self.run is None else "system"
+        if self.run is not None:
+            return "system"
+        return "page" if self.page else "client"
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What an agent gives for one call."""
+    """What an agent or a page gives for one call."""
 
     tool_call_id: str
     result: Any
@@ -99,6 +103,8 @@ class ToolBatch:
     starts: tuple[ToolStart, ...]
     sent: tuple[ToolCall, ...]
     """Those of them that the agent is to run."""
+    shown: tuple[ToolCall, ...] = ()
+    """Those of them that the page is to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +199,9 @@ class ToolRunner:
             running[call.id] = _Running(start, now, now + timeout_s, tool.filler if tool else "", end)
             if end is not None:
                 ended.append(end)
-        sent = tuple(r.start.call for r in running.values() if r.end is None)
-        batch = ToolBatch(msg_id, turn, tuple(r.start for r in running.values()), sent)
+        wanted = [r.start for r in running.values() if r.end is None]
+        sent, shown = (tuple(s.call for s in wanted if s.kind == kind) for kind in ("client", "page"))
+        batch = ToolBatch(msg_id, turn, tuple(r.start for r in running.values()), sent, shown)
         self._batches[msg_id] = (batch, running)
         self._forget(msg_id)
         return batch, [Settled(batch, end) for end in ended]
@@ -211,7 +218,8 @@ class ToolRunner:
         if arguments is None:
             return _failed(start, 0, "bad_arguments", _unreadable(start.call, tool))
         if tool.run is None:
-            return _failed(start, 0, "agent_gone", _GONE) if self._gone else None
+            gone = self._gone and not tool.page
+            return _failed(start, 0, "agent_gone", _GONE) if gone else None
         try:
             result = tool.run(arguments)
         except Exception as error:  # noqa: BLE001 - a tool's own fault is the model's to know
@@ -219,15 +227,16 @@ class ToolRunner:
         return _ended(start, ToolResult(start.call.id, result), 0)
 
     def take(
-        self, msg_id: str, results: Iterable[ToolResult], now: float
+        self, msg_id: str, results: Iterable[ToolResult], now: float, by: Literal["client", "page"] = "client"
     ) -> tuple[list[Settled], dict[str, Taken]]:
-        """The agent gives results, of a whole batch or of some of it: what that settles, and what became of each
-        by the id of its call. Of two for one call the first counts."""
+        """The agent or the page gives results, of a whole batch or of some of it: what that settles, and what became
+        of each by the id of its call. Of two for one call the first counts; nobody answers for the other."""
         settled: list[Settled] = []
         found: dict[str, Taken] = {}
         for result in results:
             running = self._running(msg_id).get(result.tool_call_id)
-            if running is None or running.start.call not in self._batches[msg_id][0].sent:
+            batch = self._batches[msg_id][0] if running is not None else None
+            if running is None or batch is None or running.start.call not in _of(batch, by):
                 found.setdefault(result.tool_call_id, "unknown")
                 continue
             if running.given:
@@ -238,7 +247,7 @@ class ToolRunner:
             end = _ended(running.start, result, _ms(now - running.began))
             if not late:
                 running.end = end
-            settled.append(Settled(self._batches[msg_id][0], end, late))
+            settled.append(Settled(batch, end, late))
             found[result.tool_call_id] = "late" if late else "settled"
         self._forget(msg_id)
         return settled, found
@@ -260,7 +269,7 @@ class ToolRunner:
     def agent_gone(self, now: float) -> list[Settled]:
         """The agent's process is given up: what it was to run fails, also from now on."""
         self._gone = True
-        return self._fail_all(now, "agent_gone", _GONE)
+        return self._fail_all(now, "agent_gone", _GONE, kind="client")
 
     def agent_back(self) -> None:
         self._gone = False
@@ -269,8 +278,14 @@ class ToolRunner:
         """The call is over."""
         return self._fail_all(now, "error", "the call ended")
 
-    def _fail_all(self, now: float, code: ToolErrorCode, error: str) -> list[Settled]:
-        return [self._fail(batch, running, now, code, error) for batch, running in list(self._open())]
+    def _fail_all(
+        self, now: float, code: ToolErrorCode, error: str, kind: ToolKind | None = None
+    ) -> list[Settled]:
+        return [
+            self._fail(batch, running, now, code, error)
+            for batch, running in list(self._open())
+            if kind in (None, running.start.kind)
+        ]
 
     def _fail(
         self, batch: ToolBatch, running: _Running, now: float, code: ToolErrorCode, error: str
@@ -285,6 +300,10 @@ class ToolRunner:
             self._over.append(msg_id)
             if len(self._over) > MAX_BATCHES:
                 del self._batches[self._over.popleft()]
+
+
+def _of(batch: ToolBatch, by: Literal["client", "page"]) -> tuple[ToolCall, ...]:
+    return batch.sent if by == "client" else batch.shown
 
 
 _GONE = "the program that runs this tool is not connected"

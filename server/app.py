@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.doors import browser, twilio
+from server.doors import browser, static, twilio
 from server.doors.agent import agent_door
 from server.doors.console import ASSETS, Assets, ConsoleDoor
 from server.doors.guard import Guard
@@ -109,6 +109,10 @@ def _console(app: FastAPI, services: Services, guard: Guard) -> None:
 
 
 def _browser(app: FastAPI, services: Services) -> None:
+    @app.api_route("/talkwire.js", methods=["GET", "HEAD"])
+    async def browser_client(request: Request) -> Response:
+        return static.client(request)
+
     @app.get("/webrtc/token")
     @app.get("/chat/token")
     @app.get("/stream/token")

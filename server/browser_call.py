@@ -212,7 +212,7 @@ class BrowserCall:
     def _catch_up(self) -> None:
         """Tell the page what it has not been told yet, as far as it takes that."""
         for entry in self.call.events.since(self._cursor):
-            for message in for_page(entry.data):
+            for message in for_page(entry.data, reasoning=self.call.config.page_reasoning):
                 if not self.tell(message):
                     return
                 if message["event"] == "call.ended":

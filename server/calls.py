@@ -18,6 +18,7 @@ import structlog
 
 from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder
+from pipeline.config import SessionConfig
 from pipeline.events import CallEnded, EndReason, EngineFault, Event, Recorded
 from pipeline.session import Session
 from server.agents import Agent, Owner
@@ -28,6 +29,7 @@ from server.pauses import Pauses
 from server.protocol import AgentResumed, ResumedCall, to_json
 from server.recordings import Recordings, recorded_by
 from server.resolve import CallConfig
+from server.resolve_mind import without_page
 from server.ring import Entry
 from server.wire import CallFacts
 
@@ -186,7 +188,7 @@ class CallRegistry:
         session = Session(
             leg,
             self._engines(call.config.picks),
-            call.config.session,
+            _configured(call),
             _teller(call),
             _new_id,
             recorder,
@@ -209,7 +211,7 @@ class CallRegistry:
         call.config = config
 
         def reconfigure() -> None:
-            session.reconfigure(self._engines(config.picks), config.session, other_ears=ears)
+            session.reconfigure(self._engines(config.picks), _configured(call), other_ears=ears)
 
         session.guarded(reconfigure)
         return not session.ended
@@ -418,6 +420,11 @@ class CallRegistry:
                 else:
                     self.never_began(call, EndReason.FAILED, "the server stopped")
             await self._idle.wait()
+
+
+def _configured(call: Call) -> SessionConfig:
+    config = call.config.session
+    return config if call.facts.transport == "webrtc" else without_page(config)
 
 
 def _teller(call: Call) -> Callable[[Event], None]:

@@ -70,6 +70,8 @@ class CallConfig:
     picks: Picks
     layers: tuple[dict[str, Any], ...] = ()
     """What it was made from, the nearest first."""
+    page_reasoning: bool = False
+    """The page of a browser call is told what the model thinks."""
 
 
 def resolve(layers: Layers, defaults: Defaults) -> CallConfig:
@@ -115,7 +117,8 @@ def resolve(layers: Layers, defaults: Defaults) -> CallConfig:
         tts=pick(first(layers, "voice"), session.voice_language or language, defaults.tts),
         llm=pick(llm, language, defaults.llm) if thinks(llm) else (),
     )
-    return CallConfig(session, _recording(layers, defaults), picks, tuple(layers))
+    shown = bool(part(layers, "events", "page_reasoning"))
+    return CallConfig(session, _recording(layers, defaults), picks, tuple(layers), shown)
 
 
 def _metrics_interval_ms(layers: Layers) -> int | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pipeline.config import SessionConfig
 from pipeline.ports import ToolSpec
 from pipeline.preparing import MAX_MS, OPTED_IN_MS, Preparing
 from pipeline.skills import Skill
@@ -85,11 +87,19 @@ def preparing_of(value: bool | PreparingSettings | None) -> Preparing | None:
 
 
 def tool_of(tool: ToolDefinition) -> Tool:
-    """One that the agent's process runs."""
+    """One that the agent's process runs, or the caller's page."""
     function = tool.function
     spec = ToolSpec(function.name, function.description or "", function.parameters or {})
     timeout_s = None if function.timeout_ms is None else function.timeout_ms / 1000
-    return Tool(spec, timeout_s, function.filler or "")
+    return Tool(spec, timeout_s, function.filler or "", page=bool(function.page))
+
+
+def without_page(config: SessionConfig) -> SessionConfig:
+    """The same for a caller who has no page: nobody could run its tools."""
+    skills = tuple(
+        replace(skill, tools=tuple(tool for tool in skill.tools if not tool.page)) for skill in config.skills
+    )
+    return replace(config, tools=tuple(tool for tool in config.tools if not tool.page), skills=skills)
 
 
 def thinks(llm: str | LlmSettings | None) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 import structlog
 
+from pipeline.session import Session
+from pipeline.tools import ToolResult
 from server.agents import merged
 from server.browser_call import BrowserCall
 from server.page_config import PageConfigError, filtered
@@ -19,6 +21,7 @@ from server.protocol.page import (
     PageMute,
     PagePing,
     PageSetContext,
+    PageToolAnswer,
     PageUnmute,
     parse_action,
 )
@@ -92,6 +95,8 @@ class PageActions:
                     return failed(ErrorCode.REQUEST_REFUSED, "the call is on hold: send the text again later")
             case PageSetContext():
                 return _set_context(browser, action)
+            case PageToolAnswer():
+                return _answer_tool(session, action)
             case PageConfigure():
                 return self._configure(browser, action)
         return DONE
@@ -120,6 +125,14 @@ def _set_context(browser: BrowserCall, action: PageSetContext) -> Outcome:
     except ValueError as error:
         return failed(ErrorCode.REQUEST_REFUSED, str(error))
     return DONE
+
+
+def _answer_tool(session: Session, action: PageToolAnswer) -> Outcome:
+    given = ToolResult(action.tool_call_id, action.result, action.ephemeral, action.no_followup)
+    if session.answering.tool_result(action.msg_id, [given], by="page")[action.tool_call_id] != "unknown":
+        return DONE
+    text = "the page was asked for no such tool: repeat msg_id and tool_call_id of tool.started"
+    return failed(ErrorCode.RESULT_UNKNOWN, text)
 
 
 def _read(text: str) -> dict[str, Any] | None:

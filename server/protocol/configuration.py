@@ -317,6 +317,9 @@ class EventSettings(Part):
         default=None, description="True: `history.snapshot` after each change of the history."
     )
     reasoning: bool | None = Field(default=None, description="False: no `llm.reasoning`.")
+    page_reasoning: bool | None = Field(
+        default=None, description="True: `llm.reasoning` is told to the page of a browser call, too."
+    )
     metrics: bool | None = Field(default=None, description="False: no `turn.metrics`.")
     state: bool | None = Field(default=None, description="False: no `agent.state`.")
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
+from server.protocol.acks import Ack
 from server.protocol.base import PROTOCOL, CallEvent, Command, Event, Message
 from server.protocol.calls import HistoryMessage
 from server.protocol.commands import COMMANDS
@@ -38,6 +39,7 @@ from server.protocol.errors import CloseCode, ErrorCode, WarningCode
 from server.protocol.events import EVENTS
 from server.protocol.history import KnownCall, KnownMessage
 from server.protocol.llm import Usage
+from server.protocol.page import ACTIONS, COMMON, FIELDS, OWN
 from server.protocol.replies import ResumedCall
 from server.protocol.skills import SkillDefinition
 from server.protocol.tools import AskedFunction, AskedTool, ToolCall, ToolDefinition, ToolFunction, ToolResult
@@ -105,20 +107,48 @@ class WireSchema(GenerateJsonSchema):
 
 
 def schema() -> JsonObject:
-    """All messages as one JSON schema (2020-12): in ``$defs``, with ``Command`` and ``Event`` for all."""
+    """All messages as one JSON schema (2020-12): in ``$defs``, with ``Command`` and ``Event`` for all of the agent
+    socket, ``PageAction`` and ``PageEvent`` for all of a page's data channel."""
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(command, "validation") for command in COMMANDS]
     wanted += [(event, "serialization") for event in EVENTS]
+    wanted += [(action, "validation") for action in ACTIONS]
+    wanted += [(event, "serialization") for event in OWN]
     refs, document = models_json_schema(
         wanted, by_alias=True, ref_template="#/$defs/{model}", schema_generator=WireSchema
     )
     definitions = document["$defs"]
     definitions["Command"] = {"oneOf": [refs[command, "validation"] for command in COMMANDS]}
     definitions["Event"] = {"oneOf": [refs[event, "serialization"] for event in EVENTS]}
+    told = {
+        f"Page{event.__name__}": _of_page(event, definitions) for event in EVENTS if _name(event) in FIELDS
+    }
+    definitions.update(told)
+    definitions["PageAction"] = {"oneOf": [refs[action, "validation"] for action in ACTIONS]}
+    channel: tuple[type[BaseModel], ...] = (*OWN, Ack)
+    own = [refs[event, "serialization"] for event in channel]
+    definitions["PageEvent"] = {"oneOf": [*({"$ref": f"#/$defs/{name}"} for name in told), *own]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Agent protocol {PROTOCOL}",
-        "description": "A client sends Commands, the server sends Events.",
+        "description": "An agent sends Commands and is sent Events; a page sends PageActions and is sent PageEvents.",
         "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _name(event: type[BaseModel]) -> str:
+    name: str = event.model_fields["event"].default
+    return name
+
+
+def _of_page(event: type[BaseModel], definitions: JsonObject) -> JsonObject:
+    """What of an event goes to a page."""
+    whole = definitions[event.__name__]
+    kept = (*COMMON, *FIELDS[_name(event)])
+    return {
+        **whole,
+        "properties": {key: value for key, value in whole["properties"].items() if key in kept},
+        "required": [key for key in whole["required"] if key in kept],
+        "title": f"Page{event.__name__}",
     }
 
 

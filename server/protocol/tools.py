@@ -21,7 +21,7 @@ CallId = Annotated[str, Field(min_length=1, max_length=1000), Allowed("text of 1
 """Models make these ids, some of them long ones."""
 MAX_DEPTH = 100
 """Of objects and lists within one another: what is deeper cannot be passed on."""
-ToolKind = Literal["client", "system"]
+ToolKind = Literal["client", "page", "system"]
 
 
 def _shallow(value: Any) -> Any:
@@ -85,10 +85,15 @@ class ToolFunction(Part):
         default=None,
         description="What the caller hears where it takes long; default: the server's holding line.",
     )
+    page: bool | None = Field(
+        default=None,
+        description="True: the page of a browser call runs it, not the agent process. In other calls the model is not "
+        "told of it.",
+    )
 
 
 class ToolDefinition(Part):
-    """A tool that the agent process runs when the server's language model asks for it."""
+    """A tool that the agent process, or the caller's page, runs when the server's language model asks for it."""
 
     type: Literal["function"] = Field(default="function", description="Kind of tool.")
     function: ToolFunction = Field(description="The tool.")
@@ -204,7 +209,9 @@ class ToolStarted(TurnEvent):
     msg_id: str = Field(description="The batch.")
     tool_call_id: str = Field(description="The call of the tool.")
     name: str = Field(description="The tool, as the model named it.")
-    kind: ToolKind = Field(description="Who runs it: `client` is the agent process, `system` the server.")
+    kind: ToolKind = Field(
+        description="Who runs it: `client` is the agent process, `page` the page of a browser call, `system` the server."
+    )
     arguments: dict[str, Any] = Field(description="What it is given; empty where that could not be read.")
 
 

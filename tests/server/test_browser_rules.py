@@ -13,9 +13,9 @@ import pytest
 from server.ice import LIFETIME_S, Turn, servers
 from server.origins import allowed
 from server.page_config import PageConfigError, filtered, joined
-from server.page_events import FIELDS, MAX_RESULT, for_page
+from server.page_events import MAX_RESULT, for_page
 from server.protocol import EVENTS
-from server.protocol.page import parse_action
+from server.protocol.page import FIELDS, parse_action
 from server.tokens import TokenError, Tokens
 
 NOW = 4_000_000_000.0

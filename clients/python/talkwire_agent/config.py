@@ -159,6 +159,8 @@ class EventSettings(TypedDict, total=False):
     """True: `history.snapshot` after each change of the history."""
     reasoning: bool | None
     """False: no `llm.reasoning`."""
+    page_reasoning: bool | None
+    """True: `llm.reasoning` is told to the page of a browser call, too."""
     metrics: bool | None
     """False: no `turn.metrics`."""
     state: bool | None
@@ -210,10 +212,16 @@ class ToolFunction(TypedDict, total=False):
     """How long its result is waited for, milliseconds; default: the server's `TALKWIRE_TOOL_TIMEOUT_S`."""
     filler: str | None
     """What the caller hears where it takes long; default: the server's holding line."""
+    page: bool | None
+    """True: the page of a browser call runs it, not the agent process. In other calls the model is not told
+    of it.
+    """
 
 
 class ToolDefinition(TypedDict, total=False):
-    """A tool that the agent process runs when the server's language model asks for it."""
+    """A tool that the agent process, or the caller's page, runs when the server's language model asks for
+    it.
+    """
 
     type: Literal["function"]
     """Kind of tool."""
