@@ -21,6 +21,8 @@ from server.calls import CallIsOver
 from server.ice import Ice
 from server.openings import Openings
 from server.page_events import for_page
+from server.protocol.base import Message
+from server.protocol.page import PageConnected, PageTimeout
 from server.ring import Entry
 from server.services import Services
 
@@ -195,7 +197,7 @@ class BrowserCall:
                 await self._told_end.wait()
         except TimeoutError:
             pass
-        self.tell({"event": "session.timeout", "call_id": self.call.call_id, "reason": self._reason})
+        self.say(PageTimeout(call_id=self.call.call_id, reason=self._reason))
         peer = self._peer
         for _ in range(round(FLUSH_S / 0.02)):
             await asyncio.sleep(0.02)
@@ -224,17 +226,19 @@ class BrowserCall:
         """Something for the page. False: it does not listen, or does not read."""
         return self._open and self._peer.send_text(orjson.dumps(message).decode())
 
+    def say(self, message: Message) -> bool:
+        return self.tell(message.model_dump(exclude_none=True))
+
     def channel_open(self) -> None:
         """The page listens: it is told how to come back, and what happened since it did."""
         self._open = True
-        self.tell(
-            {
-                "event": "session.connected",
-                "call_id": self.call.call_id,
-                "agent_id": self.call.facts.agent_id,
-                "resume_token": self._resume_token(),
-                "resume_seconds": self._services.settings.webrtc_resume_s,
-            }
+        self.say(
+            PageConnected(
+                call_id=self.call.call_id,
+                agent_id=self.call.facts.agent_id,
+                resume_token=self._resume_token(),
+                resume_seconds=self._services.settings.webrtc_resume_s,
+            )
         )
         self._catch_up()
 

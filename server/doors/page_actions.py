@@ -17,9 +17,11 @@ from server.protocol.acks import ack_of_action
 from server.protocol.page import (
     AnyPageAction,
     PageConfigure,
+    PageError,
     PageInjectText,
     PageMute,
     PagePing,
+    PagePong,
     PageSetContext,
     PageToolAnswer,
     PageUnmute,
@@ -85,7 +87,7 @@ class PageActions:
         assert session is not None
         match action:
             case PagePing():
-                browser.tell({"event": "pong", "timestamp": self._services.clock.epoch()})
+                browser.say(PagePong(timestamp=self._services.clock.epoch()))
             case PageMute():
                 session.mute("user")
             case PageUnmute():
@@ -150,8 +152,6 @@ def _answer(browser: BrowserCall, fields: dict[str, Any], outcome: Outcome) -> N
         ack if isinstance(ack, str) else None, action, outcome, facts.agent_id, facts.call_id
     )
     if told is not None:
-        browser.tell(told.model_dump(exclude_none=True))
-    elif outcome.status == "error":
-        browser.tell(
-            {"event": "error", "error": outcome.message, "code": str(outcome.code), "action": action}
-        )
+        browser.say(told)
+    elif outcome.code is not None:
+        browser.say(PageError(error=outcome.message, code=outcome.code, action=action))
