@@ -862,8 +862,8 @@ class ToolStarted(TurnEvent):
     """The call of the tool."""
     name: str
     """The tool, as the model named it."""
-    kind: Literal["client", "system"] | str
-    """Who runs it: `client` is the agent process, `system` the server."""
+    kind: Literal["client", "page", "system"] | str
+    """Who runs it: `client` is the agent process, `page` the page of a browser call, `system` the server."""
     arguments: dict[str, Any]
     """What it is given; empty where that could not be read."""
 
@@ -878,7 +878,7 @@ class ToolCompleted(TurnEvent):
     """The call of the tool."""
     name: str
     """The tool."""
-    kind: Literal["client", "system"] | str
+    kind: Literal["client", "page", "system"] | str
     """Who ran it."""
     result: Any | None = None
     """What it gave, any JSON; absent: null."""
@@ -899,7 +899,7 @@ class ToolFailed(TurnEvent):
     """The call of the tool."""
     name: str
     """The tool, as the model named it."""
-    kind: Literal["client", "system"] | str
+    kind: Literal["client", "page", "system"] | str
     """Who was to run it."""
     error: str
     """Why, in words; the model is told the same."""
