@@ -14,11 +14,11 @@ from typing import Any, Final
 import orjson
 import structlog
 
+from media.rtc.gathering import Gathering
 from media.rtc.leg import RtcLeg
-from media.rtc.peer import IceServer, Peer
+from media.rtc.peer import Peer
 from server.call import Call
 from server.calls import CallIsOver
-from server.ice import Ice
 from server.openings import Openings
 from server.page_events import for_page
 from server.protocol.base import Message
@@ -53,9 +53,9 @@ class Visit:
 class Connection:
     """One peer connection of a call, as what aiortc tells of it is understood."""
 
-    def __init__(self, browser: BrowserCall, servers: list[Ice]) -> None:
+    def __init__(self, browser: BrowserCall, gathering: Gathering) -> None:
         self._browser = browser
-        self.peer = Peer(self, [IceServer(ice.urls, ice.username, ice.credential) for ice in servers])
+        self.peer = Peer(self, gathering)
 
     def on_packet(self, ssrc: int, sequence: int, timestamp: int, payload: bytes) -> None:
         self._browser.leg.on_packet(ssrc, sequence, timestamp, payload)
@@ -115,10 +115,10 @@ class BrowserCall:
 
     # --- connections --------------------------------------------------------------------------------------
 
-    async def answer(self, offer: str, servers: list[Ice], cursor: int | None = None) -> str:
-        """Answer an offer; from now on that connection carries the call. Raises ``OfferRefused``, and then everything
-        is as it was. ``cursor``: the last event that the page has; else what was sent to it counts."""
-        connection = Connection(self, servers)
+    async def answer(self, offer: str, gathering: Gathering, cursor: int | None = None) -> str:
+        """Answer an offer; from now on that connection carries the call. Raises ``OfferRefused``, ``NoSocket``, and then
+        everything is as it was. ``cursor``: the last event that the page has; else what was sent to it counts."""
+        connection = Connection(self, gathering)
         try:
             answer = await connection.peer.answer(offer)
         except BaseException:

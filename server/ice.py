@@ -11,6 +11,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
+STUN_PORT = 3478
 LIFETIME_S = 3600.0
 """TURN asks for them again when an allocation is renewed: they must outlast a call."""
 
@@ -52,4 +53,15 @@ def servers(urls: tuple[str, ...], turn: Turn, epoch: float, label: str, *, rela
             found.append(Ice(relays, username, base64.b64encode(digest).decode()))
         elif turn.username is not None:
             found.append(Ice(relays, turn.username, turn.password or ""))
+    return found
+
+
+def stun_servers(urls: tuple[str, ...]) -> list[tuple[str, int]]:
+    """Host and port of the STUN servers among them."""
+    found = []
+    for url in urls:
+        scheme, _, place = url.partition(":")
+        host, _, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
+        if scheme == "stun":
+            found.append(((host or port).strip("[]"), int(port) if host and port else STUN_PORT))
     return found

@@ -69,6 +69,8 @@ def _written(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
+        if value and isinstance(value[0], int):
+            return "-".join(map(str, value))
         return ",".join("=".join(part) if isinstance(part, tuple) else part for part in value)
     if isinstance(value, Path) and not value.is_absolute():
         return f"./{value}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -90,6 +90,24 @@ def _host(value: str) -> str:
     return value
 
 
+def _ports(value: Any) -> Any:
+    """``40000-40100``, or one port."""
+    if isinstance(value, str):
+        first, hyphen, last = (part.strip() for part in value.partition("-"))
+        return first, last if hyphen else first
+    return value
+
+
+def _in_order(value: tuple[int, int]) -> tuple[int, int]:
+    if value[0] > value[1]:
+        raise ValueError("the first port is behind the last one")
+    return value
+
+
+def _address(value: str) -> str:
+    return str(ip_address(value))
+
+
 def _network(value: str) -> str:
     return str(ip_network(value))
 
@@ -116,6 +134,11 @@ Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", 
 IceUrl = Annotated[
     str,
     Field(max_length=300, pattern=r"^(stun|turn|turns):[A-Za-z0-9.\-\[\]:]+(\?transport=(udp|tcp))?$"),
+]
+Port = Annotated[int, Field(ge=1024, le=65535)]
+Ports = Annotated[tuple[Port, Port], BeforeValidator(_ports), AfterValidator(_in_order)]
+Addresses = Annotated[
+    tuple[Annotated[str, AfterValidator(_address)], ...], Field(max_length=10), BeforeValidator(_split)
 ]
 Networks = Annotated[
     tuple[Annotated[str, AfterValidator(_network)], ...], Field(max_length=100), BeforeValidator(_split)

@@ -25,6 +25,7 @@ from server.providers import DEFAULT, HOSTED
 from server.secrets import API_KEY_FILE, load_or_create_secret, new_api_key
 from server.setting_texts import Declared, Source, declared_in, faults, misspelt
 from server.setting_values import (
+    Addresses,
     Aliases,
     ConsolePassword,
     Directory,
@@ -39,6 +40,7 @@ from server.setting_values import (
     LlmRow,
     Model,
     Networks,
+    Ports,
     Row,
     Seconds,
     Url,
@@ -591,7 +593,23 @@ class Settings(BaseSettings):
         BROWSER,
         "TALKWIRE_WEBRTC",
         True,
-        "Take calls from browsers (WebRTC). Their audio comes by UDP, on ports that the system chooses.",
+        "Take calls from browsers (WebRTC). Their audio comes by UDP.",
+    )
+    webrtc_ports: Ports | None = setting(
+        BROWSER,
+        "TALKWIRE_WEBRTC_PORTS",
+        None,
+        "UDP ports on which it comes, for a firewall to let through and a container to publish: one for each call and "
+        "address of this machine. Unset: the system chooses.",
+        allowed="two ports from 1024 to 65535 with a hyphen between them, for example 40000-40099",
+    )
+    webrtc_address: Addresses = setting(
+        BROWSER,
+        "TALKWIRE_WEBRTC_ADDRESS",
+        (),
+        "IP addresses by which browsers reach those ports, where they are not those of this machine's network cards: "
+        "behind a NAT that maps each port to the same port, or in a container. Then no STUN server is asked.",
+        allowed="IP addresses separated by commas, for example 203.0.113.5",
     )
     webrtc_lead_ms: Annotated[int, Field(ge=0, le=200)] = setting(
         BROWSER,

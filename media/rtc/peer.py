@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -20,7 +19,6 @@ from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
     RTCDtlsTransport,
-    RTCIceServer,
     RTCPeerConnection,
     RTCRtpReceiver,
     RTCRtpSender,
@@ -30,26 +28,18 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtpPacket
 from av import Packet as AvPacket
 
+from media.rtc.gathering import Gathering, NoSocket, Sockets
 from media.rtc.sdp import OfferRefused, checked, tuned
 
 CHANNEL = "events"
-GATHER_S = 5.0
-"""A STUN server that does not answer takes this long; the candidates of this machine are known by then."""
+ANSWER_S = 3.0
+"""Far more than an answer takes."""
 CLOSE_S = 2.0
 MAX_BUFFERED = 1 << 20
 """Bytes that may wait for a page that does not read."""
 MAX_TEXT = 64 << 10
 _CLOCK = Fraction(1, 48_000)
 _OPUS = [codec for codec in RTCRtpSender.getCapabilities("audio").codecs if codec.mimeType == "audio/opus"]
-
-
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server that is used for candidates."""
-
-    urls: tuple[str, ...]
-    username: str | None = None
-    credential: str | None = None
 
 
 class PeerUser(Protocol):
@@ -106,11 +96,10 @@ class _Track(MediaStreamTrack):
 class Peer:
     """A connection that a browser has asked for."""
 
-    def __init__(self, user: PeerUser, servers: Sequence[IceServer] = ()) -> None:
+    def __init__(self, user: PeerUser, gathering: Gathering) -> None:
         self._user: PeerUser | None = user
-        self._pc = RTCPeerConnection(
-            RTCConfiguration([RTCIceServer(list(s.urls), s.username, s.credential) for s in servers])
-        )
+        self._gathering = gathering
+        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._channel: RTCDataChannel | None = None
         self._sender: RTCRtpSender | None = None
         self._settled = asyncio.Event()
@@ -122,18 +111,15 @@ class Peer:
     # --- signalling ---------------------------------------------------------------------------------------
 
     async def answer(self, offer: str) -> str:
-        """The answer to an offer, complete with candidates. Raises ``OfferRefused``."""
+        """The answer to an offer, complete with candidates. Raises ``OfferRefused``, ``NoSocket``."""
         try:
-            await self._pc.setRemoteDescription(RTCSessionDescription(checked(offer), "offer"))
-            self._join_audio()
-            async with asyncio.timeout(GATHER_S + 1.0):
+            async with asyncio.timeout(ANSWER_S):
+                await self._pc.setRemoteDescription(RTCSessionDescription(checked(offer), "offer"))
+                self._join_audio()
+                self._choose_sockets()
                 await self._pc.setLocalDescription(await self._pc.createAnswer())
-        except OfferRefused:
+        except (OfferRefused, NoSocket):
             raise
-        except TimeoutError:
-            raise OfferRefused(
-                "no address could be found for this server: see TALKWIRE_ICE_SERVERS"
-            ) from None
         except Exception as error:
             # aiortc has no error of its own for what it cannot parse: anything may come out of it.
             raise OfferRefused(f"sdp cannot be answered: {type(error).__name__} {error}"[:200]) from error
@@ -150,6 +136,14 @@ class Peer:
         self._dtls = transceiver.receiver.transport
         self._dtls.on("statechange", self._on_dtls)
         self._sender = self._pc.addTrack(_Track(user.next_packet))
+
+    def _choose_sockets(self) -> None:
+        """Before anything is gathered: after that aiortc and aioice have no say in it any more."""
+        transports = [t.receiver.transport for t in self._pc.getTransceivers()]
+        if self._pc.sctp is not None:
+            transports.append(self._pc.sctp.transport)
+        for connection in {dtls.transport._connection for dtls in transports}:
+            Sockets.put_in(connection, self._gathering)
 
     async def connected(self, within_s: float) -> bool:
         """Wait until media can flow; False: it cannot."""

@@ -12,6 +12,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from media.rtc.gathering import Gathering, NoSocket
 from media.rtc.sdp import MAX_SDP, OfferRefused, checked
 from server.agents import merged
 from server.browser_call import BrowserCall, Visit
@@ -25,12 +26,11 @@ from server.doors.browser import (
     Refused,
     at_home,
     caller,
-    ice_of,
     metadata_of,
     refusal,
 )
 from server.doors.page_actions import PageActions
-from server.ice import Ice
+from server.ice import stun_servers
 from server.openings import Openings
 from server.page_config import PageConfigError, filtered, joined
 from server.resolve import resolve
@@ -56,7 +56,16 @@ class BrowserCalls:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._live: Page = {}
-        self._openings = Openings(services.settings.webrtc_opening_ms)
+        settings = services.settings
+        self._openings = Openings(settings.webrtc_opening_ms)
+        # For our side STUN is enough: who needs a relay is the browser, and it reaches us through its own.
+        self._gathering = Gathering(
+            settings.webrtc_ports, settings.webrtc_address, stun_servers(settings.ice_servers)
+        )
+        if settings.webrtc_ports is not None:
+            first, last = settings.webrtc_ports
+            if last - first + 1 < settings.max_calls:
+                log.warning("webrtc.few_ports", ports=last - first + 1, max_calls=settings.max_calls)
 
     async def offer(self, request: Request) -> Response:
         try:
@@ -145,19 +154,22 @@ class BrowserCalls:
         call_id = browser.call.call_id
         self._live[call_id] = browser
         try:
-            answer = await browser.answer(offer, self._own_ice())
-        except BaseException as error:
+            answer = await self._answer(browser, offer)
+        except BaseException:
             del self._live[call_id]
             self._services.calls.forget(browser.call)
-            if isinstance(error, OfferRefused):
-                raise Refused(400, str(error)) from None
             raise
         self._services.tasks.create_task(self._carry(browser), name=f"browser {call_id}")
         return {"type": "answer", "sdp": answer, "call_id": call_id}
 
-    def _own_ice(self) -> list[Ice]:
-        """For our side STUN is enough: who needs a relay is the browser, and it reaches us through its own."""
-        return ice_of(self._services, relay=False)
+    async def _answer(self, browser: BrowserCall, offer: str, cursor: int | None = None) -> str:
+        try:
+            return await browser.answer(offer, self._gathering, cursor)
+        except OfferRefused as refused:
+            raise Refused(400, str(refused)) from None
+        except NoSocket as error:
+            log.warning("webrtc.no_socket", call_id=browser.call.call_id, error=str(error))
+            raise Refused(503, str(error), BUSY_S) from None
 
     async def _carry(self, browser: BrowserCall) -> None:
         try:
@@ -176,10 +188,7 @@ class BrowserCalls:
         browser = self._live.get(str(claims["sub"]))
         if browser is None or browser.leg.over:
             raise Refused(410, "the call is over: begin another one")
-        try:
-            answer = await browser.answer(offer, self._own_ice(), last_seq)
-        except OfferRefused as refused:
-            raise Refused(400, str(refused)) from None
+        answer = await self._answer(browser, offer, last_seq)
         return {"type": "answer", "sdp": answer, "call_id": browser.call.call_id}
 
 

@@ -44,7 +44,11 @@ def test_every_setting_reaches_the_server(server: Service) -> None:
 
 def test_settings_come_from_outside_and_hold_no_secret(server: Service, demo: Service) -> None:
     given = {key: value for key, value in server["environment"].items() if value is not None}
-    assert given == {"TALKWIRE_PORT": "${TALKWIRE_PORT:-8080}"}
+    assert given == {
+        "TALKWIRE_PORT": "${TALKWIRE_PORT:-8080}",
+        "TALKWIRE_WEBRTC_PORTS": "${TALKWIRE_WEBRTC_PORTS:-40000-40099}",
+        "TALKWIRE_WEBRTC_ADDRESS": "${TALKWIRE_WEBRTC_ADDRESS:-127.0.0.1}",
+    }
     assert demo["environment"]["TALKWIRE_API_KEYS"] is None
 
 
@@ -73,9 +77,11 @@ def test_the_relay_waits_in_its_profile_and_wants_a_secret(compose: dict[str, An
     assert "--use-auth-secret" in command
 
 
-def test_the_port_is_published_on_loopback_and_is_the_same_inside(server: Service) -> None:
-    port = server["environment"]["TALKWIRE_PORT"]
-    assert server["ports"] == [f"127.0.0.1:{port}:{port}"]
+def test_ports_are_published_and_are_the_same_inside(server: Service) -> None:
+    port, media = (server["environment"][key] for key in ("TALKWIRE_PORT", "TALKWIRE_WEBRTC_PORTS"))
+    assert server["ports"] == [f"127.0.0.1:{port}:{port}", f"{media}:{media}/udp"]
+    first, last = map(int, re.findall(r"\d+", media.partition(":-")[2]))
+    assert last - first + 1 >= 2 * Settings.model_fields["max_calls"].default
     assert f":-{Settings.model_fields['port'].default}}}" in port
 
 

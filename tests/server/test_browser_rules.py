@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from server.ice import LIFETIME_S, Turn, servers
+from server.ice import LIFETIME_S, Turn, servers, stun_servers
 from server.origins import allowed
 from server.page_config import PageConfigError, filtered, joined
 from server.page_events import MAX_RESULT, for_page
@@ -172,3 +172,16 @@ def test_relays_are_given_with_credentials_that_expire() -> None:
 def test_an_action_that_makes_no_sense_is_told_why(action: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse_action(action)
+
+
+@pytest.mark.parametrize(
+    ("urls", "found"),
+    [
+        (("stun:stun.example.org:19302",), [("stun.example.org", 19302)]),
+        (("stun:stun.example.org", "turn:turn.example.org:3478"), [("stun.example.org", 3478)]),
+        (("stun:[2001:db8::1]:3479", "stun:[2001:db8::1]"), [("2001:db8::1", 3479), ("2001:db8::1", 3478)]),
+        (("turns:turn.example.org:5349?transport=tcp",), []),
+    ],
+)
+def test_the_stun_servers_that_our_own_side_asks(urls: tuple[str, ...], found: list[tuple[str, int]]) -> None:
+    assert stun_servers(urls) == found

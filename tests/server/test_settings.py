@@ -156,6 +156,21 @@ def test_without_a_public_url_it_is_this_machine() -> None:
     assert (settings.public_url, settings.stream_url) == ("http://127.0.0.1:9001", "ws://127.0.0.1:9001")
 
 
+def test_ports_and_addresses_of_browser_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKWIRE_WEBRTC_PORTS", "40000 - 40099")
+    monkeypatch.setenv("TALKWIRE_WEBRTC_ADDRESS", "203.0.113.5, 2001:DB8::5")
+    settings = Settings.load(None)
+    assert settings.webrtc_ports == (40_000, 40_099)
+    assert settings.webrtc_address == ("203.0.113.5", "2001:db8::5")
+    told = {setting.key: setting.value_in(settings) for setting in declared()}
+    assert told["TALKWIRE_WEBRTC_PORTS"] == "40000-40099"
+
+
+@pytest.mark.parametrize(("max_calls", "of_a_page"), [(40, 10), (10, 2), (1, 2), (100, 25)])
+def test_pages_of_one_address_get_a_quarter_of_all_calls(max_calls: int, of_a_page: int) -> None:
+    assert Settings(max_calls=max_calls).page_calls == of_a_page
+
+
 # --- wrong values -----------------------------------------------------------------------------------------
 
 
@@ -182,6 +197,13 @@ def test_without_a_public_url_it_is_this_machine() -> None:
         ("TALKWIRE_PUBLIC_URL", "https://example.org:0", "an http or https URL"),
         ("TALKWIRE_PUBLIC_URL", "https://exa mple.org", "an http or https URL"),
         ("TWILIO_ACCOUNT_SID", "AC1", "AC and 32 hexadecimal digits"),
+        ("TALKWIRE_TRUSTED_PROXIES", "10.0.0.0/8,proxy", "networks separated by commas"),
+        ("TALKWIRE_TRUSTED_PROXIES", "10.0.0.1/8", "networks separated by commas"),
+        ("TALKWIRE_WEBRTC_PORTS", "40099-40000", "two ports from 1024 to 65535 with a hyphen"),
+        ("TALKWIRE_WEBRTC_PORTS", "80-90", "two ports from 1024"),
+        ("TALKWIRE_WEBRTC_PORTS", "40000-", "two ports from 1024"),
+        ("TALKWIRE_WEBRTC_PORTS", "many", "two ports from 1024"),
+        ("TALKWIRE_WEBRTC_ADDRESS", "voice.example.org", "IP addresses separated by commas"),
     ],
 )
 def test_a_wrong_value_is_told_by_its_key_with_what_is_allowed(
