@@ -1,0 +1,121 @@
+import { useEffect } from "preact/hooks";
+
+import type { CallFacts, ServerSession } from "../net/api.ts";
+import { callList, followCalls } from "../state/calls.ts";
+import { callHref } from "../state/route.ts";
+import { access } from "../state/server.ts";
+import { useStore } from "../state/store.ts";
+import { millis } from "../timeline/items.ts";
+import { Copy } from "../ui/copy.tsx";
+import { useTicking } from "../ui/ticking.ts";
+import { clockTime, duration, partyOf, plural, reasonOf, shortId, transportOf } from "../ui/words.ts";
+
+export function CallsPage() {
+  useEffect(followCalls, []);
+  const list = useStore(callList);
+  const live = list.calls.filter((call) => call.state !== "ended");
+  const ended = list.calls.filter((call) => call.state === "ended");
+  const now = useTicking(live.length > 0);
+  const server = useStore(access);
+  return (
+    <div class="calls">
+      <div class="head">
+        <h1 tabIndex={-1}>Live calls</h1>
+        <span class="muted" role="status">{list.problem ?? (list.connected ? plural(live.length, "call") : "Connecting…")}</span>
+      </div>
+      {live.length > 0 ? <Table calls={live} now={now} live /> : list.known && <Empty server={server.at === "in" ? server.server : null} />}
+      {ended.length > 0 && (
+        <>
+          <div class="head">
+            <h2>Just ended</h2>
+            <span class="muted">kept in the server's memory</span>
+          </div>
+          <Table calls={ended} now={now} live={false} />
+        </>
+      )}
+    </div>
+  );
+}
+
+function Table({ calls, now, live }: { calls: readonly CallFacts[]; now: number; live: boolean }) {
+  return (
+    <div class="card flush">
+      <table class="list">
+        <thead>
+          <tr>
+            <th scope="col">{live ? "State" : "Ended"}</th>
+            <th scope="col">Caller</th>
+            <th scope="col">Agent</th>
+            <th scope="col" class="figure">{live ? "Duration" : "Lasted"}</th>
+            <th scope="col" class="figure">Turns</th>
+            <th scope="col" class="figure">Cut off</th>
+            <th scope="col" class="figure" title="Median from the end of the caller's voice to the first sound of the answer">Response</th>
+            <th scope="col">Call</th>
+          </tr>
+        </thead>
+        <tbody>
+          {calls.map((call) => (
+            <Row key={call.call_id} call={call} now={now} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Row({ call, now }: { call: CallFacts; now: number }) {
+  const ended = call.state === "ended";
+  const ms = ended ? call.duration_ms : Math.max(call.duration_ms, now - call.started_at * 1000);
+  const open = (event: MouseEvent): void => {
+    if (!(event.target as HTMLElement).closest("a, button")) location.hash = callHref(call.call_id);
+  };
+  return (
+    <tr onClick={open}>
+      <td data-name="state">{ended ? <span class="muted" title={reasonOf(call.reason ?? "", call.detail)}>{clockTime(call.ended_at ?? call.started_at)}</span> : <State call={call} />}</td>
+      <td data-name="caller">
+        <a class="strong" href={callHref(call.call_id)}>{partyOf(call)}</a>
+        <span class="muted sub">{call.transport === "phone" ? `${call.direction === "outbound" ? "called from" : "to"} ${call.direction === "outbound" ? call.from : call.to}` : transportOf(call.transport)}</span>
+      </td>
+      <td data-name="agent">{call.agent_id}</td>
+      <td data-name="duration" class="figure">{duration(ms)}</td>
+      <td data-name="turns" class="figure">{call.turns}</td>
+      <td data-name="cut off" class="figure">{call.interruptions}</td>
+      <td data-name="response" class="figure">{call.response_ms_p50 === null ? <span class="muted">–</span> : millis(call.response_ms_p50)}</td>
+      <td data-name="id"><code class="muted" title={call.call_id}>{shortId(call.call_id)}</code></td>
+    </tr>
+  );
+}
+
+function State({ call }: { call: CallFacts }) {
+  if (call.state === "ringing") return <span class="state ringing">Ringing</span>;
+  const state = call.agent_state ?? "idle";
+  const names = { idle: "Live", listening: "Listening", thinking: "Thinking", speaking: "Speaking" };
+  return <span class={`state ${state}`}>{names[state]}</span>;
+}
+
+function Empty({ server }: { server: ServerSession | null }) {
+  const webhook = server?.webhook_url ?? `${server?.public_url ?? location.origin}/twilio/voice`;
+  const local = /\/\/(127\.|localhost|\[::1\])/.test(webhook);
+  return (
+    <div class="card empty">
+      <h2>Nobody is on the line</h2>
+      <ol class="steps">
+        <li>
+          <div>
+            <strong>Talk to the demo from this page.</strong>
+            <p class="muted">A microphone is all that it needs.</p>
+          </div>
+          <a class="button" href="#/">Talk</a>
+        </li>
+        <li>
+          <div>
+            <strong>Or have a phone number answered.</strong>
+            <p class="muted">In Twilio's console, set the number's voice webhook (POST) to this address:</p>
+            <p class="address"><code>{webhook}</code><Copy text={() => webhook} /></p>
+            {local && <p class="muted">It is an address of this machine. Twilio needs a public one: set <code>TALKWIRE_PUBLIC_URL</code>.</p>}
+          </div>
+        </li>
+      </ol>
+    </div>
+  );
+}

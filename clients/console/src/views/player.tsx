@@ -1,0 +1,41 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import { api } from "../net/api.ts";
+import type { Look } from "../state/look.ts";
+
+/** The recording, in the browser's own player, in step with the timeline. */
+export function Player({ id, look }: { id: string; look: Look }) {
+  const audio = useRef<HTMLAudioElement>(null);
+  const [failed, setFailed] = useState(false);
+  useEffect(() => {
+    const element = audio.current;
+    if (!element) return;
+    look.seek = (ms, play) => {
+      element.currentTime = Math.max(0, ms / 1000);
+      look.cursorMs.set(Math.max(0, ms));
+      if (play) void element.play().catch(() => undefined);
+    };
+    let frame = 0;
+    const follow = (): void => {
+      look.cursorMs.set(element.currentTime * 1000);
+      if (!element.paused) frame = requestAnimationFrame(follow);
+    };
+    const begin = (): void => (cancelAnimationFrame(frame), follow());
+    for (const name of ["play", "seeked"]) element.addEventListener(name, begin);
+    return () => {
+      look.seek = null;
+      cancelAnimationFrame(frame);
+      for (const name of ["play", "seeked"]) element.removeEventListener(name, begin);
+    };
+  }, [id]);
+  return (
+    <section class="player card" aria-label="Recording">
+      {failed ? (
+        <p class="muted">The recording cannot be played: it is gone, or not written yet.</p>
+      ) : (
+        <audio ref={audio} controls preload="metadata" src={api.recordingUrl(id)} onError={() => setFailed(true)} />
+      )}
+      <a class="button small" href={api.recordingUrl(id)} download={`${id}.wav`}>Download</a>
+    </section>
+  );
+}

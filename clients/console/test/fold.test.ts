@@ -1,0 +1,149 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { apply, fold } from "../src/fold/fold.ts";
+import { heardOf } from "../src/fold/heard.ts";
+import { type Entry, emptyCall } from "../src/fold/model.ts";
+import { timings } from "../src/fold/timing.ts";
+import { GOLDEN, event } from "./golden.ts";
+
+const call = fold(GOLDEN);
+const line = (entry: Entry): string => {
+  switch (entry.kind) {
+    case "user":
+      return `user ${entry.said.turnId}: ${entry.said.text}`;
+    case "bot": {
+      const { heard, rest } = heardOf(entry.message);
+      return `bot: ${heard}${entry.message.state === "interrupted" ? ` |${rest}` : ""}`;
+    }
+    case "tool":
+      return `tool: ${entry.tool.name}${entry.tool.error === null ? "" : " failed"}`;
+    case "note":
+      return `note: ${entry.text}`;
+  }
+};
+
+test("the golden call is told as it was heard", () => {
+  const told = call.entries.map(line);
+  assert.deepEqual(told.slice(0, 5), [
+    "bot: Hello, this is the front desk.",
+    "user 1: how is it in Rome",
+    "tool: weather",
+    "tool: clock failed",
+    "bot: It is clear in Rome, and twenty-one degrees, which is warm for this time of the year.",
+  ]);
+  assert.equal(told[5], "user 2: and tomorrow");
+  assert.match(told[6] ?? "", /^bot: Tomorrow it will rain .* morning and \| in the evening/);
+  assert.equal(told[7], "user 3: thank you that is all for now");
+  assert.equal(told[8], "bot: You are welcome, goodbye.");
+  assert.equal(told.at(-2), "user 4: wait I said yes");
+  assert.equal(told.at(-1), "bot: All right.");
+});
+
+test("what is shown as heard is what the history keeps", () => {
+  for (const message of call.messages.values()) {
+    if (message.confirmed === null) continue;
+    assert.equal(heardOf(message).heard, message.confirmed, message.id);
+  }
+});
+
+test("each wait is the one that the server measured", () => {
+  const all = timings(call, call.lastMs);
+  assert.deepEqual(all.map(({ turn, totalMs, phase }) => [turn.id, totalMs, phase]), [
+    [1, 1658, "answered"],
+    [2, 846, "answered"],
+    [3, 706, "answered"],
+    [4, 666, "answered"],
+  ]);
+  assert.deepEqual(all.map(({ endpointMs }) => endpointMs), [338, 517, 365, 432]);
+  for (const { endpointMs, answerMs, totalMs } of all) assert.equal(endpointMs + answerMs, totalMs);
+});
+
+test("a message is drawn where it was heard: without its pauses", () => {
+  const message = call.messages.get("msg_000000000007");
+  assert.deepEqual(message?.played, [
+    { startMs: 5370, endMs: 7501 },
+    { startMs: 7990, endMs: 10960 },
+  ]);
+  const cut = call.messages.get("msg_000000000010");
+  assert.deepEqual(cut?.played, [{ startMs: 18510, endMs: 22924 }]);
+  assert.equal(call.marks.find(({ kind }) => kind === "cut")?.ms, 22924);
+});
+
+test("mute, hold and the end", () => {
+  assert.deepEqual(call.quiet.map(({ kind, startMs, endMs }) => [kind, startMs, endMs]), [
+    ["held", 30080, 31080],
+    ["muted", 34080, 35880],
+  ]);
+  assert.equal(call.ending?.reason, "hangup");
+  assert.equal(call.lost, 0);
+  assert.equal(call.events.length, GOLDEN.length);
+});
+
+test("an event that was told before changes nothing", () => {
+  const again = fold(GOLDEN);
+  for (const known of GOLDEN) assert.equal(apply(again, known), false);
+  assert.deepEqual(again.entries.map(line), call.entries.map(line));
+});
+
+test("what is missing is counted, and what is left is shown", () => {
+  const rest = fold(GOLDEN.slice(60));
+  assert.equal(rest.lost, 60);
+  assert.ok(rest.entries.length > 0);
+});
+
+test("a turn that an early interruption broke has two parts, and no word twice", () => {
+  const told = fold([
+    event(0, "call.started"),
+    event(1000, "speech.started", { turn_id: 1, segment_id: 1, timestamp: 1_700_000_001 }),
+    event(1900, "user.message", { turn_id: 1, text: "tell me", message_id: "u1", segment_ids: [1] }),
+    event(2000, "turn.end", { turn_id: 1, text: "tell me", message_id: "u1", latency_ms: 300, probability: 0.8, reason: "silence" }),
+    event(2500, "bot.speaking", { turn_id: 1, message_id: "b1", text: "What shall it be?" }),
+    event(2500, "bot.word", { turn_id: 1, message_id: "b1", word: "What", word_index: 0 }),
+    event(2800, "speech.started", { turn_id: 1, segment_id: 2, timestamp: 1_700_000_002.7 }),
+    event(3100, "bot.interrupted", { turn_id: 1, message_id: "b1", played_ms: 500, words_spoken: 1, reason: "early" }),
+    event(3100, "message.aborted", { turn_id: 1, message_id: "b1", reason: "early" }),
+    event(3101, "turn.continued", { turn_id: 1, timestamp: 1_700_000_003.1 }),
+    event(3300, "user.speaking", { turn_id: 1, text: "tell me a sto", confirmed_text: "tell me a" }),
+    event(3900, "user.message", { turn_id: 1, text: "tell me a story", message_id: "u2", segment_ids: [1, 2] }),
+  ]);
+  assert.deepEqual(told.entries.map(line), ["user 1: tell me", "bot: What | shall it be?", "user 1:  a story"]);
+  assert.equal(told.turns.get(1)?.text, "tell me a story");
+  assert.deepEqual(timings(told, 4000)[0]?.phase, "speaking");
+});
+
+test("a wait that goes on grows, and stops with the call", () => {
+  const log = [
+    event(0, "call.started"),
+    event(1000, "speech.started", { turn_id: 1, segment_id: 1, timestamp: 1_700_000_001 }),
+    event(2300, "speech.ended", { turn_id: 1, segment_id: 1, timestamp: 1_700_000_002, duration_ms: 1000 }),
+    event(2300, "user.message", { turn_id: 1, text: "hello", message_id: "u", segment_ids: [1] }),
+  ];
+  const told = fold(log);
+  assert.deepEqual(timings(told, 2400).map(({ phase, totalMs }) => [phase, totalMs]), [["ending", 400]]);
+  apply(told, event(2500, "turn.end", { turn_id: 1, text: "hello", message_id: "u", latency_ms: 500, probability: 1, reason: "silence" }));
+  assert.deepEqual(timings(told, 3000).map(({ phase, endpointMs, totalMs }) => [phase, endpointMs, totalMs]), [["answering", 500, 1000]]);
+  apply(told, event(4000, "call.ended", { reason: "hangup" }));
+  assert.equal(timings(told, 9000)[0]?.totalMs, 2000);
+});
+
+test("a message that nobody heard is told as such", () => {
+  const told = fold([
+    event(0, "call.started"),
+    event(10, "bot.output", { message_id: "b", segment_id: 0, text: "Too late.", spoken: false, aggregated_by: "sentence" }),
+    event(20, "bot.interrupted", { message_id: "b", played_ms: 0, words_spoken: 0, reason: "cancelled" }),
+    event(20, "message.aborted", { message_id: "b", reason: "new_turn" }),
+  ]);
+  const message = told.messages.get("b");
+  assert.ok(message);
+  assert.deepEqual([message.startMs, message.played, heardOf(message)], [null, [], { heard: "", rest: "Too late." }]);
+  assert.deepEqual(told.marks, []);
+});
+
+test("fields of the wrong kind do no harm", () => {
+  const told = emptyCall();
+  for (const name of new Set(GOLDEN.map(({ event: each }) => each))) {
+    apply(told, event(told.events.length, name === "call.started" ? "call.updated" : name, { message_id: 7, turn_id: 1, text: null, segment_id: "x", timestamp: "soon" }));
+  }
+  assert.ok(told.events.length > 30);
+});
