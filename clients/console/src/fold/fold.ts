@@ -45,7 +45,8 @@ function tellError(call: Call, event: WireEvent): void {
   const what = text(event, "error") ?? "Unknown error";
   const fallback = text(event, "fallback");
   mark(call, event, "error", what);
-  note(call, event, fallback ? `${what}. ${fallback} takes over` : what, "bad");
+  // Somebody else does what it was to do: the caller need not notice.
+  note(call, event, fallback ? `${what}. ${fallback} takes over` : what, fallback ? "info" : "bad");
 }
 
 const callHandlers: Record<string, Handler> = {

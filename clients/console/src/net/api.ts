@@ -5,6 +5,8 @@ import type { AgentState } from "../fold/model.ts";
 export interface ServerSession {
   readonly authorized: boolean;
   readonly password: boolean;
+  /** By a cookie, which can be given back; false: by the open-door rule. */
+  readonly signed_in?: boolean;
   readonly version?: string;
   readonly public_url?: string;
   readonly webhook_url?: string;
@@ -34,7 +36,8 @@ export interface CallFacts {
   readonly from: string;
   readonly to: string;
   readonly state: "ringing" | "live" | "ended";
-  readonly started_at: number;
+  /** Epoch seconds; null while it rings. */
+  readonly started_at: number | null;
   readonly ended_at: number | null;
   readonly duration_ms: number;
   readonly reason: string | null;
@@ -46,6 +49,9 @@ export interface CallFacts {
   readonly response_ms_p50: number | null;
   readonly agent_state?: AgentState | null;
   readonly language?: string | null;
+  readonly errors?: number;
+  readonly last_user_text?: string | null;
+  readonly last_bot_text?: string | null;
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
@@ -129,8 +135,6 @@ export const api = {
     await request("/console/logout", { method: "POST" });
   },
   agents: async (): Promise<readonly Agent[]> => (await get<{ agents: Agent[] }>("/v1/agents")).agents,
-  calls: async (state: "live" | "ended", limit = 50): Promise<readonly CallFacts[]> =>
-    (await get<{ calls: CallFacts[] }>(`/v1/calls?state=${state}&limit=${limit}`)).calls,
   call: (id: string): Promise<CallFacts> => get(call(id)),
   waveform: (id: string, afterMs: number): Promise<WaveformPiece> => get(`${call(id)}/waveform?after_ms=${afterMs}`),
   recordingUrl: (id: string): string => `${call(id)}/recording`,

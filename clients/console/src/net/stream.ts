@@ -11,6 +11,8 @@ export interface StreamHandlers {
   readonly onRefused?: (refused: Refused) => void;
 }
 
+/** `end`: nothing more comes. `closed`: the server wants us to come back. */
+const ENDS = new Set(["end", "closed"]);
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 /** The server says something every 15 s. */
@@ -31,7 +33,7 @@ async function run(path: string, handlers: StreamHandlers, stopped: AbortSignal)
       const ended = await once(path, lastId, stopped, (sent) => {
         waitMs = FIRST_WAIT_MS;
         lastId = sent.id ?? lastId;
-        if (sent.name !== "end") handlers.onSent(sent);
+        if (!ENDS.has(sent.name)) handlers.onSent(sent);
       }, () => handlers.onState?.(true));
       if (ended) return;
     } catch (error) {

@@ -29,7 +29,10 @@ export class CallFeed {
   start(): void {
     this.#stops.push(
       openStream(api.eventsUrl(this.id), {
-        onSent: (sent) => this.#take(JSON.parse(sent.data) as WireEvent),
+        onSent: ({ name, data }) => {
+          // What is lost is seen by the numbers of those that come.
+          if (name !== "lost") this.#take(JSON.parse(data) as WireEvent);
+        },
         onState: (connected) => {
           this.connected = connected;
           this.changes.touch();
@@ -78,7 +81,8 @@ export class CallFeed {
   }
 
   #fail(refused: Refused): void {
-    if (refused.status !== 401) this.problem = refused.message;
+    // What was seen of it stays to be seen, also when the server keeps it no longer.
+    if (refused.status !== 401 && this.call.events.length === 0) this.problem = refused.message;
     this.changes.touch();
   }
 

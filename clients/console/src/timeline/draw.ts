@@ -29,6 +29,7 @@ export function draw(pen: Pen, scene: Scene, colours: Palette): void {
   wave(pen, scene, shape.lanes.user, scene.user, "user", colours);
   wave(pen, scene, shape.lanes.bot, scene.bot, "bot", colours);
   for (const item of scene.items) if (inView(scene, item)) drawItem(pen, scene, item, colours);
+  totals(pen, scene, colours);
   if (scene.live) verticalLine(pen, scene, scene.nowMs, colours["line-strong"], [2, 3]);
   if (scene.chosen) outline(pen, scene, scene.chosen, colours);
   if (scene.pointerMs !== null) verticalLine(pen, scene, scene.pointerMs, colours.faint, [1, 3]);
@@ -101,9 +102,9 @@ function drawItem(pen: Pen, scene: Scene, item: Item, colours: Palette): void {
     case "said":
       return;
     case "ending":
-      return block(pen, scene, item, { top: band.top + 4, height: band.height - 8 }, colours["wait-soft"], colours.wait, "");
+      return block(pen, scene, item, { top: band.top + 4, height: band.height - 8 }, colours["wait-soft"], colours.wait);
     case "answering":
-      return block(pen, scene, item, { top: band.top + 4, height: band.height - 8 }, colours["think-soft"], colours.think, "");
+      return block(pen, scene, item, { top: band.top + 4, height: band.height - 8 }, colours["think-soft"], colours.think);
     case "tool":
     case "tool-failed":
       return tool(pen, scene, item, band, colours);
@@ -132,13 +133,28 @@ function drawItem(pen: Pen, scene: Scene, item: Item, colours: Palette): void {
   }
 }
 
-function block(pen: Pen, scene: Scene, item: Item, band: Band, fill: string, edge: string, label: string): void {
+/** The whole wait in figures, behind its bar, where nothing else is in the way. */
+function totals(pen: Pen, scene: Scene, colours: Palette): void {
+  const band = scene.shape.lanes.turns;
+  const lane = scene.items.filter((item) => item.lane === "turns" && item.kind !== "end");
+  pen.font = "11px system-ui, sans-serif";
+  for (const item of lane) {
+    if (item.kind !== "answering" || !item.brief || item.endMs === null) continue;
+    const end = item.endMs;
+    const x = toPx(scene.view, end) + 5;
+    const next = lane.find((other) => other.startMs >= end && other !== item);
+    const room = (next ? toPx(scene.view, next.startMs) : scene.view.widthPx) - x - 4;
+    const width = pen.measureText(item.brief).width + 2;
+    if (width < room && x > 0) words(pen, item.brief, x, band.top + band.height / 2, width, colours.muted);
+  }
+}
+
+function block(pen: Pen, scene: Scene, item: Item, band: Band, fill: string, edge: string): void {
   const [x, width] = stretch(scene, item);
   pen.fillStyle = fill;
   pen.fillRect(x, band.top, width, band.height);
   pen.fillStyle = edge;
   pen.fillRect(x, band.top + band.height - 2, width, 2);
-  if (label) words(pen, label, x + 5, band.top + band.height / 2, width - 8, edge);
 }
 
 function words(pen: Pen, text: string, x: number, y: number, room: number, colour: string): void {
@@ -193,20 +209,17 @@ function hatch(pen: Pen, scene: Scene, item: Item, band: Band, colours: Palette)
 function flag(pen: Pen, scene: Scene, item: Item, band: Band, colour: string, full: boolean): void {
   const x = Math.round(toPx(scene.view, item.startMs)) + 0.5;
   pen.strokeStyle = colour;
-  pen.fillStyle = full ? colour : "transparent";
+  pen.fillStyle = colour;
   pen.setLineDash(full ? [] : [2, 2]);
   pen.beginPath();
-  pen.moveTo(x, band.top);
+  pen.moveTo(x, band.top + (full ? 0 : 6));
   pen.lineTo(x, band.top + band.height);
   pen.stroke();
   pen.setLineDash([]);
+  if (!full) return;
   pen.beginPath();
   pen.arc(x, band.top + 3, 3, 0, Math.PI * 2);
-  if (full) pen.fill();
-  else {
-    pen.fillStyle = "transparent";
-    pen.stroke();
-  }
+  pen.fill();
 }
 
 function chevron(pen: Pen, scene: Scene, item: Item, band: Band, colour: string): void {

@@ -26,6 +26,8 @@ export interface Item {
   readonly endMs: number | null;
   readonly label: string;
   readonly detail: string;
+  /** A figure that is written beside it, where there is room. */
+  readonly brief?: string;
   /** Rows of a lane whose items overlap, from 0. */
   readonly row: number;
 }
@@ -90,7 +92,7 @@ function waits(call: Call, nowMs: number): Item[] {
     made.push({ ...base, kind: "ending", startMs: turn.voiceEndMs, endMs: split, label: `Turn ${turn.id}: end found`, detail: millis(endpointMs) });
     if (phase === "unanswered") continue;
     const detail = phase === "answered" ? `${millis(answerMs)}; ${millis(totalMs)} in all` : millis(answerMs);
-    made.push({ ...base, kind: "answering", startMs: split, endMs: end, label: `Turn ${turn.id}: answer`, detail });
+    made.push({ ...base, kind: "answering", startMs: split, endMs: end, label: `Turn ${turn.id}: answer`, detail, brief: millis(totalMs) });
   }
   return made;
 }

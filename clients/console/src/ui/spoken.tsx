@@ -1,5 +1,7 @@
 /** What was said, with what was heard of it. Used by the captions and by the transcript. */
 
+import { useState } from "preact/hooks";
+
 import { heardOf } from "../fold/heard.ts";
 import type { Message, Saying } from "../fold/model.ts";
 
@@ -13,13 +15,31 @@ export function BotText({ message }: { message: Message }) {
       {cut && (
         <>
           {heard && " "}
-          <del class="cut" title={unheard ? "Never heard" : "Cut off: the caller did not hear this"}>
-            <span class="unseen">not heard: </span>
-            {cut}
-          </del>
+          <Unheard text={cut} title={unheard ? "Never heard" : "Cut off: the caller did not hear this"} />
         </>
       )}
       {message.state === "paused" && <span class="muted"> (paused)</span>}
+    </>
+  );
+}
+
+const SHOWN = 110;
+
+/** What was not heard. Of a long text the beginning will do, until somebody wants to see the rest. */
+function Unheard({ text, title }: { text: string; title: string }) {
+  const [open, setOpen] = useState(false);
+  const long = text.length > SHOWN * 1.5;
+  const shown = long && !open ? text.slice(0, text.lastIndexOf(" ", SHOWN)) : text;
+  const more = text.split(/\s+/).length - shown.split(/\s+/).length;
+  return (
+    <>
+      <del class="cut" title={title}>
+        <span class="unseen">not heard: </span>
+        {shown}
+      </del>
+      {long && (
+        <button type="button" class="more" aria-expanded={open} onClick={() => setOpen(!open)}>{open ? "less" : `${more} words more`}</button>
+      )}
     </>
   );
 }

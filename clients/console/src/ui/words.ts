@@ -46,8 +46,3 @@ export function clockTime(epochS: number, now = new Date()): string {
   if (date.toDateString() === now.toDateString()) return time;
   return `${date.toLocaleDateString([], { day: "numeric", month: "short" })}, ${time}`;
 }
-
-/** Ids are long: their beginning tells them apart. */
-export function shortId(id: string): string {
-  return id.length > 14 ? `${id.slice(0, 10)}…` : id;
-}

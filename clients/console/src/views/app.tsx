@@ -61,7 +61,7 @@ function Header() {
       {inside && <OnCall />}
       {inside && now.server.draining && <span class="badge warn">Draining: no new calls</span>}
       <ThemeButton />
-      {inside && <SignOut />}
+      {inside && now.server.signed_in !== false && <SignOut />}
     </header>
   );
 }

@@ -57,7 +57,7 @@ function Facts({ feed }: { feed: CallFeed }) {
         <div><dt>Turns</dt><dd class="figure">{answered.length}</dd></div>
         <div><dt>Response, median</dt><dd class="figure">{response === null ? "–" : millis(response)}</dd></div>
         <div><dt>Cut off</dt><dd class="figure">{cuts}</dd></div>
-        {facts && <div><dt>Started</dt><dd class="figure">{clockTime(facts.started_at)}</dd></div>}
+        {facts?.started_at && <div><dt>Started</dt><dd class="figure">{clockTime(facts.started_at)}</dd></div>}
         {facts && <div><dt>By</dt><dd>{transportOf(facts.transport)}{call.language ? `, ${call.language}` : ""}</dd></div>}
         {facts?.transport === "phone" && <div><dt>{facts.direction === "outbound" ? "From" : "To"}</dt><dd class="figure">{facts.direction === "outbound" ? facts.from : facts.to}</dd></div>}
         <div class="wide"><dt>Call</dt><dd class="id"><code>{feed.id}</code><Copy quiet label="Copy the call's id" text={() => feed.id} /></dd></div>

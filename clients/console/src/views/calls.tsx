@@ -8,7 +8,7 @@ import { useStore } from "../state/store.ts";
 import { millis } from "../timeline/items.ts";
 import { Copy } from "../ui/copy.tsx";
 import { useTicking } from "../ui/ticking.ts";
-import { clockTime, duration, partyOf, plural, reasonOf, shortId, transportOf } from "../ui/words.ts";
+import { clockTime, duration, partyOf, plural, reasonOf, transportOf } from "../ui/words.ts";
 
 export function CallsPage() {
   useEffect(followCalls, []);
@@ -46,11 +46,11 @@ function Table({ calls, now, live }: { calls: readonly CallFacts[]; now: number;
             <th scope="col">{live ? "State" : "Ended"}</th>
             <th scope="col">Caller</th>
             <th scope="col">Agent</th>
+            <th scope="col" class="last">{live ? "Last said" : "How it ended"}</th>
             <th scope="col" class="figure">{live ? "Duration" : "Lasted"}</th>
             <th scope="col" class="figure">Turns</th>
             <th scope="col" class="figure">Cut off</th>
             <th scope="col" class="figure" title="Median from the end of the caller's voice to the first sound of the answer">Response</th>
-            <th scope="col">Call</th>
           </tr>
         </thead>
         <tbody>
@@ -65,25 +65,39 @@ function Table({ calls, now, live }: { calls: readonly CallFacts[]; now: number;
 
 function Row({ call, now }: { call: CallFacts; now: number }) {
   const ended = call.state === "ended";
-  const ms = ended ? call.duration_ms : Math.max(call.duration_ms, now - call.started_at * 1000);
+  const ms = ended ? call.duration_ms : Math.max(call.duration_ms, now - (call.started_at ?? now / 1000) * 1000);
   const open = (event: MouseEvent): void => {
     if (!(event.target as HTMLElement).closest("a, button")) location.hash = callHref(call.call_id);
   };
   return (
     <tr onClick={open}>
-      <td data-name="state">{ended ? <span class="muted" title={reasonOf(call.reason ?? "", call.detail)}>{clockTime(call.ended_at ?? call.started_at)}</span> : <State call={call} />}</td>
+      <td data-name="state">{ended ? <span class="muted" >{clockTime(call.ended_at ?? call.started_at ?? 0)}</span> : <State call={call} />}</td>
       <td data-name="caller">
         <a class="strong" href={callHref(call.call_id)}>{partyOf(call)}</a>
-        <span class="muted sub">{call.transport === "phone" ? `${call.direction === "outbound" ? "called from" : "to"} ${call.direction === "outbound" ? call.from : call.to}` : transportOf(call.transport)}</span>
+        <span class="muted sub">{lineOf(call)}</span>
       </td>
       <td data-name="agent">{call.agent_id}</td>
+      <td data-name="last" class="last"><span>{ended ? reasonOf(call.reason ?? "", call.detail) : <Last call={call} />}</span></td>
       <td data-name="duration" class="figure">{duration(ms)}</td>
       <td data-name="turns" class="figure">{call.turns}</td>
       <td data-name="cut off" class="figure">{call.interruptions}</td>
       <td data-name="response" class="figure">{call.response_ms_p50 === null ? <span class="muted">–</span> : millis(call.response_ms_p50)}</td>
-      <td data-name="id"><code class="muted" title={call.call_id}>{shortId(call.call_id)}</code></td>
     </tr>
   );
+}
+
+/** What tells it from other calls of the same caller. */
+function lineOf(call: CallFacts): string {
+  if (call.transport !== "phone") return `${call.transport === "webrtc" ? "" : `${transportOf(call.transport)} `}${call.call_id.slice(0, 8)}`;
+  return call.direction === "outbound" ? `called from ${call.from}` : `to ${call.to}`;
+}
+
+/** What was understood or heard last. */
+function Last({ call }: { call: CallFacts }) {
+  const said = call.last_bot_text ?? "";
+  const heard = call.last_user_text ?? "";
+  if (!said && !heard) return null;
+  return <>{heard && <q class="user">{heard}</q>} {said && <q class="bot">{said}</q>}</>;
 }
 
 function State({ call }: { call: CallFacts }) {

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 
 import type { Entry, ToolRun } from "../fold/model.ts";
 import { type Timing, timings } from "../fold/timing.ts";
@@ -8,6 +8,7 @@ import { useStore } from "../state/store.ts";
 import { millis } from "../timeline/items.ts";
 import { stamp } from "../timeline/scale.ts";
 import { Icon } from "../ui/icon.tsx";
+import { useStickToEnd } from "../ui/stick.ts";
 import { BotText, UserText, fate } from "../ui/spoken.tsx";
 import { TimingBar, scaleOf } from "../ui/timing-bar.tsx";
 
@@ -151,21 +152,4 @@ function seqOf(entry: Entry): number {
 
 function keyOf(entry: Entry): string {
   return `${entry.kind}-${entry.kind === "bot" ? entry.message.id : seqOf(entry)}`;
-}
-
-/** Follows what is added, unless the reader has scrolled away. */
-function useStickToEnd(box: { readonly current: HTMLElement | null }, live: boolean): void {
-  const near = useRef(true);
-  useEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    const look = (): void => {
-      near.current = element.scrollHeight - element.scrollTop - element.clientHeight < 60;
-    };
-    element.addEventListener("scroll", look, { passive: true });
-    return () => element.removeEventListener("scroll", look);
-  }, []);
-  useEffect(() => {
-    if (live && near.current && box.current) box.current.scrollTop = box.current.scrollHeight;
-  });
 }
