@@ -3,7 +3,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test check format protocol client browser bench-phone bench-capacity bench-start bench-recognition bench-alignment bench-turns bench-truth bench-bargein bench-conversations bench-fuzz bench-agents check-docker rehearse-docker clean
+.PHONY: help run test chromium check format protocol client browser bench-phone bench-capacity bench-start bench-recognition bench-alignment bench-turns bench-truth bench-bargein bench-conversations bench-fuzz bench-agents check-docker rehearse-docker clean
 
 help:
 	@echo "make run     serve with the embedded engines and a demo agent, and print the address to open"
@@ -40,8 +40,12 @@ $(VENV)/.dev: pyproject.toml clients/python/pyproject.toml | $(BIN)/python
 run: $(VENV)/.base
 	@exec $(BIN)/python examples/run.py
 
+# What tests need besides Python packages; where it cannot be had they are skipped by name.
+chromium:
+	@sh tests/e2e/chromium/install.sh
+
 # Calls whose timing is measured must not be disturbed; the cores share all else.
-test: $(VENV)/.dev check browser
+test: $(VENV)/.dev chromium check browser
 	$(BIN)/python -m pytest -m alone
 	$(BIN)/python -m pytest -m "not alone" -n auto --dist loadfile
 	cd clients/python && $(abspath $(BIN))/python -m pytest
