@@ -22,7 +22,9 @@ from pipeline.ports import SttEvent, SttOptions, SttPartial, SttStream, ToolSpec
 from pipeline.tools import Tool, ToolResult
 from server.clock import Clock
 from server.journal import Journal
+from server.page_events import for_page
 from server.protocol import PROTOCOL
+from server.protocol.page import PageConnected, PageTimeout
 from server.ring import Entry
 from server.wire import CallFacts
 from tests.fakes.llm import FakeLlm, Says, asks
@@ -30,6 +32,7 @@ from tests.pipeline.test_session import Scene, ScriptedEar, call
 from tests.pipeline.test_session_thinking import chain
 
 FILE = Path(__file__).parent / "golden" / "conversation.json"
+PAGE_FILE = FILE.with_name("page.json")
 EPOCH = 1_700_000_000.0
 FACTS = CallFacts("CA00000000000000000000000000000001", "front-desk", "+15550001111", "+15550002222")
 DIGITS = 4
@@ -159,8 +162,26 @@ def _rounded(value: Any) -> Any:
 
 def text() -> str:
     """The file: one event a line, so that a change can be read."""
-    lines = ",\n".join(json.dumps(event, ensure_ascii=False) for event in events())
-    head = f'"about": {json.dumps(ABOUT)},\n"protocol": {json.dumps(PROTOCOL)}'
+    return _file(ABOUT, events())
+
+
+def page() -> list[dict[str, Any]]:
+    """The same conversation as the page of a browser call would be told it; its agent shows what the model thinks."""
+    connected = PageConnected(
+        call_id=FACTS.call_id, agent_id=FACTS.agent_id, resume_token="resume-1", resume_seconds=15.0
+    )
+    told = [frame for event in events() for frame in for_page(orjson.dumps(event), reasoning=True)]
+    ended = PageTimeout(call_id=FACTS.call_id, reason=told[-1]["reason"])
+    return [connected.model_dump(), *told, ended.model_dump()]
+
+
+def page_text() -> str:
+    return _file(f"The same as its page is told it. {ABOUT}", page())
+
+
+def _file(about: str, frames: list[dict[str, Any]]) -> str:
+    lines = ",\n".join(json.dumps(frame, ensure_ascii=False) for frame in frames)
+    head = f'"about": {json.dumps(about)},\n"protocol": {json.dumps(PROTOCOL)}'
     return f'{{\n{head},\n"events": [\n{lines}\n]\n}}\n'
 
 
@@ -173,4 +194,5 @@ def load() -> list[dict[str, Any]]:
 if __name__ == "__main__":
     FILE.parent.mkdir(exist_ok=True)
     FILE.write_text(text(), encoding="utf-8")
-    print(f"wrote {FILE}")
+    PAGE_FILE.write_text(page_text(), encoding="utf-8")
+    print(f"wrote {FILE} and {PAGE_FILE}")

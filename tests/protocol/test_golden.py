@@ -16,6 +16,23 @@ def test_the_golden_log_is_what_is_told_now() -> None:
     assert golden.FILE.read_text(encoding="utf-8") == golden.text(), "run: python -m tests.protocol.golden"
 
 
+def test_what_a_page_is_told_of_it_is_what_it_is_told_now() -> None:
+    assert golden.PAGE_FILE.read_text(encoding="utf-8") == golden.page_text(), (
+        "run: python -m tests.protocol.golden"
+    )
+
+
+def test_all_that_a_page_is_told_fits_the_schema() -> None:
+    kinds = [choice["$ref"].rpartition("/")[2] for choice in DEFINITIONS["PageEvent"]["oneOf"]]
+    kind_of = {DEFINITIONS[kind]["properties"]["event"]["const"]: kind for kind in kinds}
+    assert len(kind_of) == len(kinds)
+    frames = golden.page()
+    for frame in frames:
+        assert list(faults(frame, DEFINITIONS[kind_of[frame["event"]]])) == []
+    names = [frame["event"] for frame in frames]
+    assert (names[0], names[-2:]) == ("session.connected", ["call.ended", "session.timeout"])
+
+
 def test_every_event_of_it_fits_the_schema_and_their_order_is_the_promised_one() -> None:
     frames = golden.load()
     for frame in frames:

@@ -51,6 +51,8 @@ export class Call {
   #iceServers: RTCIceServer[] = [];
   #resumeToken = "";
   #resumeMs = 0;
+  /** The token was sent, and no other came. */
+  #spent = false;
   /** Actions are carried out: the call has begun, on this connection. */
   #begun = false;
   /** Breaks the wait for the next try to come back. */
@@ -125,6 +127,7 @@ export class Call {
   }
 
   #made(stream: MediaStream): Connection {
+    this.#over.signal.throwIfAborted();
     const { platform, options, microphone } = this.parts;
     const track = microphone.track ?? stream.getAudioTracks()[0];
     if (!track) throw closed("mic_unavailable", "the stream has no audio track");
@@ -151,6 +154,7 @@ export class Call {
     this.#heartbeat?.heard(now);
     if (event.event === "session.connected") {
       this.#resumeToken = event.resume_token;
+      this.#spent = false;
       this.#resumeMs = event.resume_seconds * 1000;
     }
     const told = this.#conversation.receive(event, now);
@@ -235,9 +239,9 @@ export class Call {
     });
   }
 
-  #beat(): void {
+  #beat(doubt = false): void {
     if (this.status !== "connected" || !this.#connection || !this.#heartbeat) return;
-    const beat = this.#heartbeat.beat(this.parts.platform.now());
+    const beat = this.#heartbeat.beat(this.parts.platform.now(), doubt);
     if (beat === "lost") return this.#gone(this.#connection, "the server does not answer");
     this.#connection.send(beat === "ask" ? '{"action":"ping"}' : "ping");
     this.#timer("beat", BEAT_MS, () => this.#beat());
@@ -263,7 +267,7 @@ export class Call {
   /** Another network may have come: what is lost tries at once, and what seems whole shows that it is. */
   #backOnline(): void {
     this.#hurry?.();
-    if (this.status === "connected") this.#stop("beat"), this.#beat();
+    this.#beat(true);
   }
 
   async #comeBack(cause: string): Promise<void> {
@@ -284,6 +288,7 @@ export class Call {
     const { stream } = this.parts.microphone;
     if (!stream) return true;
     let connection: Connection | undefined;
+    let spent = this.#spent;
     try {
       connection = this.#made(stream);
       const opened = deferred();
@@ -291,15 +296,17 @@ export class Call {
       this.#next = { connection, opened };
       const sdp = await connection.offer();
       const body = { sdp, type: "offer", resume: this.#resumeToken, last_seq: this.#conversation.lastSeq };
-      const answer = await this.#signalling.offer(this.#server, body);
+      const answer = await this.#signalling.offer(this.#server, body).finally(() => (spent = true));
       this.#timer("open", OPEN_MS, () => opened.reject(closed("network_lost", "the new connection did not open")));
       await connection.accept(answer.sdp);
       await opened.promise;
+      spent = false;
       return true;
     } catch (error) {
       connection?.close();
       return this.#failed(error);
     } finally {
+      this.#spent = spent;
       this.#stop("open");
       this.#next = undefined;
     }
@@ -310,10 +317,14 @@ export class Call {
     if (this.#over.signal.aborted) return true;
     const code = error instanceof TalkwireError ? error.code : "";
     const detail = error instanceof TalkwireError ? error.detail : text(error);
-    if (code === GONE) return this.end("network_lost", detail), true;
-    // A token is good once. Somebody else came back with it, or the server's answer to us was lost.
-    if (code === "token_refused") return this.end("replaced", detail), true;
-    return false;
+    if (code === GONE) {
+      this.end("network_lost", detail);
+      return true;
+    }
+    if (code !== "token_refused") return false;
+    // A token is good once. Somebody else came back with it; or this page did, and the answer was lost.
+    this.end(this.#spent ? "network_lost" : "replaced", detail);
+    return true;
   }
 
   #pause(ms: number): Promise<void> {

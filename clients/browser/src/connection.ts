@@ -26,6 +26,8 @@ export class Connection {
   readonly #sender: RTCRtpSender;
   readonly #undo: (() => void)[] = [];
   #shaky: (() => void) | undefined;
+  /** Ends the wait for candidates. */
+  #gathering: (() => void) | undefined;
   #closed = false;
 
   constructor(
@@ -87,6 +89,7 @@ export class Connection {
     if (this.#closed) return;
     this.#closed = true;
     this.#shaky?.();
+    this.#gathering?.();
     for (const undo of this.#undo) undo();
     this.#peer.close();
   }
@@ -119,6 +122,8 @@ export class Connection {
       let found = false;
       let more: (() => void) | undefined;
       const done = (): void => {
+        if (!this.#gathering) return;
+        this.#gathering = undefined;
         end();
         more?.();
         peer.removeEventListener("icecandidate", onCandidate);
@@ -134,6 +139,7 @@ export class Connection {
       const onState = (): void => {
         if (peer.iceGatheringState === "complete") done();
       };
+      this.#gathering = done;
       const end = this.platform.after(relay ? GATHER_RELAY_MS : GATHER_MS, done);
       peer.addEventListener("icecandidate", onCandidate);
       peer.addEventListener("icegatheringstatechange", onState);

@@ -23,10 +23,13 @@ export class Heartbeat {
     this.#askedAt = undefined;
   }
 
-  /** What to do at this beat: show that the page lives, ask for an answer as well, or give the connection up. */
-  beat(now: number): Beat {
+  /**
+   * What to do at this beat: show that the page lives, ask for an answer as well, or give the connection up. `doubt`: there
+   * is a reason to ask, however short it is since something was heard.
+   */
+  beat(now: number, doubt = false): Beat {
     if (this.#askedAt !== undefined) return now - this.#askedAt >= ANSWER_MS ? "lost" : "ping";
-    if (now - this.#heardAt < QUIET_MS) return "ping";
+    if (!doubt && now - this.#heardAt < QUIET_MS) return "ping";
     this.#askedAt = now;
     return "ask";
   }

@@ -109,14 +109,18 @@ export class Signalling {
 
   async #bounded<T>(promise: Promise<T>): Promise<T> {
     let cancel = (): void => undefined;
+    let over = (): void => undefined;
     const late = new Promise<never>((_, reject) => {
       const text = `the token provider gave nothing within ${this.#timeoutMs} ms`;
       cancel = this.platform.after(this.#timeoutMs, () => reject(closed("signalling_failed", text)));
+      over = () => reject(closed("normal"));
+      this.over.addEventListener("abort", over);
     });
     try {
       return await Promise.race([promise, late]);
     } finally {
       cancel();
+      this.over.removeEventListener("abort", over);
     }
   }
 }
