@@ -20,6 +20,8 @@ SETTLE_MS: Final = 2000
 """So late the play-out may still learn what was heard: the newest part may change for so long."""
 BATCH: Final = 50
 """Pieces that are measured together: numpy's price is for each call, not for each sample."""
+GAP: Final = 10
+"""Hops of nothing between two pieces that are not measured together any more."""
 MAX_MS: Final = 24 * 3600 * 1000
 """A call is not drawn beyond that."""
 
@@ -41,15 +43,26 @@ class _Side:
     def __init__(self, sample_rate_hz: int) -> None:
         self._hop = sample_rate_hz * HOP_MS // 1000
         self._max = sample_rate_hz // 1000 * MAX_MS
-        self._waiting: list[tuple[int, Pcm]] = []
+        self._waiting: list[Pcm] = []
+        """One behind the other, from ``_from`` to ``end``."""
+        self._from = 0
         self._peaks = bytearray()
         self.end = 0
         """One past the last sample that was placed."""
 
     def place(self, start: int, pcm: Pcm) -> None:
-        if start > self.end + self._hop * BATCH:
-            self.measure()  # What waits is measured as one stretch: it must not span a long silence.
-        self._waiting.append((start, pcm))
+        """``start`` is at ``end`` or behind it. Beyond the longest call nothing is kept."""
+        if not len(pcm) or start >= self._max:
+            return
+        gap = start - self.end
+        if gap:
+            if gap > self._hop * GAP:
+                self.measure()
+            elif self._waiting:
+                self._waiting.append(np.zeros(gap, np.int16))
+        if not self._waiting:
+            self._from = start
+        self._waiting.append(pcm)
         self.end = start + len(pcm)
         if len(self._waiting) >= BATCH:
             self.measure()
@@ -57,28 +70,22 @@ class _Side:
     def measure(self) -> None:
         if not self._waiting:
             return
-        first = self._waiting[0][0] // self._hop
-        last = -(-min(self.end, self._max) // self._hop)
         waiting, self._waiting = self._waiting, []
-        if last <= first:
-            return
-        stretch = np.zeros((last - first) * self._hop, np.int16)
-        for start, pcm in waiting:
-            at = start - first * self._hop
-            room = len(stretch) - at
-            stretch[at : at + len(pcm)] = pcm[: max(0, room)]
-        hops = stretch.reshape(-1, self._hop)
-        # int16 cannot hold the magnitude of -32768.
-        loudest = np.maximum(hops.max(axis=1).astype(np.int32), -hops.min(axis=1).astype(np.int32))
+        first, lead = divmod(self._from, self._hop)
+        pcm = np.concatenate([np.zeros(lead, np.int16), *waiting, np.zeros(-self.end % self._hop, np.int16)])
+        pcm = pcm[: max(0, self._max - first * self._hop)]
+        # The magnitude of -32768 is no int16, but the same bits are an uint16.
+        loudest = np.abs(pcm).view(np.uint16).reshape(-1, self._hop).max(axis=1)
         found = _SCALE[loudest]
-        if len(self._peaks) < last:
-            self._peaks.extend(bytes(last - len(self._peaks)))
-        known = np.frombuffer(self._peaks, np.uint8)[first:last]
-        merged = np.maximum(known, found).tobytes()
-        del known  # A bytearray that is looked at cannot grow.
-        self._peaks[first:last] = merged
+        if first < len(self._peaks):
+            # A hop that an earlier batch ended in.
+            found[0] = max(found[0], self._peaks[first])
+            del self._peaks[first:]
+        self._peaks.extend(bytes(first - len(self._peaks)))
+        self._peaks.extend(found.tobytes())
 
     def hops(self, first: int, last: int) -> bytes:
+        """As many as asked for; where nothing was placed there is silence."""
         self.measure()
         return bytes(self._peaks[first:last]).ljust(max(0, last - first), b"\0")
 
@@ -110,8 +117,8 @@ class Peaks:
     @property
     def until_ms(self) -> int:
         """The end of what was placed so far, in whole hops."""
-        samples = max(self._user.end, self._bot.end)
-        return min(-(-samples * 1000 // self._rate // HOP_MS) * HOP_MS, MAX_MS)
+        hop = self._rate * HOP_MS // 1000
+        return min(-(-max(self._user.end, self._bot.end) // hop) * HOP_MS, MAX_MS)
 
     @property
     def size(self) -> int:

@@ -8,7 +8,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.doors import browser, static, twilio
 from server.doors.agent import agent_door
-from server.doors.console import ASSETS, Assets, ConsoleDoor
+from server.doors.console import (
+    ASSET_HEADERS,
+    ASSETS,
+    CLIENT,
+    CLIENT_HEADERS,
+    STATIC,
+    ConsoleDoor,
+    Files,
+)
 from server.doors.guard import Guard
 from server.doors.tap import tap_door
 from server.doors.v1 import CallsDoor
@@ -85,13 +93,21 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     async def events(request: Request) -> Response:
         return await door.answer(request, door.events)
 
+    @app.get("/v1/calls/{call_id}/waveform")
+    async def waveform(request: Request) -> Response:
+        return await door.answer(request, door.waveform)
+
+    @app.get("/v1/calls/{call_id}/recording")
+    async def recording(request: Request) -> Response:
+        return await door.answer(request, door.recording)
+
 
 def _console(app: FastAPI, services: Services, guard: Guard) -> None:
     door = ConsoleDoor(services, guard)
 
     @app.get("/")
-    async def index() -> Response:
-        return door.page()
+    async def index(request: Request) -> Response:
+        return await door.page(request)
 
     @app.get("/console/session")
     async def session(request: Request) -> Response:
@@ -105,7 +121,7 @@ def _console(app: FastAPI, services: Services, guard: Guard) -> None:
     async def logout(request: Request) -> Response:
         return door.logout(request)
 
-    app.mount("/assets", Assets(directory=ASSETS, check_dir=False))
+    app.mount("/assets", Files(ASSETS, ASSET_HEADERS))
 
 
 def _browser(app: FastAPI, services: Services) -> None:
@@ -125,6 +141,12 @@ def _browser(app: FastAPI, services: Services) -> None:
 
     if not services.settings.webrtc:
         return
+    bundle = Files(STATIC, CLIENT_HEADERS)
+
+    @app.api_route(f"/{CLIENT}", methods=["GET", "HEAD"])
+    async def client(request: Request) -> Response:
+        return await bundle.get_response(CLIENT, request.scope)
+
     # Only where it is switched on: aiortc takes half a second to import.
     from server.doors.webrtc import BrowserCalls
 

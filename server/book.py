@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from media.peaks import Peaks
+from pipeline.monitor import CallRecorder
 from server.call import Call
-from server.clock import Clock
 from server.past import CallStore, Page, PastCall, page_of
 from server.ring import Entry
 from server.summary import CallSummary
+from server.waveform import Strip, Waveform
 
 MAX_CHANGED = 10_000
 """Calls that changed while a follower of the list was not reading; then it has to begin anew."""
@@ -30,6 +30,7 @@ class _Seen:
     def __init__(self, call: Call, book: CallBook) -> None:
         self.call = call
         self.summary = CallSummary(call.facts, call.slug)
+        self.waveform: Waveform | None = None
         self.bells: set[asyncio.Event] = set()
         self._book = book
 
@@ -73,11 +74,12 @@ class Changes:
 
 
 class CallBook:
-    """All calls of the process that can be looked at."""
+    """All calls of the process that can be looked at. ``drawn``: with their waveforms."""
 
-    def __init__(self, store: CallStore, clock: Clock) -> None:
+    def __init__(self, store: CallStore, *, drawn: bool) -> None:
         self._store = store
-        self._clock = clock
+        self._drawn = drawn
+        self._loop = asyncio.get_running_loop()
         self._live: dict[str, _Seen] = {}
         self._followers: set[Changes] = set()
         self._bells: set[asyncio.Event] = set()
@@ -92,6 +94,16 @@ class CallBook:
         call.watch(seen)
         self.changed(seen.summary)
 
+    def listener(self, call: Call, sample_rate_hz: int) -> CallRecorder | None:
+        """Its audio begins."""
+        seen = self._live.get(call.call_id)
+        if seen is None:
+            return None
+        seen.summary.recording = call.config.recording
+        if self._drawn:
+            seen.waveform = Waveform(sample_rate_hz, self._loop.time)
+        return seen.waveform
+
     def over(self, call: Call, recording: Path | None = None) -> None:
         """It is over, and all was told of it. One that never began leaves nothing."""
         seen = self._live.pop(call.call_id, None)
@@ -100,11 +112,14 @@ class CallBook:
         call.unwatch(seen)
         summary = seen.summary
         summary.recording = recording is not None
+        summary.close()
+        if seen.waveform is not None:
+            seen.waveform.over = True
         if summary.state == "ringing":
             self._gone(call.call_id)
         else:
             self.changed(summary)
-            for call_id in self._store.keep(PastCall(summary, call.events, None, recording)):
+            for call_id in self._store.keep(PastCall(summary, call.events, seen.waveform, recording)):
                 self._gone(call_id)
         seen.ring()
 
@@ -144,10 +159,15 @@ class CallBook:
             return page_of(seen.call.events, after, limit, over=False)
         return await self._store.events(call_id, after, limit)
 
-    async def peaks(self, call_id: str) -> Peaks | None:
-        return await self._store.peaks(call_id)
+    async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
+        """None: it has no audio yet, or is not drawn."""
+        seen = self._live.get(call_id)
+        if seen is not None:
+            return seen.waveform.strip(from_ms) if seen.waveform is not None else None
+        return await self._store.waveform(call_id, from_ms)
 
     async def recording(self, call_id: str) -> Path | None:
+        """Of a call that is over."""
         return await self._store.recording(call_id)
 
     # --- following ----------------------------------------------------------------------------------------

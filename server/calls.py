@@ -20,6 +20,7 @@ from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder
 from pipeline.config import SessionConfig
 from pipeline.events import CallEnded, EndReason, EngineFault, Event, Recorded
+from pipeline.monitor import CallRecorder
 from pipeline.session import Session
 from server.agents import Agent, Owner
 from server.call import Call, CallState, Tap
@@ -31,6 +32,7 @@ from server.recordings import Recordings, recorded_by
 from server.resolve import CallConfig
 from server.resolve_mind import without_page
 from server.ring import Entry
+from server.waveform import Both
 from server.wire import CallFacts
 
 log = structlog.get_logger(__name__)
@@ -49,6 +51,9 @@ class Observer(Protocol):
     """Whoever looks at all calls. It is told before anything happens in one."""
 
     def rang(self, call: Call) -> None: ...
+
+    def listener(self, call: Call, sample_rate_hz: int) -> CallRecorder | None:
+        """Its audio begins: whoever wants it, placed as for a recording."""
 
     def over(self, call: Call, recording: Path | None = None) -> None:
         """All was told of it; ``recording``: its file."""
@@ -191,7 +196,7 @@ class CallRegistry:
             _configured(call),
             _teller(call),
             _new_id,
-            recorder,
+            self._heard_by(call, recorder, leg.format.sample_rate_hz),
             self._clock.epoch,
         )
         call.session = session
@@ -201,6 +206,16 @@ class CallRegistry:
         self._tasks.create_task(self._hold(call, session, recorder), name=f"call {call.call_id}")
         log.info("call.started", call_id=call.call_id, agent=call.facts.agent_id)
         return session
+
+    def _heard_by(self, call: Call, recorder: Recorder | None, sample_rate_hz: int) -> CallRecorder | None:
+        if self._observer is None:
+            return recorder
+        listener = self._observer.listener(call, sample_rate_hz)
+        return (
+            Both(recorder, listener)
+            if recorder is not None and listener is not None
+            else recorder or listener
+        )
 
     def configure(self, call: Call, config: CallConfig) -> bool:
         """Change how a live call behaves from now on. False: it is over, perhaps for a bug that this met."""

@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from media.peaks import Peaks
 from server.ring import Entry, Ring
 from server.summary import CallSummary
+from server.waveform import Strip, Waveform
 
 ENTRY_BYTES = 250
 """What an event costs in memory beside its text."""
@@ -36,14 +36,14 @@ class PastCall:
 
     summary: CallSummary
     events: Ring
-    peaks: Peaks | None = None
+    waveform: Waveform | None = None
     recording: Path | None = None
 
     @property
     def size(self) -> int:
         """Bytes of memory, about."""
-        peaks = self.peaks.size if self.peaks is not None else 0
-        return self.events.size + ENTRY_BYTES * len(self.events) + peaks
+        drawn = self.waveform.size if self.waveform is not None else 0
+        return self.events.size + ENTRY_BYTES * len(self.events) + drawn
 
 
 class CallStore(Protocol):
@@ -61,8 +61,8 @@ class CallStore(Protocol):
     async def events(self, call_id: str, after: int, limit: int) -> Page | None:
         """At most ``limit`` events behind ``after``."""
 
-    async def peaks(self, call_id: str) -> Peaks | None:
-        """None: it was not measured, or the call is not kept."""
+    async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
+        """All behind ``from_ms``. None: it was not measured, or the call is not kept."""
 
     async def recording(self, call_id: str) -> Path | None:
         """The file; None: there is none."""
@@ -111,9 +111,9 @@ class MemoryStore:
         call = self._calls.get(call_id)
         return page_of(call.events, after, limit, over=True) if call is not None else None
 
-    async def peaks(self, call_id: str) -> Peaks | None:
+    async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
         call = self._calls.get(call_id)
-        return call.peaks if call is not None else None
+        return call.waveform.strip(from_ms) if call is not None and call.waveform is not None else None
 
     async def recording(self, call_id: str) -> Path | None:
         call = self._calls.get(call_id)

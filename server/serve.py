@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from server.app import create_app
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+STALLED_S = 20.0
+"""What a peer may leave unread before its connection is cut off."""
 LINGER_S = 5.0
 """What a peer whose connection is over may take to read the rest."""
 FLUSH_S = 0.1
@@ -57,6 +60,30 @@ class _WebSocket(WebSocketsSansIOProtocol):
     def _let_go(self) -> None:
         if not self.disconnected:
             self.loop.call_later(LINGER_S, self.transport.abort)
+
+
+class _Http(HttpToolsProtocol):
+    """Uvicorn's, but a peer that does not read is cut off: what is on its way to it would wait for ever."""
+
+    _impatient: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._impatient is None:
+            self._impatient = self.loop.call_later(STALLED_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._be_patient()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._be_patient()
+
+    def _be_patient(self) -> None:
+        if self._impatient is not None:
+            self._impatient.cancel()
+            self._impatient = None
 
 
 class _Server(uvicorn.Server):
@@ -103,6 +130,7 @@ def listener(app: FastAPI) -> uvicorn.Server:
         log_config=None,
         access_log=False,
         lifespan="off",
+        http=_Http,
         ws=_WebSocket,
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,

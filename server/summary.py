@@ -41,6 +41,7 @@ class CallSummary:
         self.last_bot: str | None = None
         self.recording = False
         """There is a recording of it, or will be."""
+        self._last_at = 0.0
         self._duration_ms = 0
         self._turns: set[int] = set()
         self._voice_ended: dict[int, float] = {}
@@ -54,12 +55,20 @@ class CallSummary:
 
     def add(self, entry: Entry) -> bool:
         """Count an event in. True: it changed what is shown of the call, beyond the number of its events."""
-        self.last_seq = entry.seq
+        self.last_seq, self._last_at = entry.seq, entry.ts
         fold = _FOLDS.get(entry.event)
         if fold is None:
             return False
         fold(self, orjson.loads(entry.data))
         return True
+
+    def close(self) -> None:
+        """The call is over. Where its end was not told, it is that of its last event."""
+        if self.state != "live":
+            return
+        self.state, self.reason, self.ended_at = "ended", "failed", self._last_at
+        if self.started_at is not None:
+            self._duration_ms = round((self._last_at - self.started_at) * 1000)
 
     def percentile_ms(self, percent: int) -> int | None:
         """Of the times from the end of the user's voice to the first sound of the answer; None: there was none.

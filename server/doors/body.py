@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -13,10 +14,11 @@ from server.doors.browser import Refused
 async def json_object(request: Request, max_bytes: int) -> dict[str, Any]:
     """Raises ``Refused`` for one that is too long, or no JSON object."""
     raw = b""
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > max_bytes:
-            raise Refused(413, f"at most {max_bytes} bytes are read")
+    async with aclosing(request.stream()) as stream:
+        async for chunk in stream:
+            raw += chunk
+            if len(raw) > max_bytes:
+                raise Refused(413, f"at most {max_bytes} bytes are read")
     try:
         found = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

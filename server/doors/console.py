@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import mimetypes
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -18,8 +20,10 @@ from server.services import Services
 from server.version import __version__
 
 FOLDER: Final = Path(__file__).parent.parent / "console"
-INDEX: Final = FOLDER / "index.html"
+INDEX: Final = "index.html"
 ASSETS: Final = FOLDER / "assets"
+STATIC: Final = FOLDER.parent / "static"
+CLIENT: Final = "talkwire.js"
 MAX_LOGIN: Final = 4096
 POLICY: Final = "; ".join(
     (
@@ -47,17 +51,37 @@ PAGE_HEADERS: Final = {
     # It names the files that belong to it: an old page must not ask for those of another version.
     "Cache-Control": "no-cache",
 }
-FOREVER: Final = "public, max-age=31536000, immutable"
+ASSET_HEADERS: Final = {
+    # Their names change with what is in them.
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",
+}
+CLIENT_HEADERS: Final = {
+    # For pages of any origin. It has no version in its name: it is asked for again, and sent where it has changed.
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Cache-Control": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
-class Assets(StaticFiles):
-    """The page's files. Their names change with what is in them."""
+# Reads the system's tables, which must not be done on the event loop; and what browsers insist on is not left to them.
+mimetypes.init()
+for _suffix, _type in ((".js", "text/javascript"), (".css", "text/css"), (".svg", "image/svg+xml")):
+    mimetypes.add_type(_type, _suffix)
+
+
+class Files(StaticFiles):
+    """A folder whose files all have these headers."""
+
+    def __init__(self, folder: Path, headers: Mapping[str, str]) -> None:
+        # Whether it is there is seen when it is asked for: this is the event loop.
+        super().__init__(directory=folder, check_dir=False)
+        self._headers = headers
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        if response.status_code in (200, 206, 304):
-            response.headers["Cache-Control"] = FOREVER
+        response.headers.update(self._headers)
         return response
 
 
@@ -67,10 +91,11 @@ class ConsoleDoor:
     def __init__(self, services: Services, guard: Guard) -> None:
         self._services = services
         self._guard = guard
+        self._pages = Files(FOLDER, PAGE_HEADERS)
 
-    def page(self) -> Response:
+    async def page(self, request: Request) -> Response:
         """For everybody: it asks whoever may see nothing to sign in."""
-        return FileResponse(INDEX, media_type="text/html", headers=PAGE_HEADERS)
+        return await self._pages.get_response(INDEX, request.scope)
 
     def session(self, request: Request) -> Response:
         """What the page may show. Who may see nothing is told how to sign in, and no more."""

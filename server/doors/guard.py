@@ -58,7 +58,9 @@ class Guard:
         """Raises ``Refused`` where the request may not see calls."""
         if bearer(request, self._services):
             return
-        if not self._signed_in(request) and not at_home(request, self._services):
+        # A page from elsewhere may have its reader's browser ask us, without a word of where that came from.
+        here = request.headers.get("sec-fetch-site") != "cross-site"
+        if not here or not (self._signed_in(request) or at_home(request, self._services)):
             raise Refused(401, "send Authorization: Bearer <API key>, or sign in on the console")
         if request.method not in SAFE and not same_origin(request):
             raise Refused(403, "this came from another page: only the console itself may change something")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
+from media.peaks import HOP_MS, MAX_MS
 from server.agents import slug
 from server.book import PAGE, CallBook, Changes
 from server.clock import Clock
@@ -28,6 +30,8 @@ MAX_EVENTS: Final = 1000
 MAX_STREAMS: Final = 200
 STREAM_S: Final = 3600.0
 """A stream does not last longer: who may not look any more must not go on doing so. A browser comes back by itself."""
+
+AUDIO: Final = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -186,6 +190,41 @@ class CallsDoor:
                 elif not await reader.wait(PING_S):
                     await write(PING)
         return await write(_closed("server_stopped"))
+
+    async def waveform(self, request: Request) -> Response:
+        """Both sides behind ``after_ms``, also while the call goes on."""
+        summary = await self._found(request)
+        strip = await self._book.waveform(summary.call_id, _number(request, "after_ms", 0, 0, MAX_MS))
+        if strip is None:
+            raise Refused(404, "this call has no waveform: no audio has come yet, or TALKWIRE_CONSOLE is off")
+        told = {
+            "hop_ms": HOP_MS,
+            "start_ts": self._clock.epoch(strip.starts_at),
+            "until_ts": self._clock.epoch(strip.until_at),
+            "from_ms": strip.from_ms,
+            "until_ms": strip.until_ms,
+            "settled_ms": strip.settled_ms,
+            "user": base64.b64encode(strip.user).decode("ascii"),
+            "bot": base64.b64encode(strip.bot).decode("ascii"),
+            "ended": summary.state == "ended",
+        }
+        return _json(told)
+
+    async def recording(self, request: Request) -> Response:
+        """The file, or the bytes of it that are asked for (``Range``)."""
+        summary = await self._found(request)
+        path = await self._book.recording(summary.call_id)
+        if summary.state != "ended":
+            raise Refused(409, "the call goes on: its recording can be had when it has ended")
+        if path is None or not await asyncio.to_thread(path.is_file):
+            raise Refused(404, "this call has no recording, or its file is not there any more")
+        return FileResponse(
+            path,
+            headers=PRIVATE,
+            media_type=AUDIO.get(path.suffix, "application/octet-stream"),
+            filename=f"{summary.call_id}{path.suffix}",
+            content_disposition_type="attachment" if request.query_params.get("download") else "inline",
+        )
 
     async def _found(self, request: Request) -> CallSummary:
         call_id = request.path_params["call_id"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from telephony.carriers.twilio.simulator import Clip
@@ -20,7 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 FROM, TO = "+15550001111", "+15550002222"
 BEARER = {"Authorization": f"Bearer {KEY}"}
-HELLO = Clip.from_wav(CLIPS / "hello.wav")
+HELLO, STORY = (Clip.from_wav(CLIPS / f"{name}.wav") for name in ("hello", "story"))
 
 
 @dataclass
@@ -128,3 +133,102 @@ async def test_the_log_over_http_is_what_its_agent_is_told(tmp_path: Path) -> No
         assert (await get(server, "/v1/agents")).json()["agents"][0]["channels"] == [
             {"type": "phone", "ref": "*"}
         ]
+
+
+def onsets_ms(peaks: bytes, quiet_ms: int = 300) -> list[int]:
+    """Where sound begins after so much silence."""
+    found, silent_for = [], quiet_ms
+    for hop, peak in enumerate(peaks):
+        if peak < 60:
+            silent_for += 20
+            continue
+        if silent_for >= quiet_ms:
+            found.append(hop * 20)
+        silent_for = 0
+    return found
+
+
+def hops_of(samples: npt.NDArray[np.int16], rate: int) -> bytes:
+    """The same by the definition, sample by sample."""
+    hop = rate // 50
+    padded = np.pad(samples.astype(np.float64), (0, -len(samples) % hop)).reshape(-1, hop)
+    with np.errstate(divide="ignore"):
+        level = 20 * np.log10(np.abs(padded).max(axis=1) / 32768)
+    return bytes(np.clip(np.round(255 * (1 + level / 60)), 0, 255).astype(np.uint8))
+
+
+async def drawn(server: Running, call_id: str, after_ms: int = 0) -> dict[str, Any]:
+    reply = await get(server, f"/v1/calls/{call_id}/waveform?after_ms={after_ms}")
+    assert reply.status_code == 200, reply.text
+    told: dict[str, Any] = reply.json()
+    for side in ("user", "bot"):
+        told[side] = base64.b64decode(told[side])
+        assert len(told[side]) * 20 == told["until_ms"] - told["from_ms"]
+    return told
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_the_waveform_is_that_of_the_recording_and_fits_the_events(
+    tmp_path: Path, recorded: bool
+) -> None:
+    config = {"analysis": {"recording": recorded}}
+    text = "Hello and welcome. This goes on for long enough that somebody can cut it off in the middle of it."
+    async with (
+        running(tmp_path) as server,
+        registered(server.ws, greeting=text, config=config) as agent,
+        server.carrier() as carrier,
+    ):
+        call = await carrier.place_call(FROM, TO)
+        call_id = (await agent.wait("call.started"))["call_id"]
+        assert (await get(server, f"/v1/calls/{call_id}/recording")).status_code == 409
+        began = await call.bot_speaking()
+        live: dict[str, Any] = {"user": b"", "bot": b"", "settled_ms": 0}
+        speech = call.say(STORY, at_s=began + 2.5)
+        while not agent.of("speech.ended"):
+            await asyncio.sleep(0.3)
+            more = await drawn(server, call_id, live["settled_ms"])
+            for side in ("user", "bot"):
+                live[side] = live[side][: more["from_ms"] // 20] + more[side]
+            live["settled_ms"] = more["settled_ms"]
+            assert not more["ended"]
+        await speech.finished()
+        call.hang_up()
+        await agent.wait("call.ended")
+        if recorded:
+            await agent.wait("call.recording")
+        whole = await drawn(server, call_id)
+        settled = live["settled_ms"] // 20
+        assert settled > 50
+        for side in ("user", "bot"):
+            assert live[side][:settled] == whole[side][:settled], f"{side}: what was settled did not change"
+        assert whole["ended"]
+        assert whole["settled_ms"] == whole["until_ms"]
+
+        def at_ms(ts: float) -> float:
+            share = (ts - whole["start_ts"]) / (whole["until_ts"] - whole["start_ts"])
+            return float(share * whole["until_ms"])
+
+        bot_from = onsets_ms(whole["bot"])[0]
+        assert at_ms(agent.of("bot.speaking")[0]["ts"]) == pytest.approx(bot_from, abs=80)
+        last = max(hop for hop, peak in enumerate(whole["bot"]) if peak) * 20
+        if not agent.of("bot.resumed"):
+            played_ms = agent.of("bot.interrupted")[0]["played_ms"]
+            assert last - bot_from == pytest.approx(played_ms, abs=80), "what was cleared is not there"
+        said_from = onsets_ms(whole["user"])[0]
+        assert at_ms(agent.of("speech.started")[0]["timestamp"]) == pytest.approx(said_from, abs=80)
+
+        reply = await get(server, f"/v1/calls/{call_id}/recording")
+        if not recorded:
+            assert reply.status_code == 404
+            return
+        assert (reply.status_code, reply.headers["content-type"]) == (200, "audio/wav")
+        assert reply.headers["content-disposition"] == f'inline; filename="{call_id}.wav"'
+        part = await get(server, f"/v1/calls/{call_id}/recording?download=1", Range="bytes=44-1043")
+        assert (part.status_code, part.content) == (206, reply.content[44:1044])
+        assert part.headers["content-disposition"].startswith("attachment")
+        with wave.open(io.BytesIO(reply.content)) as file:
+            stereo = np.frombuffer(file.readframes(file.getnframes()), np.int16).reshape(-1, 2)
+            rate = file.getframerate()
+        for side, channel in (("user", 0), ("bot", 1)):
+            ours, theirs = whole[side], hops_of(stereo[:, channel], rate)
+            assert ours[: len(theirs)].ljust(len(theirs), b"\0") == theirs

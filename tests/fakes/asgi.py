@@ -1,0 +1,142 @@
+"""Requests to an ASGI application without a server: nothing waits, and a reader may be as slow as it likes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp, Message
+
+ELSEWHERE = "203.0.113.9"
+
+
+@dataclass
+class Reply:
+    """What came back; of a stream, so far."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    cookies: list[str] = field(default_factory=list)
+    body: bytes = b""
+    complete: bool = False
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def detail(self) -> str:
+        return str(self.json()["detail"])
+
+    def take(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            pairs = [(k.decode().lower(), v.decode()) for k, v in message["headers"]]
+            self.headers = dict(pairs)
+            self.cookies = [value for key, value in pairs if key == "set-cookie"]
+        elif message["type"] == "http.response.body":
+            self.body += message.get("body", b"")
+            self.complete = not message.get("more_body", False)
+
+    def events(self) -> list[tuple[str, Any, int | None]]:
+        """Server-sent events that are whole: name, data, id."""
+        return events_in(self.body)
+
+
+def events_in(body: bytes) -> list[tuple[str, Any, int | None]]:
+    found = []
+    for block in body.split(b"\n\n")[:-1]:
+        fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if b": " in line)
+        if b"event" in fields:
+            seq = int(fields[b"id"]) if b"id" in fields else None
+            found.append((fields[b"event"].decode(), json.loads(fields[b"data"]), seq))
+    return found
+
+
+class Stream:
+    """An answer that goes on. ``hold`` keeps the reader from taking anything."""
+
+    def __init__(self) -> None:
+        self.reply = Reply()
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self._disconnected = asyncio.Event()
+
+    def hold(self) -> None:
+        self.flowing.clear()
+
+    def disconnect(self) -> None:
+        self._disconnected.set()
+
+    async def send(self, message: Message) -> None:
+        await self.flowing.wait()
+        self.reply.take(message)
+
+    async def receive_end(self) -> Message:
+        await self._disconnected.wait()
+        return {"type": "http.disconnect"}
+
+
+@dataclass
+class Web:
+    """An application, and where its requests come from."""
+
+    app: ASGIApp
+    client: str = "127.0.0.1"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    async def ask(self, path: str, method: str = "GET", body: bytes = b"", **headers: str) -> Reply:
+        """Header names with underscores for hyphens."""
+        stream = Stream()
+        await self._run(stream, path, method, body, headers)
+        return stream.reply
+
+    async def get(self, path: str, **headers: str) -> Reply:
+        return await self.ask(path, "GET", b"", **headers)
+
+    async def post(self, path: str, told: Any = None, **headers: str) -> Reply:
+        return await self.ask(path, "POST", b"" if told is None else json.dumps(told).encode(), **headers)
+
+    @asynccontextmanager
+    async def stream(self, path: str, **headers: str) -> AsyncIterator[Stream]:
+        """Read server-sent events; whoever leaves is gone."""
+        stream = Stream()
+        asked = {"accept": "text/event-stream", **headers}
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._run(stream, path, "GET", b"", asked), name="reader of a stream")
+            try:
+                yield stream
+            finally:
+                stream.disconnect()
+                stream.flowing.set()
+
+    async def _run(
+        self, stream: Stream, path: str, method: str, body: bytes, headers: Mapping[str, str]
+    ) -> None:
+        target, _, query = path.partition("?")
+        named = {"host": "127.0.0.1:8080", **self.headers, **headers}
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": target,
+            "raw_path": target.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [
+                (key.replace("_", "-").lower().encode(), value.encode()) for key, value in named.items()
+            ],
+            "client": (self.client, 5555),
+            "server": ("127.0.0.1", 8080),
+        }
+        asked: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            return asked.pop() if asked else await stream.receive_end()
+
+        await self.app(scope, receive, stream.send)

@@ -1,0 +1,111 @@
+"""A whole server without engines and sockets: calls are told of by hand, and asked for over ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from media.ports import LegListener
+from pipeline.events import CallEnded, CallStarted, EndReason
+from server.agents import Agent, AgentRegistry
+from server.app import create_app
+from server.auth import KeyRing, open_door
+from server.book import CallBook
+from server.call import Call
+from server.calls import CallLimits, CallRegistry
+from server.clock import Clock
+from server.engines import EnginePool
+from server.looplag import LoopLag
+from server.past import MemoryStore
+from server.protocol import AgentCreate
+from server.resolve import resolve
+from server.services import Services
+from server.settings import Settings
+from server.tokens import Tokens
+from server.wire import CallFacts
+from tests.fakes.asgi import Web
+from tests.fakes.leg import FakeLeg
+from tests.fakes.tts import FakeTts
+from tests.fakes.vad import FakeVad
+from tests.server.test_calls import DEFAULTS, Owner
+
+KEY = "tw_" + "0" * 32
+PASSWORD = "correct horse"
+BEARER = {"authorization": f"Bearer {KEY}"}
+PUBLIC: dict[str, Any] = {"host": "0.0.0.0", "public_url": "https://voice.example.org"}
+
+
+@dataclass
+class Site:
+    services: Services
+    web: Web
+    agent: Agent
+
+    @property
+    def book(self) -> CallBook:
+        return self.services.book
+
+    @property
+    def calls(self) -> CallRegistry:
+        return self.services.calls
+
+    def ring(self, call_id: str = "CA1", **facts: Any) -> Call:
+        config = resolve([self.agent.configuration], DEFAULTS)
+        return self.calls.ring(CallFacts(call_id, "Tester", "+1", "+2", **facts), self.agent, config)
+
+    def begin(self, call_id: str = "CA1", **facts: Any) -> Call:
+        call = self.ring(call_id, **facts)
+        self.calls.connecting(call)
+        call.journal.append(CallStarted("en"))
+        return call
+
+    def end(self, call: Call) -> None:
+        now = asyncio.get_running_loop().time()
+        call.journal.append(CallEnded(EndReason.HANGUP, "", 1.5, now, ()))
+        self.calls.forget(call)
+
+    def live(self, call: Call) -> tuple[FakeLeg, LegListener]:
+        """With a conversation."""
+        self.calls.connecting(call)
+        leg = FakeLeg()
+        leg.listener = self.calls.start(call, leg)
+        return leg, leg.listener
+
+
+@asynccontextmanager
+async def site(tmp_path: Path, keys: tuple[str, ...] = (KEY,), **settings: Any) -> AsyncIterator[Site]:
+    made = Settings(data_dir=tmp_path, webrtc=False, **settings)
+    loop = asyncio.get_running_loop()
+    clock = Clock(loop)
+    voice = FakeTts()
+    await voice.start()
+    lag = LoopLag()
+    async with asyncio.TaskGroup() as tasks:
+        book = CallBook(MemoryStore(made.keep_calls, 1 << 20), drawn=made.console)
+        engines = EnginePool(FakeVad(), (), (voice,)).for_call
+        calls = CallRegistry(engines, CallLimits(), clock, tmp_path / "recordings", tasks, book)
+        agents = AgentRegistry()
+        services = Services(
+            settings=made,
+            keys=KeyRing(keys),
+            tokens=Tokens("s" * 64),
+            clock=clock,
+            agents=agents,
+            calls=calls,
+            book=book,
+            defaults=DEFAULTS,
+            lag=lag,
+            tasks=tasks,
+            open_door=partial(open_door, made.host, made.public_url),
+        )
+        agent = agents.create("Tester", Owner(), AgentCreate(agent_id="Tester"), loop.time())
+        try:
+            yield Site(services, Web(create_app(services)), agent)
+            await calls.drain(0.0)
+        finally:
+            lag.close()
