@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipeline.monitor import CallRecorder
 from server.call import Call
+from server.clock import Clock
 from server.past import CallStore, Page, PastCall, page_of
 from server.ring import Entry
 from server.summary import CallSummary
@@ -29,7 +30,7 @@ class _Seen:
 
     def __init__(self, call: Call, book: CallBook) -> None:
         self.call = call
-        self.summary = CallSummary(call.facts, call.slug)
+        self.summary = CallSummary(call.facts, call.slug, book.now())
         self.waveform: Waveform | None = None
         self.bells: set[asyncio.Event] = set()
         self._book = book
@@ -76,8 +77,9 @@ class Changes:
 class CallBook:
     """All calls of the process that can be looked at. ``drawn``: with their waveforms."""
 
-    def __init__(self, store: CallStore, *, drawn: bool) -> None:
+    def __init__(self, store: CallStore, clock: Clock, *, drawn: bool) -> None:
         self._store = store
+        self.now = clock.epoch
         self._drawn = drawn
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, _Seen] = {}
@@ -105,19 +107,19 @@ class CallBook:
         return seen.waveform
 
     def over(self, call: Call, recording: Path | None = None) -> None:
-        """It is over, and all was told of it. One that never began leaves nothing."""
+        """It is over, and all was told of it. One that nobody was told of leaves nothing."""
         seen = self._live.pop(call.call_id, None)
         if seen is None:
             return
         call.unwatch(seen)
         summary = seen.summary
         summary.recording = recording is not None
-        summary.close()
         if seen.waveform is not None:
             seen.waveform.over = True
-        if summary.state == "ringing":
+        if not summary.last_seq:
             self._gone(call.call_id)
         else:
+            summary.close()
             self.changed(summary)
             for call_id in self._store.keep(PastCall(summary, call.events, seen.waveform, recording)):
                 self._gone(call_id)

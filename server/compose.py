@@ -307,7 +307,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
         networks = carriers(settings)
         try:
             limits = CallLimits(settings.max_calls, settings.agent_grace_s)
-            book = CallBook(MemoryStore(settings.keep_calls, KEPT_BYTES), drawn=settings.console)
+            book = CallBook(MemoryStore(settings.keep_calls, KEPT_BYTES), clock, drawn=settings.console)
             recordings = settings.data_dir / "recordings"
             calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, book)
             agents, defaults = AgentRegistry(settings.max_agents), _defaults(settings, engines)

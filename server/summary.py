@@ -19,21 +19,24 @@ MAX_TEXT = 300
 """Characters of a text that is shown in a list."""
 CUT_OFF = ("early", "user_spoke")
 
-State = Literal["ringing", "live", "ended"]
+State = Literal["ringing", "dialing", "live", "ended"]
 
 
 class CallSummary:
     """Of one call. It may be asked at any time."""
 
-    def __init__(self, facts: CallFacts, slug: str) -> None:
+    def __init__(self, facts: CallFacts, slug: str, created_at: float) -> None:
         self.facts = facts
         self.slug = slug
+        self.created_at = created_at
+        """When it was taken on, epoch seconds."""
         self.state: State = "ringing"
         self.started_at: float | None = None
         self.ended_at: float | None = None
         self.reason: str | None = None
         self.detail: str | None = None
         self.language: str | None = None
+        self.answered_by: str | None = None
         self.last_seq = 0
         self.interruptions = 0
         self.errors = 0
@@ -64,7 +67,7 @@ class CallSummary:
 
     def close(self) -> None:
         """The call is over. Where its end was not told, it is that of its last event."""
-        if self.state != "live":
+        if self.state == "ended":
             return
         self.state, self.reason, self.ended_at = "ended", "failed", self._last_at
         if self.started_at is not None:
@@ -93,12 +96,14 @@ class CallSummary:
             "from": facts.from_,
             "to": facts.to,
             "state": self.state,
+            "created_at": self.created_at,
             "started_at": self.started_at,
             "ended_at": self.ended_at,
             "duration_ms": duration_ms,
             "reason": self.reason,
             "detail": self.detail,
             "language": self.language,
+            "answered_by": self.answered_by,
             "turns": len(self._turns),
             "interruptions": self.interruptions,
             "errors": self.errors,
@@ -117,6 +122,12 @@ class CallSummary:
             self.started_at = event["ts"]
             self.state = "live"
         self.language = event.get("language")
+
+    def _dialing(self, event: dict[str, Any]) -> None:
+        self.state = "dialing"
+
+    def _picked_up(self, event: dict[str, Any]) -> None:
+        self.answered_by = event["answered_by"]
 
     def _updated(self, event: dict[str, Any]) -> None:
         self.language = event["language"]
@@ -158,6 +169,8 @@ class CallSummary:
 
 
 _FOLDS: dict[str, Callable[[CallSummary, dict[str, Any]], None]] = {
+    "call.dialing": CallSummary._dialing,
+    "call.answered_by": CallSummary._picked_up,
     "call.started": CallSummary._started,
     "call.updated": CallSummary._updated,
     "user.message": CallSummary._heard,

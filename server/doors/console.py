@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from server.doors.body import json_object
 from server.doors.browser import Refused
-from server.doors.guard import PRIVATE, Guard, TooOften, denied, same_origin
+from server.doors.guard import PRIVATE, Guard, denied, same_origin
 from server.services import Services
 from server.version import __version__
 
@@ -127,10 +127,6 @@ class ConsoleDoor:
             if not isinstance(key, str):
                 raise Refused(400, 'send {"key": "<API key or console password>"}')
             cookie = self._guard.sign_in(request, key)
-        except TooOften as refused:
-            response = denied(refused)
-            response.headers["Retry-After"] = str(refused.wait_s)
-            return response
         except Refused as refused:
             return denied(refused)
         return self._with_cookie(cookie)

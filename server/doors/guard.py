@@ -6,6 +6,7 @@ somebody on this machine.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,17 +15,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from server.auth import KeyRing
-from server.doors.browser import Refused, at_home, bearer
-from server.ratelimit import Attempts
+from server.doors.browser import Refused, at_home, bearer, caller
 from server.services import Services
+from server.strangers import Rate
 from server.tokens import TokenError
 
 log = structlog.get_logger(__name__)
 
 COOKIE: Final = "talkwire_console"
 COOKIE_S: Final = 12 * 3600
-MAX_LOGINS: Final = 10
-LOGIN_WINDOW_S: Final = 60.0
+LOGINS_PER_MINUTE: Final = 10
+"""Wrong keys from one address."""
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
 PRIVATE: Final = {
     "Cache-Control": "no-store",
@@ -36,6 +37,8 @@ PRIVATE: Final = {
 
 def denied(refused: Refused) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else {}
+    if refused.retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(refused.retry_after_s))
     return JSONResponse({"detail": str(refused)}, refused.status, {**PRIVATE, **headers})
 
 
@@ -48,7 +51,7 @@ class Guard:
         self._password = KeyRing([password.get_secret_value()] if password is not None else [])
         # A cookie is for these keys and this password: with any other it is void.
         self._audience = f"console {services.keys.fingerprint} {self._password.fingerprint}"
-        self._attempts = Attempts(MAX_LOGINS, LOGIN_WINDOW_S)
+        self._wrong = Rate(LOGINS_PER_MINUTE)
 
     @property
     def has_password(self) -> bool:
@@ -87,14 +90,13 @@ class Guard:
         if not same_origin(request):
             raise Refused(403, "this came from another page: sign in on the console itself")
         services = self._services
-        address = request.client.host if request.client is not None else ""
-        now = services.clock.epoch()
-        wait_s = self._attempts.wait_s(address, now)
-        if wait_s > 0:
-            raise TooOften(wait_s)
+        address, now = caller(request, services), services.clock.epoch()
+        wait_s = self._wrong.wait_s(address, now)
+        if wait_s:
+            raise Refused(429, "too many wrong keys from this address: try again in a minute", wait_s)
         # Both are looked at: how long it takes does not say which one was nearly right.
         if not (services.keys.check(key) | self._password.check(key)):
-            self._attempts.note(address, now)
+            self._wrong.take(address, now)
             log.warning("console.refused", peer=address)
             raise Refused(401, "that is neither an API key of this server nor the password of its console")
         log.info("console.signed_in", peer=address)
@@ -112,14 +114,6 @@ class Guard:
             httponly=True,
             samesite="strict",
         )
-
-
-class TooOften(Refused):
-    """Somebody tries keys."""
-
-    def __init__(self, wait_s: float) -> None:
-        self.wait_s = int(wait_s) + 1
-        super().__init__(429, f"too many wrong keys from this address: try again in {self.wait_s} s")
 
 
 def same_origin(request: Request) -> bool:

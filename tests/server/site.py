@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from media.ports import LegListener
-from pipeline.events import CallEnded, CallStarted, EndReason
+from pipeline.events import CallStarted, EndReason
+from server.addresses import Proxies
 from server.agents import Agent, AgentRegistry
 from server.app import create_app
 from server.auth import KeyRing, open_door
@@ -24,8 +25,10 @@ from server.looplag import LoopLag
 from server.past import MemoryStore
 from server.protocol import AgentCreate
 from server.resolve import resolve
+from server.ringing import Ringing, RingingRules
 from server.services import Services
 from server.settings import Settings
+from server.strangers import Allowed, Strangers
 from server.tokens import Tokens
 from server.wire import CallFacts
 from tests.fakes.asgi import Web
@@ -65,9 +68,7 @@ class Site:
         return call
 
     def end(self, call: Call) -> None:
-        now = asyncio.get_running_loop().time()
-        call.journal.append(CallEnded(EndReason.HANGUP, "", 1.5, now, ()))
-        self.calls.forget(call)
+        self.calls.never_began(call, EndReason.HANGUP, "")
 
     def live(self, call: Call) -> tuple[FakeLeg, LegListener]:
         """With a conversation."""
@@ -86,7 +87,7 @@ async def site(tmp_path: Path, keys: tuple[str, ...] = (KEY,), **settings: Any) 
     await voice.start()
     lag = LoopLag()
     async with asyncio.TaskGroup() as tasks:
-        book = CallBook(MemoryStore(made.keep_calls, 1 << 20), drawn=made.console)
+        book = CallBook(MemoryStore(made.keep_calls, 1 << 20), clock, drawn=made.console)
         engines = EnginePool(FakeVad(), (), (voice,)).for_call
         calls = CallRegistry(engines, CallLimits(), clock, tmp_path / "recordings", tasks, book)
         agents = AgentRegistry()
@@ -94,10 +95,14 @@ async def site(tmp_path: Path, keys: tuple[str, ...] = (KEY,), **settings: Any) 
             settings=made,
             keys=KeyRing(keys),
             tokens=Tokens("s" * 64),
+            strangers=Strangers(Allowed()),
+            proxies=Proxies(made.trusted_proxies),
             clock=clock,
             agents=agents,
             calls=calls,
             book=book,
+            ringing=Ringing(agents, calls, DEFAULTS, RingingRules(5.0, "")),
+            carriers={},
             defaults=DEFAULTS,
             lag=lag,
             tasks=tasks,

@@ -21,7 +21,7 @@ def ring(call_id: str = "CA1", events: int = 3, size: int = 2, **limits: int) ->
 
 
 def past(call_id: str, slug: str = "a", events: int = 3, size: int = 2) -> PastCall:
-    return PastCall(CallSummary(CallFacts(call_id, slug, "+1", "+2"), slug), ring(call_id, events, size))
+    return PastCall(CallSummary(CallFacts(call_id, slug, "+1", "+2"), slug, 1.0), ring(call_id, events, size))
 
 
 async def test_the_newest_first_of_one_agent_or_of_all() -> None:

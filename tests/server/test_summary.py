@@ -25,7 +25,7 @@ class Told:
     """A summary, and events by name."""
 
     def __init__(self) -> None:
-        self.summary = CallSummary(FACTS, "my-agent")
+        self.summary = CallSummary(FACTS, "my-agent", 990.0)
         self.ts = 1000.0
 
     def add(self, event: str, after_s: float = 0.0, **fields: Any) -> bool:
@@ -55,6 +55,29 @@ def test_a_call_from_ringing_to_its_end() -> None:
     call.shown(last_seq=4, state="ended")
 
 
+def test_a_call_that_is_dialled_and_not_picked_up() -> None:
+    call = Told()
+    call.add("call.dialing")
+    call.shown(state="dialing", created_at=990.0)
+    call.add("call.ended", 20.0, reason="no_answer", ended_at=1020.0, duration_seconds=0.0)
+    call.shown(state="ended", started_at=None, reason="no_answer", duration_ms=0)
+
+
+def test_a_call_that_a_machine_picks_up() -> None:
+    call = Told()
+    call.add("call.dialing")
+    call.add("call.started")
+    call.add("call.answered_by", answered_by="machine")
+    call.shown(state="live", answered_by="machine")
+
+
+def test_a_call_that_rings_for_its_agent_is_given_up_without_having_begun() -> None:
+    call = Told()
+    call.add("call.ringing")
+    call.summary.close()
+    call.shown(state="ended", started_at=None, reason="failed", duration_ms=0)
+
+
 def test_a_repeated_start_changes_nothing() -> None:
     call = Told()
     call.add("call.started")
@@ -64,8 +87,6 @@ def test_a_repeated_start_changes_nothing() -> None:
 
 def test_a_call_whose_end_was_not_told_ended_with_its_last_event() -> None:
     call = Told()
-    call.summary.close()
-    call.shown(state="ringing")
     call.add("call.started")
     call.add("bot.word", 4.0)
     call.summary.close()
@@ -138,7 +159,7 @@ def test_percentiles_are_nearest_ranks(times: list[int]) -> None:
 
 
 def test_most_events_are_not_even_read() -> None:
-    summary = CallSummary(FACTS, "my-agent")
+    summary = CallSummary(FACTS, "my-agent", 990.0)
     assert not summary.add(Entry("CA1", 7, 1.0, "bot.word", b"no JSON at all"))
     assert summary.last_seq == 7
 
@@ -147,7 +168,7 @@ def test_most_events_are_not_even_read() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_event_that_the_wire_allows_can_be_folded(name: str, full: bool) -> None:
     """An exception here would end the call."""
-    summary = CallSummary(FACTS, "my-agent")
+    summary = CallSummary(FACTS, "my-agent", 990.0)
     event = sample(DEFINITIONS[name], full=full)
     summary.add(Entry("CA1", 1, 1.0, NAMES[name], orjson.dumps(event)))
     orjson.dumps(summary.as_json(2.0))
@@ -159,7 +180,7 @@ def test_only_events_that_exist_are_looked_for() -> None:
 
 def test_the_golden_log_comes_to_what_is_in_it() -> None:
     frames = golden.load()
-    summary = CallSummary(FACTS, "my-agent")
+    summary = CallSummary(FACTS, "my-agent", 990.0)
     for frame in frames:
         summary.add(Entry("CA1", frame["seq"], frame["ts"], frame["event"], orjson.dumps(frame)))
     told = summary.as_json(0.0)

@@ -173,11 +173,15 @@ def test_the_list_is_followed_and_no_call_is_told_more_than_twice_a_second(tmp_p
                 told(call, 50)
                 await asyncio.sleep(1.0)
                 assert len(stream.reply.events()) == count, "more events alone are no news"
+                never_told_of = made.ring("CA2")
+                await asyncio.sleep(1.0)
+                made.calls.forget(never_told_of)
+                await asyncio.sleep(1.0)
                 made.calls.forget(call)
                 made.end(old)
-                gone, over = (await seen(stream, count + 2))[-2:]
-                assert gone == ("gone", {"call_id": "CA1"}, None)
-                assert (over[0], over[1]["state"]) == ("call", "ended")
+                gone, _, over = (await seen(stream, count + 4))[-3:]
+                assert gone == ("gone", {"call_id": "CA2"}, None)
+                assert (over[0], over[1]["call_id"], over[1]["state"]) == ("call", "CA0", "ended")
                 assert stream.reply.body.count(b":ping") == 0
                 await asyncio.sleep(31.0)
                 assert stream.reply.body.count(b":ping") == 2
@@ -411,7 +415,7 @@ async def play(made: Site, call: Call, script: list[tuple[str, int]]) -> Followi
     return reader
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(script=scripts())
 def test_any_reader_cut_off_anywhere_ends_with_exactly_the_log(
     tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, int]]
@@ -426,7 +430,7 @@ def test_any_reader_cut_off_anywhere_ends_with_exactly_the_log(
     run_virtual(main())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(script=scripts(), room=st.integers(2, 12))
 def test_of_a_log_that_is_not_kept_whole_it_is_told_what_is_missing(
     tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, int]], room: int
@@ -622,7 +626,7 @@ def test_a_book_may_be_told_of_a_call_that_it_does_not_know(tmp_path: Path) -> N
     async def main() -> None:
         async with site(tmp_path) as made:
             call = made.begin()
-            book = CallBook(MemoryStore(1, 1), drawn=True)
+            book = CallBook(MemoryStore(1, 1), made.services.clock, drawn=True)
             assert book.listener(call, 8000) is None
             book.over(call)
             assert book.live() == []
