@@ -54,13 +54,14 @@ def read_twiml(body: str, call_sid: str) -> StreamPlan:
             stream = verb.find("Stream")
             if stream is None:
                 raise WebhookFailed("<Connect> without <Stream> is not simulated", 200, 12200)
-            return _plan(stream, call_sid)
+            return stream_plan(stream, call_sid)
         if verb.tag not in _SILENT_VERBS:
             raise WebhookFailed(f"the verb <{verb.tag}> is not simulated", 200, 12200)
     raise CallHungUp("the TwiML ended the call without opening a stream")
 
 
-def _plan(stream: ElementTree.Element, call_sid: str) -> StreamPlan:
+def stream_plan(stream: ElementTree.Element, call_sid: str) -> StreamPlan:
+    """A ``<Stream>`` as Twilio reads it. Raises ``StreamRefused``."""
     url = stream.get("url", "")
     parts = urlsplit(url)
     if "?" in url:
