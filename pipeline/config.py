@@ -51,6 +51,8 @@ class SessionConfig:
     turns: turns.TurnParams = field(default_factory=turns.TurnParams)
     endpointing: Endpointing = field(default_factory=Endpointing)
     greeting_interruptible: bool = True
+    greet_after_turn: bool = False
+    """It waits for the end of the other side's first turn, or for some seconds."""
     vad: VadParams = field(default_factory=VadParams)
     metrics_interval_ms: int | None = None
     """How often ``AudioMetrics`` is told; None: never."""

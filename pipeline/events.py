@@ -506,6 +506,15 @@ class CallAnsweredBy:
 
 
 @dataclass(frozen=True, slots=True)
+class CarrierFault:
+    """The phone network did not do what it was asked to."""
+
+    code: str
+    text: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CallStarted:
     language: str
 
@@ -699,6 +708,7 @@ Event = (
     | CallRejected
     | CallDialing
     | CallAnsweredBy
+    | CarrierFault
     | CallStarted
     | RuleEvent
     | LanguageChanged

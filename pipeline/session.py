@@ -51,6 +51,8 @@ from pipeline.telling import Telling
 from pipeline.transcript import Transcript
 
 HOUSEKEEPING_S = 1.0
+GREET_S = 5.0
+"""How long a greeting that lets the other side speak first waits for that."""
 WARM_S = 5.0
 """How long a call waits for its engines to get warm, until it counts as ready all the same."""
 
@@ -102,6 +104,7 @@ class Session:
         self._over = asyncio.Event()
         self._crash: Exception | None = None
         self._held_by: set[HeldBy] = set()
+        self._late_greeting: asyncio.TimerHandle | None = None
 
         self.answering = Answering(
             self, self._machine, self._speech, self._speaking, engines.llm, config, ids
@@ -172,9 +175,22 @@ class Session:
                     self._warming.append(self._tasks.create_task(engine.warm(), name="warm up"))
             self._warming.append(self._tasks.create_task(self._tell_ready(), name="tell ready"))
         self._housekeeper = self._loop.call_later(HOUSEKEEPING_S, self.guarded, self._housekeep)
-        if not self.answering.paused:
-            self.answering.readiness.greet(self._greet, prepare=bool(config.greeting))
+        if config.greeting and config.greet_after_turn:
+            self._late_greeting = self._loop.call_later(GREET_S, self.guarded, self._greet_now)
+        else:
+            self._greet_now()
         self._advance()
+
+    def _greet_now(self) -> None:
+        self._stop_waiting_to_greet()
+        if self._end is None and not self.answering.paused:
+            self.answering.readiness.greet(self._greet, prepare=bool(self._config.greeting))
+            self._advance()
+
+    def _stop_waiting_to_greet(self) -> None:
+        if self._late_greeting is not None:
+            self._late_greeting.cancel()
+            self._late_greeting = None
 
     def _greet(self) -> None:
         config = self._config
@@ -220,7 +236,7 @@ class Session:
             self._end = (reason, detail)
             self._ended_at = now
             self._ears.close()
-            for handle in (self._timer, self._housekeeper):
+            for handle in (self._timer, self._housekeeper, self._late_greeting):
                 if handle is not None:
                     handle.cancel()
             self._over.set()
@@ -499,6 +515,11 @@ class Session:
                     self.answering.hold_the_line()
                 case _:
                     self.emit(output)
+                    if self._late_greeting is not None and isinstance(output, EagerTurn | TurnEnd):
+                        # The greeting is the answer.
+                        if isinstance(output, TurnEnd):
+                            self._greet_now()
+                        continue
                     if isinstance(output, EagerTurn | TurnEnd) and self._tasks is not None:
                         self.answering.answer(self._tasks, output.turn, output.message_id)
                     if isinstance(output, TurnEnd):

@@ -14,7 +14,7 @@ from typing import Protocol
 import orjson
 import structlog
 
-from pipeline.events import ToolCallsRequested
+from pipeline.events import Event, ToolCallsRequested
 from pipeline.session import Session
 from server.agents import Agent, Owner
 from server.clock import Clock
@@ -64,6 +64,8 @@ class Call:
         self.asking_again: asyncio.TimerHandle | None = None
         self.carrier: Carrier | None = None
         """The phone network that it is on."""
+        self.overhears: Callable[[Event], None] | None = None
+        """Is told what happens in its conversation."""
         self.given_up: Callable[[], None] | None = None
         """What else is to be done when it is over before it began: its carrier may have to know."""
         self.journal = Journal(facts, clock, self._tell)

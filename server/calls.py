@@ -310,11 +310,11 @@ class CallRegistry:
         self.never_began(call, EndReason.FAILED, "its audio could not be taken")
 
     def never_began(self, call: Call, reason: EndReason, detail: str) -> None:
-        """It is over before its audio came. Whoever was told of it is told of its end; of a call that nobody was
-        told of nothing is said."""
+        """It is over before its audio came. Whoever knows of it is told of its end; of a call that nobody was told
+        of nothing is said."""
         if call.state in (CallState.LIVE, CallState.ENDED):
             return
-        if call.events.last_seq:
+        if call.events.last_seq or call.facts.direction == "outbound":
             self._finish(call, CallEnded(reason, detail, self._loop.time(), 0.0, ()), None, None)
         else:
             log.info("call.never_began", call_id=call.call_id, reason=reason.value, detail=detail)
@@ -445,6 +445,8 @@ def _configured(call: Call) -> SessionConfig:
 def _teller(call: Call) -> Callable[[Event], None]:
     def tell(event: Event) -> None:
         call.journal.append(event)
+        if call.overhears is not None:
+            call.overhears(event)
         if isinstance(event, EngineFault):
             told = {"provider": event.provider, "stage": event.stage, "code": event.code}
             log.warning("provider.failed", call_id=call.call_id, **told, instead=event.fallback or "nothing")

@@ -22,6 +22,7 @@ from server.auth import KeyRing, open_door
 from server.book import CallBook
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
+from server.dialling import Dialling, DialRules
 from server.engines import EnginePool
 from server.hold_music import hold_music
 from server.looplag import LoopLag
@@ -276,6 +277,17 @@ async def _without_what_is_missing(
     return found
 
 
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[dict[str, Carrier]]:
+    """The phone networks; let go of when all calls are over."""
+    networks = carriers(settings)
+    try:
+        yield networks
+    finally:
+        for network in networks.values():
+            await network.aclose()
+
+
 def carriers(settings: Settings) -> dict[str, Carrier]:
     """The phone networks, by their names. Opens nothing yet."""
     from telephony.carriers.twilio.carrier import TwilioCarrier
@@ -301,10 +313,9 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
     if settings.webrtc:
         await asyncio.to_thread(browser_media)
     clock = Clock(loop)
-    async with load(settings) as engines, asyncio.TaskGroup() as tasks:
+    async with load(settings) as engines, connected(settings) as networks, asyncio.TaskGroup() as tasks:
         lag = LoopLag()
         watching = tasks.create_task(engines.watch(), name="watch providers")
-        networks = carriers(settings)
         try:
             limits = CallLimits(settings.max_calls, settings.agent_grace_s)
             book = CallBook(MemoryStore(settings.keep_calls, KEPT_BYTES), clock, drawn=settings.console)
@@ -312,6 +323,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, book)
             agents, defaults = AgentRegistry(settings.max_agents), _defaults(settings, engines)
             rules = RingingRules(settings.ringing_s, settings.nobody_text or "")
+            pace = DialRules(settings.dials_per_s, settings.dial_queue)
             yield Services(
                 settings=settings,
                 keys=KeyRing(keys),
@@ -330,6 +342,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 calls=calls,
                 book=book,
                 ringing=Ringing(agents, calls, defaults, rules),
+                dialling=Dialling(agents, calls, networks, defaults, pace, tasks),
                 carriers=networks,
                 defaults=defaults,
                 lag=lag,
@@ -341,8 +354,6 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
         finally:
             watching.cancel()
             lag.close()
-            for network in networks.values():
-                await network.aclose()
 
 
 def voiced(engines: list[Available], settings: Settings) -> list[Available]:

@@ -88,6 +88,7 @@ def resolve(layers: Layers, defaults: Defaults) -> CallConfig:
         phrases=_phrases(first(layers, "stt")),
         turns=turns_of(layers, _stt_language(first(layers, "stt")) or language),
         endpointing=endpointing_of(layers),
+        greet_after_turn=any(layer.get("greet_after_turn") for layer in layers),
         greeting_interruptible=interruption(layers, "greeting") is not False,
         vad=vad_of(layers),
         metrics_interval_ms=_metrics_interval_ms(layers),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from server.book import CallBook
     from server.calls import CallRegistry
     from server.clock import Clock
+    from server.dialling import Dialling
     from server.looplag import LoopLag
     from server.resolve import Defaults
     from server.ringing import Ringing
@@ -38,6 +39,7 @@ class Services:
     calls: CallRegistry
     book: CallBook
     ringing: Ringing
+    dialling: Dialling
     carriers: Mapping[str, Carrier]
     """The phone networks, by their names."""
     defaults: Defaults

@@ -240,6 +240,20 @@ class Settings(BaseSettings):
         "0: it is answered at once. Carriers wait 15 s at most for an answer.",
         unit="s",
     )
+    dials_per_s: Annotated[float, Field(ge=0.05, le=100)] = setting(
+        CALLS,
+        "TALKWIRE_DIALS_PER_S",
+        1.0,
+        "Calls that are dialled each second; more of them wait. Twilio allows an account 1 where nothing else is agreed.",
+        unit="1/s",
+    )
+    dial_queue: Annotated[int, Field(ge=1, le=100_000)] = setting(
+        CALLS,
+        "TALKWIRE_DIAL_QUEUE",
+        100,
+        "Dials that may wait for their turn; a further one is refused with `DIAL_QUEUE_FULL`.",
+        unit="dials",
+    )
     nobody_text: Line | None = setting(
         CALLS,
         "TALKWIRE_NOBODY_TEXT",

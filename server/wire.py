@@ -183,6 +183,10 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
             return wire.CallAnsweredBy(
                 **ids, answered_by=event.answered_by, known_from=event.known_from, detail=event.detail or None
             )
+        case events.CarrierFault():
+            return wire.ErrorEvent(
+                **ids, error=event.text, code=ErrorCode(event.code), retryable=event.retryable
+            )
         case events.CallStarted():
             return wire.CallStarted(
                 **ids,

@@ -9,8 +9,10 @@ import asyncio
 
 import structlog
 
+from pipeline.events import EndReason
 from server import protocol as wire
 from server.agents import Agent, AgentConflict, NumberInUse, Owner, TooManyAgents, merged
+from server.dialling import DialRefused
 from server.doors import history
 from server.doors.commands_on_call import Tell, no_call, on_call
 from server.protocol import DONE, ErrorCode, ErrorEvent, Outcome, ProtocolError
@@ -72,6 +74,10 @@ class Desk:
                 return self._pause(command)
             case wire.CallAccept() | wire.CallReject():
                 return self._screen(command)
+            case wire.CallDial():
+                return self._dial(command)
+            case wire.CallHangup() if self._has_not_begun(command.call_id):
+                return self._give_up(command)
             case wire.HistoryCommand():
                 return self._answer(command)
             case _:
@@ -245,6 +251,36 @@ class Desk:
             return DONE
         return wire.failed(ErrorCode.CALL_NOT_RINGING, "the call does not ring: it is answered already")
 
+    def _dial(self, command: wire.CallDial) -> Outcome:
+        agent = self._agent(command.agent_id)
+        if command.config is not None and (lacking := self._lacking(agent.agent_id, command.config)):
+            return self._deny(lacking)
+        dialling = self._services.dialling
+        try:
+            dial = dialling.place(agent, command)
+        except DialRefused as refused:
+            return self._deny(dialling.refused(agent, command, refused))
+        self._warn(agent.agent_id, command, config=command.config)
+        extras = {"dial_id": dial.dial_id, "queue_length": dialling.waiting}
+        return Outcome("processing" if dialling.waiting == 1 else "pending", extras=extras)
+
+    def _has_not_begun(self, call_id: str) -> bool:
+        call = self._services.calls.get(call_id)
+        if call is None:
+            agent = self._services.dialling.owner_of(call_id)
+            return agent is not None and agent.owner is self._owner
+        return call.owner is self._owner and call.session is None
+
+    def _give_up(self, command: wire.CallHangup) -> Outcome:
+        services, call_id = self._services, command.call_id
+        detail = command.reason or "the agent hung up before it was answered"
+        call = services.calls.get(call_id)
+        if call is None:
+            return DONE if services.dialling.cancel(call_id, detail) else no_call(call_id)
+        if not services.ringing.reject(call_id, "rejected"):
+            services.calls.never_began(call, EndReason.CLIENT_HANGUP, detail)
+        return DONE
+
     # --- what many of them need -------------------------------------------------------------------------------
 
     def _agent(self, agent_id: str) -> Agent:
@@ -262,7 +298,7 @@ class Desk:
         return ProtocolError(ErrorCode.CHANNEL_UNKNOWN, text, agent_id=agent_id, key="ref")
 
     def _lacking(
-        self, agent_id: str, command: wire.Configuring, call_id: str | None = None
+        self, agent_id: str, command: wire.Configuration, call_id: str | None = None
     ) -> ErrorEvent | None:
         """Where the operator is strict: what is asked for, and would be replaced by something else."""
         told = missing(merged({}, command), self._services.defaults)
@@ -272,13 +308,22 @@ class Desk:
         place = {"agent_id": agent_id, "call_id": call_id, "session_id": call_id}
         return ErrorEvent(error=text, code=ErrorCode.PROVIDER_KEY_REQUIRED, **place, key=key)
 
-    def _warn(self, agent_id: str, command: wire.Configuring, call_id: str | None = None) -> None:
-        """Tell, once for each command, what of it has no effect."""
+    def _warn(
+        self,
+        agent_id: str,
+        command: wire.Configuring | wire.CallDial,
+        call_id: str | None = None,
+        config: wire.Configuration | None = None,
+    ) -> None:
+        """Tell, once for each command, what of it has no effect. ``config``: where it is within it."""
         keys = wire.unknown_keys(command)
         if keys:
             text = f"keys that this server does not know have no effect: {', '.join(keys)}"
             self._warning(agent_id, wire.WarningCode.UNKNOWN_KEYS, text, tuple(keys), call_id)
-        for code, key, text in substitutions(merged({}, command), self._services.defaults):
+        wanted = command if isinstance(command, wire.Configuration) else config
+        for code, key, text in substitutions(
+            merged({}, wanted) if wanted is not None else {}, self._services.defaults
+        ):
             self._warning(agent_id, code, text, (key,), call_id)
 
     def _warning(

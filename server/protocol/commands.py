@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from server.protocol.base import Allowed, Command, Id, Range
-from server.protocol.configuration import Configuration, Prompt, VarName, VarValue
+from server.protocol.configuration import Configuration, Greeting, Prompt, VarName, VarValue
 from server.protocol.history import Known
 from server.protocol.skills import SkillName
 from server.protocol.tools import Results
@@ -418,8 +418,52 @@ class CallReject(ScreeningCommand):
     )
 
 
+class CallDial(AgentCommand):
+    """Has the carrier call somebody; followed by `call.dialing`, then by `call.started` when somebody picks up.
+
+    Where that does not come to be, by `call.ended`: `no_answer`, `busy`, `failed` (an `error` before it says why), or
+    `client_hangup` after a `call.hangup`. A dial that the carrier has not taken yet has an id of its own, `dial_id` of
+    the `ack`: what happens to it until then carries that as its `call_id`, and `call.hangup` takes it, too.
+    Dials wait for their turn where the carrier's account allows only so many a second.
+    """
+
+    event: Literal["call.dial"] = "call.dial"
+    to: Id = Field(description="Whom to call: a number such as `+15550002222`, or a `sip:` address.")
+    from_: Id | None = Field(
+        default=None,
+        alias="from",
+        description="The number that is shown: one of the operator's. Absent: the agent's own, where it has one "
+        "phone channel with a number.",
+    )
+    greeting: Greeting | None = Field(
+        default=None, description="What is said at pickup, in place of the agent's `greeting`."
+    )
+    metadata: dict[str, Any] | None = Field(
+        default=None, description="Comes back in `call.dialing` and `call.started`."
+    )
+    config: Configuration | None = Field(
+        default=None, description="Overrides of the agent's configuration for this call."
+    )
+    detect_turn_end: bool | None = Field(
+        default=None,
+        description='True: the greeting waits until the other side has finished its first turn ("Hello?"), or for 5 s.',
+    )
+    machine_detection: Literal["start", "end"] | None = Field(
+        default=None,
+        description="Have the carrier find out who picks up, which `call.answered_by` tells: as soon as it knows, or, "
+        "for a voicemail, when its greeting is over. Carriers bill it.",
+    )
+    on_machine: Literal["continue", "hangup"] | None = Field(
+        default=None, description="`hangup`: end the call when a machine has answered. Default: `continue`."
+    )
+    ring_timeout_seconds: Annotated[float, Range(5, 600)] | None = Field(
+        default=None, description="How long it may ring; 30 where nothing is said."
+    )
+
+
 class CallHangup(CallCommand):
-    """Ends the call at once; what was still to be spoken is dropped. Followed by `call.ended`."""
+    """Ends the call at once; what was still to be spoken is dropped. Followed by `call.ended`. A call that is being
+    dialled, or rings, is given up."""
 
     event: Literal["call.hangup"] = "call.hangup"
     reason: str | None = Field(
@@ -500,6 +544,7 @@ COMMANDS: tuple[type[Command], ...] = (
     CallUnhold,
     CallAccept,
     CallReject,
+    CallDial,
     CallHangup,
     SessionResetIdle,
     SessionPause,
@@ -550,6 +595,7 @@ AnyCommand = (
     | DevConfig
     | CallAccept
     | CallReject
+    | CallDial
     | ClientPing
     | ClientPong
     | AnyCallCommand

@@ -99,6 +99,27 @@ class ErrorCode(Code):
         "MEDIA_REFUSED",
         "The carrier's audio connection of a call was refused: the call could not begin.",
     )
+    DIAL_REFUSED = (
+        "DIAL_REFUSED",
+        "A call that cannot be placed; `key` names what is wrong with it. `call.ended` follows under the id of the dial.",
+    )
+    CALLER_ID_REFUSED = (
+        "CALLER_ID_REFUSED",
+        "`from` of a dial is missing, or is no number of the operator's at a carrier of his.",
+    )
+    DIAL_QUEUE_FULL = (
+        "DIAL_QUEUE_FULL",
+        "As many dials wait for their turn as the server allows. Try again after `retry_after_s`.",
+    )
+    CARRIER_ERROR = (
+        "CARRIER_ERROR",
+        "The phone network refused what it was asked for, or gave no answer; `retryable` says whether trying again may "
+        "help.",
+    )
+    CARRIER_UNSUPPORTED = (
+        "CARRIER_UNSUPPORTED",
+        "The phone network of this call, or those of this server, cannot do that at all.",
+    )
     PROVIDER_ERROR = (
         "PROVIDER_ERROR",
         "An engine failed on a stretch of speech, an answer or a message of this call; `fallback` names what "

@@ -131,7 +131,7 @@ class ErrorEvent(AnswerEvent):
     retry_after_s: float | None = Field(
         default=None,
         ge=0,
-        description="For `AGENT_CONFLICT` and `SERVER_AT_CAPACITY`: when to try again, seconds.",
+        description="For `AGENT_CONFLICT`, `SERVER_AT_CAPACITY` and `DIAL_QUEUE_FULL`: when to try again, seconds.",
     )
     used: int | None = Field(default=None, ge=0, description="For `SERVER_AT_CAPACITY`: agents online.")
     limit: int | None = Field(default=None, ge=0, description="For `SERVER_AT_CAPACITY`: how many may be.")

@@ -15,6 +15,7 @@ from server.protocol import (
     BotReplyStreamChunk,
     BotReplyStreamEnd,
     BotReplyStreamStart,
+    CallDial,
     Command,
     Configuring,
     Connect,
@@ -55,7 +56,7 @@ LENIENT = {
 """Fields of which more is taken than the schema says, and why."""
 ACK = "walked"
 """What each command carries to be acknowledged."""
-NEEDED = {"ChannelAdd": ("ref",)}
+NEEDED = {"ChannelAdd": ("ref",), "CallDial": ("from",)}
 """Fields without which a command makes no sense, though the schema does not say so."""
 LAST = ("CallHangup",)
 """Commands that end what the others need."""
@@ -80,6 +81,8 @@ class Walker:
             "call_id": self.call_id,
             "session_id": self.call_id,
             "ref": "+15550002222",
+            "to": "+15550003333",
+            "from": "+15550002222",
             "timezone": "Europe/Madrid",
             "skill": "nobody",
             "api_key": KEY,
@@ -110,7 +113,7 @@ def answer_of(command: type[Command]) -> str | None:
 
 
 def configures(command: type[Command]) -> bool:
-    return issubclass(command, Configuring)
+    return issubclass(command, Configuring | CallDial)
 
 
 def refused(command: type[Command], frame: Frame) -> Iterator[tuple[str, Frame]]:

@@ -243,6 +243,22 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         {"event": "call.reject", "agent_id": "clock", "call_id": "CA1"},
         {"event": "call.reject", "agent_id": "clock", "call_id": "CA1", "reason": "rejected"},
     ],
+    "CallDial": [
+        {"event": "call.dial", "agent_id": "clock", "to": "+15550001111"},
+        {
+            "event": "call.dial",
+            "agent_id": "clock",
+            "to": "sip:bob@example.org",
+            "from": "+15550002222",
+            "greeting": "Hello.",
+            "metadata": {"order": 7},
+            "config": {"language": "es"},
+            "detect_turn_end": True,
+            "machine_detection": "end",
+            "on_machine": "hangup",
+            "ring_timeout_seconds": 20,
+        },
+    ],
     "CallHangup": [
         {"event": "call.hangup", "call_id": "CA1"},
         {"event": "call.hangup", "call_id": "CA1", "reason": "done"},

@@ -77,6 +77,7 @@ SAMPLES: list[events.Event] = [
     events.CallRejected("busy"),
     events.CallDialing("dial-1"),
     events.CallAnsweredBy("machine", "carrier", "machine_end_beep"),
+    events.CarrierFault("CARRIER_ERROR", "Twilio refused: no such country (error 21215)", False),
     events.CallMuted(),
     events.CallUnmuted("are you there"),
     events.CallHeld(),
@@ -116,7 +117,7 @@ def test_each_is_told_with_the_calls_ids_and_its_stamp() -> None:
     ended = by_name["call.ended"]
     assert ended["messages"] == ended["transcript"] == [{"role": "user", "content": "hello"}]
     assert ended["ended_at"] - ended["started_at"] == 10.0  # type: ignore[operator]
-    assert by_name["error"]["code"] == "STT_BUSY"
+    assert [f["code"] for f in told if f["event"] == "error"] == ["STT_BUSY", "CARRIER_ERROR"]
     warning = by_name["session.idle_warning"]
     assert (warning["remaining_seconds"], warning["idle_timeout_seconds"]) == (15.0, 60.0)
     assert by_name["session.created"]["interaction_id"] == "a1b2"

@@ -27,6 +27,11 @@ ErrorCode = Literal[
     "RESULT_UNKNOWN",
     "SESSION_UNKNOWN",
     "MEDIA_REFUSED",
+    "DIAL_REFUSED",
+    "CALLER_ID_REFUSED",
+    "DIAL_QUEUE_FULL",
+    "CARRIER_ERROR",
+    "CARRIER_UNSUPPORTED",
     "PROVIDER_ERROR",
     "STT_BUSY",
     "TTS_BUSY",
@@ -296,7 +301,7 @@ class ErrorEvent(Event):
     phone: str | None = None
     """For `PHONE_IN_USE`: the number, as it was typed."""
     retry_after_s: float | None = None
-    """For `AGENT_CONFLICT` and `SERVER_AT_CAPACITY`: when to try again, seconds."""
+    """For `AGENT_CONFLICT`, `SERVER_AT_CAPACITY` and `DIAL_QUEUE_FULL`: when to try again, seconds."""
     used: int | None = None
     """For `SERVER_AT_CAPACITY`: agents online."""
     limit: int | None = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request, Response, WebSocket
 
+from server.doors.twilio import dialled
 from server.doors.twilio import voice as incoming
 from server.doors.twilio.media import media as carry
 from server.doors.twilio.request import MEDIA_PATH
 from server.services import Services
+from telephony.carriers.twilio.carrier import ANSWER_PATH, MACHINE_PATH, STATUS_PATH
 
 
 def add_routes(app: FastAPI, services: Services) -> None:
@@ -20,6 +22,18 @@ def add_routes(app: FastAPI, services: Services) -> None:
     @app.post("/twilio/status")
     async def status(request: Request) -> Response:
         return await incoming.number_status(request, services)
+
+    @app.post(ANSWER_PATH + "{dial_id}")
+    async def answered(request: Request, dial_id: str) -> Response:
+        return await dialled.answered(request, dial_id, services)
+
+    @app.post(STATUS_PATH + "{dial_id}")
+    async def progress(request: Request, dial_id: str) -> Response:
+        return await dialled.progress(request, dial_id, services)
+
+    @app.post(MACHINE_PATH + "{dial_id}")
+    async def machine(request: Request, dial_id: str) -> Response:
+        return await dialled.machine(request, dial_id, services)
 
     @app.websocket(MEDIA_PATH + "{token}")
     async def media(websocket: WebSocket, token: str) -> None:

@@ -130,7 +130,12 @@ class FakeTwilio:
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
+        task.add_done_callback(self._finished)
         return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self.faults.append(f"the fake itself: {task.get_name()}: {task.exception()!r}")
 
     # --- what a test does -----------------------------------------------------------------------------------
 

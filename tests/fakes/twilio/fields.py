@@ -79,7 +79,7 @@ def oddities(root: ElementTree.Element) -> list[str]:
         if known is None:
             found.append(f"12200: <{verb.tag}> is no verb")
             continue
-        found += [f"12200: <{verb.tag} {name}=>" for name in verb.keys() - known]
+        found += [f"12200: <{verb.tag} {name}=>" for name in verb.attrib.keys() - known]
         if verb.tag == "Reject" and index:
             found.append("<Reject> is not the first verb: the call is answered already")
         for noun in verb:
@@ -87,5 +87,5 @@ def oddities(root: ElementTree.Element) -> list[str]:
             if noun.tag not in nouns:
                 found.append(f"12200: <{noun.tag}> within <{verb.tag}>")
             else:
-                found += [f"12200: <{noun.tag} {name}=>" for name in noun.keys() - nouns[noun.tag]]
+                found += [f"12200: <{noun.tag} {name}=>" for name in noun.attrib.keys() - nouns[noun.tag]]
     return found
