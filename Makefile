@@ -86,6 +86,7 @@ protocol: $(VENV)/.dev
 	$(BIN)/python -m server.protocol.export
 	$(BIN)/python -m server.commands.config
 	$(BIN)/python clients/python/generate.py
+	$(BIN)/python clients/browser/generate.py
 	$(BIN)/python -m tests.protocol.golden
 
 bench-phone: $(VENV)/.dev

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.doors import browser, static, twilio
+from server.doors import browser, twilio
 from server.doors.agent import agent_door
 from server.doors.console import (
     ASSET_HEADERS,
@@ -18,6 +18,7 @@ from server.doors.console import (
     Files,
 )
 from server.doors.guard import Guard
+from server.doors.static import ClientFile
 from server.doors.tap import tap_door
 from server.doors.v1 import CallsDoor
 from server.services import Services
@@ -125,9 +126,11 @@ def _console(app: FastAPI, services: Services, guard: Guard) -> None:
 
 
 def _browser(app: FastAPI, services: Services) -> None:
+    file = ClientFile()
+
     @app.api_route("/talkwire.js", methods=["GET", "HEAD"])
     async def browser_client(request: Request) -> Response:
-        return static.client(request)
+        return await file.answer(request)
 
     @app.get("/webrtc/token")
     @app.get("/chat/token")

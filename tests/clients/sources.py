@@ -9,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / "clients"
+TYPES = "/src/wire.ts"
+"""Generated: they leave nothing in what is built, and have a drift test of their own."""
 
 
 def _files(entry: str) -> Iterator[str]:
@@ -23,9 +25,10 @@ def _files(entry: str) -> Iterator[str]:
 
 def digest(entries: tuple[str, ...]) -> str:
     """SHA-256, in hex, of the files that ``entries`` name: of each, in the order of their paths, the path, a zero
-    byte, the content, a zero byte."""
+    byte, the content, a zero byte. Generated types are left out."""
     found = hashlib.sha256()
-    for name in sorted(name for entry in entries for name in _files(entry)):
+    names = (name for entry in entries for name in _files(entry))
+    for name in sorted(name for name in names if not name.endswith(TYPES)):
         found.update(name.encode() + b"\0" + (CLIENTS / name).read_bytes() + b"\0")
     return found.hexdigest()
 

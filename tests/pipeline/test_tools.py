@@ -124,6 +124,30 @@ def test_an_agent_that_is_gone_and_comes_back() -> None:
     assert (closed.end.code, closed.end.error) == ("error", "the call ended")
 
 
+PAGE = Tool(ToolSpec("open_page"), page=True)
+
+
+def test_what_the_page_runs_is_not_the_agents() -> None:
+    runner = ToolRunner()
+    batch, _ = runner.begin("m", TURN, asked("slow", "open_page"), (*TOOLS, PAGE), 0)
+    assert [start.kind for start in batch.starts] == ["client", "page"]
+    assert ([c.name for c in batch.sent], [c.name for c in batch.shown]) == (["slow"], ["open_page"])
+    assert runner.take("m", [ToolResult("c2", "agent's")], 1) == ([], {"c2": "unknown"})
+    assert runner.take("m", [ToolResult("c1", "page's")], 1, by="page") == ([], {"c1": "unknown"})
+    (one,), found = runner.take("m", [ToolResult("c2", {"opened": "cart"})], 1, by="page")
+    assert (found, one.end.kind, one.end.result) == ({"c2": "settled"}, "page", {"opened": "cart"})
+
+
+def test_a_page_runs_its_tools_whether_the_agent_is_there_or_not() -> None:
+    runner = ToolRunner()
+    runner.begin("m", TURN, asked("slow", "open_page"), (*TOOLS, PAGE), 0)
+    (gone,) = runner.agent_gone(1)
+    assert gone.end.call.name == "slow"
+    assert runner.unanswered() == []
+    assert runner.begin("n", TURN, asked("open_page"), (PAGE,), 2)[0].shown
+    assert [news.end.call.name for news in runner.close(3)] == ["open_page", "open_page"]
+
+
 def test_no_answer_is_wanted_where_all_say_so() -> None:
     runner = ToolRunner()
     runner.begin("m", TURN, asked("slow", "slow"), TOOLS, 0)

@@ -146,6 +146,21 @@ def test_each_tool_has_a_result_of_its_own() -> None:
     assert large["result"] is None
 
 
+def test_a_page_is_asked_for_its_own_tools_only() -> None:
+    ids = {"msg_id": "m", "tool_call_id": "t", "name": "open_page", "arguments": {"page": "cart"}}
+    (asked,) = told({"event": "tool.started", **ids, "kind": "page"})
+    assert (asked["tool_call_id"], asked["arguments"], "kind" in asked) == ("t", {"page": "cart"}, False)
+    for kind in ("client", "system"):
+        assert told({"event": "tool.started", **ids, "kind": kind}) == []
+
+
+def test_a_page_sees_what_the_model_thinks_where_its_agent_says_so() -> None:
+    event = {"event": "llm.reasoning", "call_id": "c", "seq": 1, "ts": 1.0, "message_id": "m", "text": "Hm."}
+    data = json.dumps(event).encode()
+    assert list(for_page(data)) == []
+    assert list(for_page(data, reasoning=True)) == [event]
+
+
 def test_relays_are_given_with_credentials_that_expire() -> None:
     urls = ("stun:s.example.org", "turn:t.example.org:3478?transport=udp")
     stun, turn = servers(urls, Turn(secret="shared"), 1000.0, "label", relay=True)

@@ -18,6 +18,7 @@ from server.agents import merged
 from server.engines import Pick
 from server.protocol import AgentCreate, ChannelAdd, WarningCode, parse_command
 from server.resolve import CallConfig, Defaults, resolve, substitutions
+from server.resolve_mind import without_page
 from server.selection import Available, Offer
 
 EARS = Offer("stt", (Available("pocketsphinx", ("en",)),))
@@ -326,6 +327,24 @@ def test_variables_are_joined_name_by_name_and_the_channels_win() -> None:
 def test_how_long_an_agent_is_waited_for(keys: dict[str, Any], preparing: Preparing | None) -> None:
     assert made(layer(**keys)).session.preparing == preparing
     assert made(layer(preparing=False), layer(**keys)).session.preparing is None
+
+
+def test_a_caller_without_a_page_does_without_its_tools() -> None:
+    def tool(name: str, **more: Any) -> dict[str, Any]:
+        return {"type": "function", "function": {"name": name, **more}}
+
+    skill = {"name": "shop", "tools": [tool("open_cart", page=True), tool("price")]}
+    session = made(layer(tools=[tool("a"), tool("open_page", page=True)], skills=[skill])).session
+    assert [one.kind for one in session.tools] == ["client", "page"]
+    without = without_page(session)
+    assert [one.name for one in without.tools] == ["a"]
+    assert [one.name for one in without.skills[0].tools] == ["price"]
+
+
+def test_what_the_model_thinks_is_shown_to_a_page_only_where_that_is_wanted() -> None:
+    assert not made().page_reasoning
+    assert not made(layer(events={"reasoning": True})).page_reasoning
+    assert made(layer(events={"page_reasoning": True})).page_reasoning
 
 
 def test_skills_are_those_of_the_narrowest_place() -> None:

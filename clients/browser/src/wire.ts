@@ -1,8 +1,8 @@
 /** What travels on the data channel of a call. Made by generate.py from the server's schema; do not edit. */
 
 /**
- * A call was answered and its audio flows. First event of a call. Sent once more to an agent that connects again
- * while the call goes on.
+ * A call was answered and its audio flows. First event of a call that neither rang for its agent nor was dialled.
+ * Sent once more to an agent that connects again while the call goes on.
  */
 export interface PageCallStarted {
   event: "call.started";
@@ -724,6 +724,7 @@ export type ErrorCode =
   | "CHANNEL_UNSUPPORTED"
   | "CHANNEL_UNKNOWN"
   | "CALL_UNKNOWN"
+  | "CALL_NOT_RINGING"
   | "MESSAGE_UNKNOWN"
   | "REPLY_REJECTED"
   | "RESULT_UNKNOWN"

@@ -43,6 +43,7 @@ class Tool:
         timeout_s: float | None = None,
         filler: str | None = None,
         blocking: bool = False,
+        page: bool = False,
     ) -> None:
         self.function = function
         self._signature = Signature(function, call_type)
@@ -57,6 +58,7 @@ class Tool:
         self._timeout_s = timeout_s
         self._filler = filler
         self._blocking = blocking
+        self._page = page
 
     def declaration(self) -> dict[str, Any]:
         """As in ``agent.create``."""
@@ -67,6 +69,8 @@ class Tool:
             function["timeout_ms"] = round(self._timeout_s * 1000)
         if self._filler is not None:
             function["filler"] = self._filler
+        if self._page:
+            function["page"] = True
         return {"type": "function", "function": function}
 
     async def run(self, arguments: str, call: object) -> ToolResult:
@@ -114,6 +118,7 @@ class Toolbox:
         timeout_s: float | None = None,
         filler: str | None = None,
         blocking: bool = False,
+        page: bool = False,
     ) -> Callable[[F], F]: ...
 
     def tool(self, function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
@@ -129,7 +134,9 @@ class Toolbox:
         What it returns is given to the model: JSON, or what pydantic can make JSON of, or a ``ToolResult``.
         ``ToolError`` says that it failed. ``ephemeral``: the model forgets it after its next answer.
         ``no_followup``: the model need not answer. ``timeout_s``: how long the server waits. ``filler``: what
-        the caller hears meanwhile.
+        the caller hears meanwhile. ``page``: the page of a browser call runs it (``tool.call`` of the browser client);
+        the function then only says what it takes and what it is for, and is never called. Callers without a page do
+        without it.
 
         Raises ``TypeError`` where its parameters cannot be shown, ``ValueError`` for a name that is taken.
         """
