@@ -13,10 +13,9 @@ export function rowsInSight(scrollPx: number, heightPx: number, rowPx: number, c
   return { first, end: Math.max(first, end), totalPx: count * rowPx };
 }
 
-/** Where to scroll so that a row is in sight; unchanged where it is. */
+/** Where to scroll so that a row is in sight: in the middle, or unchanged where it is. */
 export function scrollTo(row: number, scrollPx: number, heightPx: number, rowPx: number): number {
   const top = row * rowPx;
-  if (top < scrollPx) return top;
-  if (top + rowPx > scrollPx + heightPx) return top + rowPx - heightPx;
-  return scrollPx;
+  if (top >= scrollPx && top + rowPx <= scrollPx + heightPx) return scrollPx;
+  return Math.max(0, top - (heightPx - rowPx) / 2);
 }

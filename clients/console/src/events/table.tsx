@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import type { WireEvent } from "../fold/model.ts";
 import { clock } from "../fold/read.ts";
@@ -46,16 +46,13 @@ export function EventTable({ feed, look }: { feed: CallFeed; look: Look }) {
   useEffect(() => {
     if (feed.live && pausedAt === null && sticks.current && chosen === null && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [version, pausedAt]);
-  const show = (event: WireEvent | undefined): void => {
+  useEffect(() => setOpen(chosen === null ? null : (log.find(({ seq }) => seq === chosen) ?? null)), [chosen]);
+  // Behind the opening, which takes room from the rows.
+  useLayoutEffect(() => {
     const element = box.current;
-    const row = event ? shown.indexOf(event) : -1;
+    const row = open ? shown.indexOf(open) : -1;
     if (element && row >= 0) element.scrollTop = scrollTo(row, element.scrollTop, element.clientHeight, ROW_PX);
-  };
-  useEffect(() => {
-    const event = chosen === null ? undefined : shown.find(({ seq }) => seq === chosen);
-    setOpen(event ?? null);
-    show(event);
-  }, [chosen]);
+  }, [open, query]);
 
   const choose = (event: WireEvent): void => {
     look.choose(event.seq, clock(feed.call, event.ts));

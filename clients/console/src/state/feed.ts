@@ -8,7 +8,7 @@ import { Peaks, fromBase64 } from "../timeline/peaks.ts";
 import { Changes } from "./store.ts";
 
 const WAVEFORM_EVERY_MS = 500;
-const WAVEFORM_RETRY_MS = 3000;
+const WAVEFORM_RETRY_MS = 2000;
 
 export class CallFeed {
   readonly changes = new Changes(0);
@@ -82,7 +82,10 @@ export class CallFeed {
 
   #fail(refused: Refused): void {
     // What was seen of it stays to be seen, also when the server keeps it no longer.
-    if (refused.status !== 401 && this.call.events.length === 0) this.problem = refused.message;
+    if (refused.status !== 401 && this.call.events.length === 0) {
+      this.problem = refused.message;
+      this.stop();
+    }
     this.changes.touch();
   }
 
@@ -100,7 +103,8 @@ export class CallFeed {
         afterMs = Math.max(afterMs, piece.until_ms);
         if (piece.ended) return;
       } catch (error) {
-        if (error instanceof Refused && error.status >= 400 && error.status < 500) return;
+        // Before the first audio there is none; of an ended call none will come.
+        if (error instanceof Refused && error.status >= 400 && error.status < 500 && !(error.status === 404 && this.live)) return;
         waitMs = WAVEFORM_RETRY_MS;
       }
       await new Promise((resolve) => setTimeout(resolve, waitMs));

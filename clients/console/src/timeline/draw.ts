@@ -157,13 +157,14 @@ function block(pen: Pen, scene: Scene, item: Item, band: Band, fill: string, edg
   pen.fillRect(x, band.top + band.height - 2, width, 2);
 }
 
+/** Text, where there is room for enough of it. */
 function words(pen: Pen, text: string, x: number, y: number, room: number, colour: string): void {
-  if (room < 16) return;
+  pen.font = "11px system-ui, sans-serif";
+  if (room < Math.min(40, pen.measureText(text).width)) return;
   pen.save();
   pen.beginPath();
   pen.rect(x, y - 10, room, 20);
   pen.clip();
-  pen.font = "11px system-ui, sans-serif";
   pen.textBaseline = "middle";
   pen.fillStyle = colour;
   pen.fillText(text, x, y);
@@ -182,7 +183,7 @@ function tool(pen: Pen, scene: Scene, item: Item, band: Band, colours: Palette):
   pen.fill();
   pen.stroke();
   if (width > 44) words(pen, item.label, x + 6, top + 8, width - 10, colour);
-  else words(pen, item.label, x + Math.max(3, width) + 4, top + 8, 90, colours.muted);
+  else if (!dense(scene)) words(pen, item.label, x + Math.max(3, width) + 4, top + 8, 90, colours.muted);
 }
 
 function hatch(pen: Pen, scene: Scene, item: Item, band: Band, colours: Palette): void {
@@ -206,6 +207,11 @@ function hatch(pen: Pen, scene: Scene, item: Item, band: Band, colours: Palette)
   words(pen, item.label, x + 5, band.top + band.height - 10, width - 8, colours.text);
 }
 
+/** So much in so few pixels that only lines are drawn. */
+function dense(scene: Scene): boolean {
+  return scene.view.msPerPx > 140;
+}
+
 function flag(pen: Pen, scene: Scene, item: Item, band: Band, colour: string, full: boolean): void {
   const x = Math.round(toPx(scene.view, item.startMs)) + 0.5;
   pen.strokeStyle = colour;
@@ -216,7 +222,7 @@ function flag(pen: Pen, scene: Scene, item: Item, band: Band, colour: string, fu
   pen.lineTo(x, band.top + band.height);
   pen.stroke();
   pen.setLineDash([]);
-  if (!full) return;
+  if (!full || dense(scene)) return;
   pen.beginPath();
   pen.arc(x, band.top + 3, 3, 0, Math.PI * 2);
   pen.fill();
@@ -239,6 +245,7 @@ function cut(pen: Pen, scene: Scene, item: Item, band: Band, colours: Palette): 
   const x = toPx(scene.view, item.startMs);
   pen.fillStyle = colours.cut;
   pen.fillRect(x - 1, band.top, 2, band.height);
+  if (dense(scene)) return;
   pen.strokeStyle = colours.cut;
   pen.lineWidth = 1.5;
   pen.beginPath();
@@ -253,12 +260,13 @@ function cut(pen: Pen, scene: Scene, item: Item, band: Band, colours: Palette): 
 function diamond(pen: Pen, scene: Scene, item: Item, band: Band, colour: string): void {
   const x = toPx(scene.view, item.startMs);
   const y = band.top + 9;
+  const size = dense(scene) ? 3 : 5;
   pen.fillStyle = colour;
   pen.beginPath();
-  pen.moveTo(x, y - 5);
-  pen.lineTo(x + 5, y);
-  pen.lineTo(x, y + 5);
-  pen.lineTo(x - 5, y);
+  pen.moveTo(x, y - size);
+  pen.lineTo(x + size, y);
+  pen.lineTo(x, y + size);
+  pen.lineTo(x - size, y);
   pen.fill();
 }
 

@@ -120,6 +120,7 @@ export function Timeline({ feed, look }: { feed: CallFeed; look: Look }) {
     const act = acts[event.key];
     if (!act) return;
     event.preventDefault();
+    setHover(null);
     act();
   };
 

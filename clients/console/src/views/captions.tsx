@@ -1,11 +1,13 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
+import { keyOf, stampOf } from "../fold/entries.ts";
 import type { Entry } from "../fold/model.ts";
 import { heardOf } from "../fold/heard.ts";
 import { emptyCall } from "../fold/model.ts";
 import { useStore } from "../state/store.ts";
 import { say, talk } from "../state/talk.ts";
 import { Icon } from "../ui/icon.tsx";
+import { memo } from "../ui/memo.ts";
 import { useStickToEnd } from "../ui/stick.ts";
 import { BotText, UserText, fate } from "../ui/spoken.tsx";
 
@@ -24,7 +26,7 @@ export function Captions() {
     <section class="captions card" aria-label="Captions">
       <div ref={box} class="lines" tabIndex={0}>
         {spoken.length === 0 && <Hint />}
-        {spoken.map((entry) => <Line key={keyOf(entry)} entry={entry} />)}
+        {spoken.map((entry) => <Line key={keyOf(entry)} entry={entry} stamp={stampOf(entry)} />)}
       </div>
       <Finished entries={call.entries} />
       {now.at === "live" && <Typed />}
@@ -32,7 +34,10 @@ export function Captions() {
   );
 }
 
-function Line({ entry }: { entry: Entry }) {
+const Line = memo(drawLine);
+
+/** `stamp`: of what is shown; the entry itself changes in place. */
+function drawLine({ entry }: { entry: Entry; stamp: string }) {
   switch (entry.kind) {
     case "user":
       return <p class="line user"><span class="who">You</span><UserText said={entry.said} /></p>;
@@ -55,11 +60,6 @@ function Line({ entry }: { entry: Entry }) {
     case "note":
       return <p class="line note problem">{entry.text}</p>;
   }
-}
-
-function keyOf(entry: Entry): string {
-  if (entry.kind === "bot") return entry.message.id;
-  return `${entry.kind}-${entry.kind === "user" ? entry.said.seq : entry.kind === "tool" ? entry.tool.seq : entry.seq}`;
 }
 
 function Hint() {

@@ -1,6 +1,7 @@
 import { useRef } from "preact/hooks";
 
 import type { Entry, ToolRun } from "../fold/model.ts";
+import { entryAt, keyOf, seqOf, stampOf, startOf } from "../fold/entries.ts";
 import { type Timing, timings } from "../fold/timing.ts";
 import type { CallFeed } from "../state/feed.ts";
 import type { Look } from "../state/look.ts";
@@ -8,6 +9,7 @@ import { useStore } from "../state/store.ts";
 import { millis } from "../timeline/items.ts";
 import { stamp } from "../timeline/scale.ts";
 import { Icon } from "../ui/icon.tsx";
+import { memo } from "../ui/memo.ts";
 import { useStickToEnd } from "../ui/stick.ts";
 import { BotText, UserText, fate } from "../ui/spoken.tsx";
 import { TimingBar, scaleOf } from "../ui/timing-bar.tsx";
@@ -21,6 +23,7 @@ export function Transcript({ feed, look }: { feed: CallFeed; look: Look }) {
   const byTurn = new Map(all.map((timing) => [timing.turn.id, timing]));
   const scaleMs = scaleOf(all);
   const lastOfTurn = new Map(call.entries.flatMap((entry) => (entry.kind === "user" ? [[entry.said.turnId, entry] as const] : [])));
+  const current = cursorMs === null ? null : entryAt(call.entries, cursorMs);
   useStickToEnd(box, feed.live);
   return (
     <section class="transcript card" aria-label="Transcript">
@@ -28,20 +31,37 @@ export function Transcript({ feed, look }: { feed: CallFeed; look: Look }) {
       <div ref={box} class="entries" tabIndex={0}>
         {call.entries.length === 0 && <p class="muted pad">{feed.live ? "Nothing was said yet." : "Nothing was said."}</p>}
         {call.entries.map((entry) => {
-          const ms = startOf(entry);
           const timing = entry.kind === "user" && lastOfTurn.get(entry.said.turnId) === entry ? byTurn.get(entry.said.turnId) : undefined;
-          const current = cursorMs !== null && ms <= cursorMs && cursorMs < endOf(entry);
-          return (
-            <div key={keyOf(entry)} class={`entry ${entry.kind}${current ? " current" : ""}`}>
-              <button type="button" class="time figure" onClick={() => look.choose(seqOf(entry), ms)} aria-label={`Go to ${stamp(ms, 1)}`}>{stamp(ms)}</button>
-              <div class="what"><Body entry={entry} />{timing && <Answer timing={timing} scaleMs={scaleMs} />}</div>
-            </div>
-          );
+          const stamp = `${stampOf(entry)}|${timing?.phase}${timing?.totalMs}/${scaleMs}`;
+          return <Row key={keyOf(entry)} entry={entry} timing={timing} scaleMs={scaleMs} stamp={stamp} current={entry === current} look={look} />;
         })}
       </div>
     </section>
   );
 }
+
+interface RowProps {
+  readonly entry: Entry;
+  readonly timing: Timing | undefined;
+  readonly scaleMs: number;
+  /** Of what is shown: the entry itself changes in place. */
+  readonly stamp: string;
+  readonly current: boolean;
+  readonly look: Look;
+}
+
+function drawRow({ entry, timing, scaleMs, current, look }: RowProps) {
+  const ms = startOf(entry);
+  return (
+    <div class={`entry ${entry.kind}${current ? " current" : ""}`}>
+      <button type="button" class="time figure" onClick={() => look.choose(seqOf(entry), ms)} aria-label={`Go to ${stamp(ms, 1)}`}>{stamp(ms)}</button>
+      <div class="what"><Body entry={entry} />{timing && <Answer timing={timing} scaleMs={scaleMs} />}</div>
+    </div>
+  );
+}
+
+/** Long calls have hundreds: one that has not changed is not drawn again. */
+const Row = memo(drawRow);
 
 function Body({ entry }: { entry: Entry }) {
   switch (entry.kind) {
@@ -118,38 +138,3 @@ function Answer({ timing, scaleMs }: { timing: Timing; scaleMs: number }) {
 }
 
 const NAMES: Readonly<Record<string, string>> = { endpointing: "end of turn", stt: "recogniser", llm: "model", agent: "agent", tts: "voice", transport: "line" };
-
-function startOf(entry: Entry): number {
-  switch (entry.kind) {
-    case "user":
-      return entry.said.startMs;
-    case "bot":
-      return entry.message.startMs ?? entry.message.endMs ?? 0;
-    case "tool":
-      return entry.tool.startMs;
-    case "note":
-      return entry.ms;
-  }
-}
-
-function endOf(entry: Entry): number {
-  if (entry.kind === "bot") return entry.message.endMs ?? Number.POSITIVE_INFINITY;
-  return startOf(entry) + (entry.kind === "user" ? 2500 : 0);
-}
-
-function seqOf(entry: Entry): number {
-  switch (entry.kind) {
-    case "user":
-      return entry.said.seq;
-    case "bot":
-      return entry.message.seq;
-    case "tool":
-      return entry.tool.seq;
-    case "note":
-      return entry.seq;
-  }
-}
-
-function keyOf(entry: Entry): string {
-  return `${entry.kind}-${entry.kind === "bot" ? entry.message.id : seqOf(entry)}`;
-}
