@@ -2,6 +2,7 @@
 
 import type { CallFacts } from "../net/api.ts";
 import { openStream } from "../net/stream.ts";
+import { inOrder, withCall } from "./list.ts";
 import { Store } from "./store.ts";
 
 export interface CallList {
@@ -9,17 +10,6 @@ export interface CallList {
   readonly connected: boolean;
   readonly known: boolean;
   readonly problem: string | null;
-}
-
-/** Puts a changed call in its place. */
-export function withCall(calls: readonly CallFacts[], changed: CallFacts): readonly CallFacts[] {
-  return inOrder([...calls.filter((call) => call.call_id !== changed.call_id), changed]);
-}
-
-/** Those that ring first, then the newest. */
-function inOrder(calls: readonly CallFacts[]): readonly CallFacts[] {
-  const began = (call: CallFacts): number => call.started_at ?? (call.state === "ended" ? (call.ended_at ?? 0) : Number.POSITIVE_INFINITY);
-  return [...calls].sort((a, b) => (began(a) === began(b) ? 0 : began(b) - began(a)));
 }
 
 export const callList = new Store<CallList>({ calls: [], connected: false, known: false, problem: null });

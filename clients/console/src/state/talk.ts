@@ -1,33 +1,9 @@
 /** The call that is made from this page. It goes on while one looks at other views. */
 
+import type { Closed, Device, TalkwireSession } from "@talkwire/browser";
+
 import { CallFeed } from "./feed.ts";
 import { Store } from "./store.ts";
-
-/** What is used of the client that the server hands out (`@talkwire/browser`). */
-export interface Session {
-  readonly view: { readonly status: string; readonly muted: boolean; readonly audioBlocked: boolean; readonly closed: Closed | undefined };
-  readonly callId: string;
-  on(name: string, handler: (data: never) => void): () => void;
-  connect(): Promise<void>;
-  disconnect(): void;
-  mute(): Promise<void>;
-  unmute(): Promise<void>;
-  sendText(text: string): Promise<void>;
-  selectMicrophone(deviceId: string): Promise<void>;
-  listDevices(): Promise<{ inputs: readonly Device[] }>;
-  resumeAudio(): Promise<void>;
-}
-
-export interface Closed {
-  readonly reason: string;
-  readonly message: string;
-  readonly detail: string | undefined;
-}
-
-export interface Device {
-  readonly deviceId: string;
-  readonly label: string;
-}
 
 export interface Talk {
   readonly at: "idle" | "connecting" | "live" | "over";
@@ -61,7 +37,7 @@ export const microphones = new Store<readonly Device[]>([]);
 export const microphone = new Store("");
 
 const CLIENT = "/talkwire.js";
-let session: Session | null = null;
+let session: TalkwireSession | null = null;
 
 function put(change: Partial<Talk>): void {
   talk.set({ ...talk.value, ...change });
@@ -78,13 +54,13 @@ export async function callAgent(agentId: string): Promise<void> {
   } catch (error) {
     if (talk.value.at !== "over") {
       const message = "The call could not be made. Reload the page, then try again.";
-      put({ at: "over", closed: { reason: "failed", message, detail: String(error) } });
+      put({ at: "over", closed: { reason: "signalling_failed", message, detail: String(error), retryable: true } });
     }
   }
 }
 
-async function open(agentId: string): Promise<Session> {
-  const client = (await import(CLIENT)) as { TalkwireSession: new (options: object) => Session };
+async function open(agentId: string): Promise<TalkwireSession> {
+  const client = (await import(CLIENT)) as typeof import("@talkwire/browser");
   const made = new client.TalkwireSession({ agent: agentId, metadata: { page: "console" } });
   if (microphone.value) await made.selectMicrophone(microphone.value);
   made.on("mic.pending", () => put({ asking: true }));
@@ -92,8 +68,8 @@ async function open(agentId: string): Promise<Session> {
     put({ asking: false });
     void listMicrophones();
   });
-  made.on("input.started", ({ stream }: { stream: MediaStream }) => put({ input: stream }));
-  made.on("connection.established", ({ callId }: { callId: string }) => {
+  made.on("input.started", ({ stream }) => put({ input: stream }));
+  made.on("connection.established", ({ callId }) => {
     if (talk.value.feed?.id === callId) return;
     const feed = new CallFeed(callId);
     feed.start();
@@ -105,7 +81,7 @@ async function open(agentId: string): Promise<Session> {
     const { status, muted, audioBlocked } = made.view;
     put({ muted, audioBlocked, reconnecting: status === "reconnecting" });
   });
-  made.on("connection.closed", (closed: Closed) => put({ at: "over", closed, asking: false, reconnecting: false, input: null }));
+  made.on("connection.closed", (closed) => put({ at: "over", closed, asking: false, reconnecting: false, input: null }));
   return made;
 }
 
