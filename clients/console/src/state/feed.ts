@@ -24,7 +24,11 @@ export class CallFeed {
   #stops: (() => void)[] = [];
   #stopped = false;
 
-  constructor(readonly id: string) {}
+  /** `waveform`: whether anybody looks at it. */
+  constructor(
+    readonly id: string,
+    private readonly waveform: boolean,
+  ) {}
 
   start(): void {
     this.#stops.push(
@@ -41,7 +45,7 @@ export class CallFeed {
       }),
     );
     void this.loadFacts();
-    void this.#drawWaveform();
+    if (this.waveform) void this.#drawWaveform();
   }
 
   stop(): void {

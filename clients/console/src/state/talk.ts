@@ -71,7 +71,7 @@ async function open(agentId: string): Promise<TalkwireSession> {
   made.on("input.started", ({ stream }) => put({ input: stream }));
   made.on("connection.established", ({ callId }) => {
     if (talk.value.feed?.id === callId) return;
-    const feed = new CallFeed(callId);
+    const feed = new CallFeed(callId, false);
     feed.start();
     put({ feed });
   });

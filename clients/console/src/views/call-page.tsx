@@ -16,7 +16,7 @@ import { Transcript } from "./transcript.tsx";
 
 /** One call, live or just ended. */
 export function CallPage({ id }: { id: string }) {
-  const feed = useMemo(() => new CallFeed(id), [id]);
+  const feed = useMemo(() => new CallFeed(id, true), [id]);
   const look = useMemo(() => new Look(), [id]);
   useEffect(() => {
     feed.start();
