@@ -142,6 +142,39 @@ class Tab:
         )
         return answer
 
+    # --- with the browser client --------------------------------------------------------------------------
+
+    async def session(self, server: str, agent: str, /, **options: Any) -> None:
+        """Make a session of the browser client that this server hands out."""
+        await self.page.evaluate(
+            "([client, options]) => lab.session(client, options)",
+            [f"{server}/talkwire.js", {"agent": agent, **options}],
+        )
+
+    async def connect(self) -> dict[str, Any] | None:
+        """Call; None when the agent listens, else ``{code, message, detail}`` of the error."""
+        refused: dict[str, Any] | None = await self.page.evaluate("() => lab.connect()")
+        return refused
+
+    async def event(self, name: str, count: int = 1, seconds: float = TIMEOUT_S, **data: Any) -> Frame:
+        """The data of the ``count``-th event of the session with this name and these data; ``at`` is when."""
+        told: Frame = await self.until(
+            """([name, data, count]) => lab.told.filter((told) => told.name === name &&
+                 Object.entries(data).every(([key, value]) => told.data[key] === value))[count - 1]""",
+            [name, data, count],
+            seconds,
+        )
+        return {**told["data"], "at": told["at"]} if isinstance(told["data"], dict) else told
+
+    async def events(self, *names: str) -> list[str]:
+        """Names of what the session told, in order; of these names only, where some are given."""
+        told: list[str] = await self.page.evaluate("() => lab.told.map(({ name }) => name)")
+        return [name for name in told if name in names or not names]
+
+    async def view(self) -> dict[str, Any]:
+        found: dict[str, Any] = await self.page.evaluate("() => JSON.parse(JSON.stringify(lab.live.view))")
+        return found
+
     async def carried_by(self) -> list[str]:
         """Types of the candidates, ours and the server's, over which the call goes."""
         pair: list[str] = await self.until("() => lab.pair()")

@@ -7,7 +7,7 @@
   const BLOCK = 480; // samples: loudness is told for each 10 ms
   const LOUD = 0.015; // of full scale; what an encoder makes of silence is below
   const now = () => performance.timeOrigin + performance.now();
-  const lab = { now, frames: [], peers: [], channels: [], clips: {}, said: [], levels: [], grants: 0 };
+  const lab = { now, frames: [], peers: [], channels: [], clips: {}, said: [], levels: [], told: [], tools: {}, grants: 0 };
   window.lab = lab;
 
   // --- sound ------------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@
   const Native = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Native {
     constructor(configuration) {
-      super(window.labRelayOnly ? { ...configuration, iceTransportPolicy: "relay" } : configuration);
+      super(configuration);
       lab.peers.push(this);
       this.addEventListener("track", ({ track }) => void listen(new MediaStream([track])));
     }
@@ -127,7 +127,36 @@
     return pair && [stats.get(pair.localCandidateId), stats.get(pair.remoteCandidateId)].map((c) => c.candidateType);
   };
 
-  // A call by hand, with nothing but what the documentation of the wire says.
+  // --- a session of the browser client ----------------------------------------------------------------------
+
+  const NAMES = [
+    "connection.established", "connection.lost", "connection.closed", "session.ready", "mic.pending", "mic.granted",
+    "mic.denied", "input.started", "device.changed", "audio.started", "audio.playing", "user.speech.started",
+    "user.speech.ended", "listening", "message", "message.removed", "history", "bot.speech.started",
+    "bot.speech.ended", "talk.interrupted", "agent.state", "turn.latency", "tool.call", "tool.result", "mute", "hold",
+    "idle.warning", "server.warning",
+  ];
+
+  // Make one, and keep what it tells.
+  lab.session = async (client, options) => {
+    const { TalkwireSession } = await import(client);
+    lab.live = new TalkwireSession(options);
+    for (const name of NAMES) {
+      lab.live.on(name, (data) => lab.told.push({ name, at: now(), data: JSON.parse(JSON.stringify(data)) }));
+    }
+    lab.live.on("tool.call", (call) => call.runHere && lab.tools[call.name]?.(call));
+  };
+
+  // Whether it became ready; else why not.
+  lab.connect = () =>
+    lab.live.connect().then(
+      () => null,
+      ({ code, message, detail }) => ({ code, message, detail }),
+    );
+
+  // --- a call by hand ---------------------------------------------------------------------------------------
+
+  // With nothing but what the documentation of the wire says.
   lab.call = async (server, offer) => {
     const asked = await fetch(`${server}/webrtc/ice-servers?token=${encodeURIComponent(offer.token ?? "")}`);
     const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });

@@ -47,8 +47,8 @@ class _Side(asyncio.DatagramProtocol):
 class Path:
     """What one connection goes over."""
 
-    def __init__(self) -> None:
-        self.open = True
+    def __init__(self, *, open: bool = True) -> None:
+        self.open = open
         self.to_server, self.to_browser = _Side(self), _Side(self)
         self.to_server.other, self.to_browser.other = self.to_browser, self.to_server
 
@@ -68,8 +68,10 @@ class Network:
 
     def __init__(self) -> None:
         self.paths: list[Path] = []
+        self.dead = False
+        """New paths carry nothing either."""
         self.down = False
-        """Requests fail as well."""
+        """Requests for one fail."""
 
     def cut(self) -> None:
         """What is connected now carries nothing any more, in either direction."""
@@ -82,7 +84,7 @@ class Network:
             await route.abort("internetdisconnected")
             return
         body: dict[str, Any] = json.loads(route.request.post_data or "{}")
-        path = Path()
+        path = Path(open=not self.dead)
         self.paths.append(path)
         path.to_browser.peer = _address(body["sdp"])
         await path.lay(path.to_browser.peer[0])

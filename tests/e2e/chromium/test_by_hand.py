@@ -13,7 +13,6 @@ from media import wav
 from tests.e2e.browser import token
 from tests.e2e.chromium.harness import BLANK, chromium, tab, told
 from tests.e2e.chromium.network import between
-from tests.e2e.chromium.relay import coturn
 from tests.e2e.harness import CLIPS, in_order, registered, reply, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
@@ -81,24 +80,3 @@ async def test_a_lost_network_costs_a_pause(tmp_path: Path, browser: Browser) ->
         back = heard.since(offered).loud[0]
         told("lost network", {"silent": back - cut, "from the offer": back - offered})
         assert abs(back - resumed["at"]) < 300
-
-
-async def test_a_relay_carries_a_call_alone(tmp_path: Path, browser: Browser) -> None:
-    async with (
-        coturn(tmp_path) as relay,
-        running(tmp_path, **relay.settings) as server,
-        registered(server.ws, greeting=LONG) as agent,
-        tab(browser, f"{server.url}/page", html=BLANK, script="window.labRelayOnly = true") as page,
-        tab(browser, f"{server.url}/page", html=BLANK) as neighbour,
-    ):
-        began = {}
-        for one in (page, neighbour):
-            began[one.page] = await one.now()
-            await one.call(server.url, token=await token(server))
-            await one.wait("bot.word", 3)
-        assert (await page.carried_by())[0] == "relay"
-        assert (await neighbour.carried_by())[0] != "relay"
-        first = {one.page: (await one.heard()).loud[0] - began[one.page] for one in (page, neighbour)}
-        told("first sound", {"by a relay": first[page.page], "directly": first[neighbour.page]})
-        await page.page.evaluate("lab.peers[0].close()")
-        assert (await agent.wait("call.ended"))["reason"] == "client_hangup"
