@@ -1,0 +1,1 @@
+"""Asterisk, or any PBX that speaks AudioSocket: a call's audio on a TCP connection."""
