@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.doors import browser, twilio
+from server.doors import audiosocket, browser, twilio
 from server.doors.agent import agent_door
 from server.doors.console import (
     ASSET_HEADERS,
@@ -69,6 +69,10 @@ def _http(app: FastAPI, services: Services) -> None:
         return PlainTextResponse(
             "this is a WebSocket: see server/protocol/PROTOCOL.md", 426, {"Upgrade": "websocket"}
         )
+
+    @app.post("/v1/audiosocket/calls")
+    async def announce(request: Request) -> Response:
+        return await audiosocket.announce(request, services)
 
 
 def _calls(app: FastAPI, services: Services, guard: Guard) -> None:

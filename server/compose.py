@@ -23,6 +23,7 @@ from server.book import CallBook
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
 from server.dialling import Dialling, DialRules
+from server.doors.audiosocket import listening
 from server.engines import EnginePool
 from server.hold_music import hold_music
 from server.looplag import LoopLag
@@ -324,7 +325,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             agents, defaults = AgentRegistry(settings.max_agents), _defaults(settings, engines)
             rules = RingingRules(settings.ringing_s, settings.nobody_text or "")
             pace = DialRules(settings.dials_per_s, settings.dial_queue)
-            yield Services(
+            found = Services(
                 settings=settings,
                 keys=KeyRing(keys),
                 tokens=Tokens(secret),
@@ -349,8 +350,10 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 tasks=tasks,
                 open_door=partial(open_door, settings.host, settings.public_url),
             )
-            await calls.drain(0.0)
-            book.close()
+            async with listening(found):
+                yield found
+                await calls.drain(0.0)
+                book.close()
         finally:
             watching.cancel()
             lag.close()

@@ -11,7 +11,7 @@ from server.settings import OFF, Settings, SettingsError
 MAX_MUSIC = 10 << 20
 """Bytes of a file of hold music."""
 PHONE_HZ = 8000
-BROWSER_HZ = 16_000
+WIDE_HZ = 16_000
 
 
 def hold_music(settings: Settings) -> HoldMusic | None:
@@ -23,8 +23,8 @@ def hold_music(settings: Settings) -> HoldMusic | None:
     try:
         music = HoldMusic() if path is None else _music_of(path)
         music.at(PHONE_HZ)
-        if settings.webrtc:
-            music.at(BROWSER_HZ)
+        if settings.webrtc or settings.audiosocket is not None:
+            music.at(WIDE_HZ)
     except OSError as error:
         cause = f"{path} cannot be read: {error.strerror or error}"
     except ValueError as error:

@@ -124,7 +124,31 @@ def _url(value: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
 
+def address(value: str) -> tuple[str, int]:
+    """Host and port of ``127.0.0.1:9092`` or ``[::1]:9092``. Raises ``ValueError``."""
+    host, colon, port = value.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
+        raise ValueError("no host and port")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if (":" in host) != bracketed:
+        raise ValueError("an IPv6 address without its brackets")
+    return _host(host[1:-1] if bracketed else host), int(port)
+
+
+def _address(value: str) -> str:
+    address(value)
+    return value
+
+
+def _network(value: str) -> str:
+    """An address alone is a network of its own; one whose host bits are set is meant as its network."""
+    return str(ip_network(value, strict=False))
+
+
 Word = BeforeValidator(_lower)
+Address = Annotated[str, AfterValidator(_address)]
+Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
+Networks = Annotated[tuple[Network, ...], Field(max_length=100), BeforeValidator(_split)]
 Host = Annotated[str, AfterValidator(_host)]
 Url = Annotated[str, AfterValidator(_url)]
 Keys = Annotated[tuple[Annotated[SecretStr, Field(max_length=512)], ...], BeforeValidator(_split)]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -21,11 +21,13 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from server.auth import is_loopback
 from server.providers import DEFAULT, HOSTED
 from server.secrets import API_KEY_FILE, load_or_create_secret, new_api_key
 from server.setting_texts import Declared, Source, declared_in, faults, misspelt
 from server.setting_values import (
     Addresses,
+    Address,
     Aliases,
     ConsolePassword,
     Directory,
@@ -45,6 +47,7 @@ from server.setting_values import (
     Seconds,
     Url,
     Word,
+    address,
 )
 
 Stage = Literal["stt", "tts", "llm"]
@@ -60,6 +63,7 @@ class SettingsError(Exception):
 
 NETWORK, ACCESS, LOGS = "Network", "Access and data", "Logs"
 CALLS, ENGINES, OPENAI, TWILIO = "Calls", "Engines", "OpenAI-shaped endpoints", "Twilio"
+PBX = "Asterisk (AudioSocket)"
 BROWSER = "Browser calls"
 PROVIDERS = "Language model providers"
 ROW = "or engines in the order in which they are asked, separated by commas:"
@@ -603,6 +607,39 @@ class Settings(BaseSettings):
         unit="ms",
     )
 
+    audiosocket_allow: Networks = setting(
+        PBX,
+        "TALKWIRE_AUDIOSOCKET_ALLOW",
+        (),
+        "Whose connections are taken. The protocol has no credentials, so that an address other than loopback is "
+        "listened on only where this says who may come. Unset: everybody who reaches the loopback address.",
+        allowed="IP addresses and networks separated by commas, for example 10.0.0.5,192.168.1.0/24",
+    )
+    audiosocket: Address | None = setting(
+        PBX,
+        "TALKWIRE_AUDIOSOCKET",
+        None,
+        "Where a PBX connects with the audio of its calls: `127.0.0.1:9092`. Unset: it cannot. An address other than "
+        "loopback needs `TALKWIRE_AUDIOSOCKET_ALLOW`.",
+        allowed="an address and a port, and with an address that others reach TALKWIRE_AUDIOSOCKET_ALLOW, too",
+    )
+    audiosocket_to: Annotated[str, Field(min_length=1, max_length=200)] | None = setting(
+        PBX,
+        "TALKWIRE_AUDIOSOCKET_TO",
+        None,
+        "The number that a call counts as made to which the PBX did not announce (`POST /v1/audiosocket/calls`); the "
+        "agent of that number answers it. Unset: such calls are refused.",
+        allowed="a number, an extension, or whatever the agent's channel has as its ref",
+    )
+    audiosocket_lead_ms: Annotated[int, Field(ge=40, le=300)] = setting(
+        PBX,
+        "TALKWIRE_AUDIOSOCKET_LEAD_MS",
+        60,
+        "How far ahead of its being heard audio is sent. It waits in the caller's telephone, and cannot be taken back: "
+        "so much is heard more of a bot that is interrupted.",
+        unit="ms",
+    )
+
     webrtc: bool = setting(
         BROWSER,
         "TALKWIRE_WEBRTC",
@@ -705,6 +742,18 @@ class Settings(BaseSettings):
     """By key, for the settings that are not at their default."""
     warnings: tuple[str, ...] = ()
     """What is odd about the environment but stops nothing, for the log."""
+
+    @field_validator("audiosocket")
+    @classmethod
+    def _closed(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Nobody shows who he is there: it is open to loopback, or to those that were named."""
+        if (
+            value is not None
+            and not info.data.get("audiosocket_allow", True)
+            and not is_loopback(address(value)[0])
+        ):
+            raise ValueError("nobody is allowed there")
+        return value
 
     @property
     def stream_url(self) -> str:
