@@ -62,13 +62,18 @@ class RealServer:
             return found
 
 
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
 @contextmanager
 def real_server(**settings: str) -> Iterator[RealServer]:
     """Serve without a recogniser unless ``TALKWIRE_STT`` says otherwise; settings by the names of the environment."""
-    with tempfile.TemporaryDirectory(prefix="talkwire-bench-") as folder, socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-        sock.close()
+    with tempfile.TemporaryDirectory(prefix="talkwire-bench-") as folder:
+        port = free_port()
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("TALKWIRE_", "TWILIO_", "OPENAI_"))}
         own = {"TALKWIRE_PORT": str(port), "TALKWIRE_DATA_DIR": folder, "TALKWIRE_API_KEYS": KEY}
         env = {**clean, "TALKWIRE_STT": "none", "TALKWIRE_TWILIO_UNSIGNED": "loopback", **own, **settings}

@@ -1,10 +1,10 @@
 """Bar R6: what the server makes of a million messages that no sensible client sends.
 
 ``python -m benchmarks.fuzz`` starts `talkwire serve` and sends ``--messages`` of them, spread over the agent socket
-(before and after ``connect``), the media socket of calls, the tap, the webhook and the pages. Bytes at random, valid
-messages cut, changed and mistyped, numbers beyond all bounds, nests a hundred thousand deep, half characters, frames
-in pieces, frames that break WebSocket's rules. It prints what was sent and answered, the server's memory on the way,
-and its log; what must not be stands under *faults*.
+(before and after ``connect``), the media socket of calls, the port of a PBX, the tap, the webhook and the pages. Bytes
+at random, valid messages cut, changed and mistyped, numbers beyond all bounds, nests a hundred thousand deep, half
+characters, frames in pieces, frames that break WebSocket's rules. It prints what was sent and answered, the server's
+memory on the way, and its log; what must not be stands under *faults*.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from urllib.parse import urlencode
 import uvloop
 
 from benchmarks._fuzz_messages import Messages
+from benchmarks._fuzz_pbx import fuzz_announce, fuzz_pbx
 from benchmarks._fuzz_wire import (
     BINARY,
     CONTINUATION,
@@ -37,11 +38,29 @@ from benchmarks._fuzz_wire import (
     frame,
     request,
 )
-from benchmarks._real_server import KEY, RealServer, real_server
+from benchmarks._real_server import KEY, RealServer, free_port, real_server
 
-SHARES = {"agent": 0.72, "connect": 0.02, "media": 0.14, "tap": 0.04, "webhook": 0.04, "pages": 0.04}
+SHARES = {
+    "agent": 0.66,
+    "connect": 0.02,
+    "media": 0.12,
+    "pbx": 0.06,
+    "announce": 0.02,
+    "tap": 0.04,
+    "webhook": 0.04,
+    "pages": 0.04,
+}
 """Of all messages, by where they go."""
-WORKERS = {"agent": 4, "connect": 2, "media": 3, "tap": 1, "webhook": 1, "pages": 1}
+WORKERS = {
+    "agent": 4,
+    "connect": 2,
+    "media": 3,
+    "pbx": 3,
+    "announce": 1,
+    "tap": 1,
+    "webhook": 1,
+    "pages": 1,
+}
 BATCH = 200
 RECYCLED = 20_000
 """Messages on one connection, after which it is given up without a word."""
@@ -75,6 +94,7 @@ class Fuzz:
     seed: int
     tallies: dict[str, Tally]
     deadline: float
+    pbx_port: int
     faults: Counter[str] = field(default_factory=Counter)
     samples: list[tuple[int, float, int]] = field(default_factory=list)
     """Messages sent, MB of memory, open files."""
@@ -441,6 +461,8 @@ KINDS: dict[str, Callable[[Fuzz, Tally], Awaitable[None]]] = {
     "agent": fuzz_agent,
     "connect": fuzz_connect,
     "media": fuzz_media,
+    "pbx": fuzz_pbx,
+    "announce": fuzz_announce,
     "tap": fuzz_tap,
     "webhook": fuzz_webhook,
     "pages": fuzz_pages,
@@ -503,12 +525,12 @@ async def healthy(fuzz: Fuzz) -> bool:
     return True
 
 
-async def run(server: RealServer, options: argparse.Namespace) -> Fuzz:
+async def run(server: RealServer, pbx_port: int, options: argparse.Namespace) -> Fuzz:
     deadline = time.perf_counter() + options.seconds
     tallies = {
         kind: Tally(max(1, round(options.messages * share)), deadline) for kind, share in SHARES.items()
     }
-    fuzz = Fuzz(server, options.seed, tallies, deadline)
+    fuzz = Fuzz(server, options.seed, tallies, deadline, pbx_port)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(owner(fuzz))
         await asyncio.sleep(0.5)
@@ -557,9 +579,11 @@ def report(fuzz: Fuzz, took_s: float, stats: dict[str, object]) -> list[str]:
 
 
 async def main(options: argparse.Namespace) -> None:
-    with real_server(TALKWIRE_LOG_FORMAT="console", TALKWIRE_MAX_CALLS="60") as server:
+    port = free_port()
+    settings = {"TALKWIRE_LOG_FORMAT": "console", "TALKWIRE_MAX_CALLS": "60"}
+    with real_server(TALKWIRE_AUDIOSOCKET=f"127.0.0.1:{port}", **settings) as server:
         began = time.perf_counter()
-        fuzz = await run(server, options)
+        fuzz = await run(server, port, options)
         took_s = time.perf_counter() - began
         print(f"\n{platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}\n")
         print("\n".join(report(fuzz, took_s, await server.stats())))

@@ -14,7 +14,9 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 import numpy as np
@@ -30,6 +32,17 @@ from telephony.carriers.twilio.simulator.loudness import loud_bounds
 PERIOD_S = 0.02
 PLAYED_HZ = 8000
 """What was heard is kept at this rate."""
+
+
+class Recorded:
+    """Speech for a caller to say. Reads and computes when it is made: not on the loop of a call."""
+
+    def __init__(self, path: Path) -> None:
+        pcm, rate_hz = wav.read(path)
+        self._at = {to_hz: resample(pcm, rate_hz, to_hz) for to_hz in (8000, 16_000)}
+
+    def at(self, rate_hz: int) -> Pcm:
+        return self._at[rate_hz]
 
 
 @dataclass
@@ -71,14 +84,10 @@ class PbxCall:
 
     # --- what a script does -------------------------------------------------------------------------------
 
-    def say(self, pcm: Pcm, *, at_s: float | None = None) -> Said:
-        said = Said(pcm, self.rate_hz, self._loop.time() if at_s is None else at_s)
+    def say(self, clip: Recorded, *, at_s: float | None = None) -> Said:
+        said = Said(clip.at(self.rate_hz), self.rate_hz, self._loop.time() if at_s is None else at_s)
         self._queue.append(said)
         return said
-
-    def say_file(self, path: Path, *, at_s: float | None = None) -> Said:
-        pcm, rate_hz = wav.read(path)
-        return self.say(resample(pcm, rate_hz, self.rate_hz), at_s=at_s)
 
     def dtmf(self, digit: str) -> None:
         self.raw(wire.dtmf(digit))
@@ -95,6 +104,18 @@ class PbxCall:
         sock = self._writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
+
+    def shut_ears(self) -> None:
+        """Read nothing more. The system's buffer is small: it would hold some seconds otherwise."""
+        self.reads = False
+        cast(asyncio.Transport, self._writer.transport).pause_reading()
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    def epoch(self, at_s: float) -> float:
+        """An instant of the loop's clock in seconds of the Unix epoch."""
+        return at_s + datetime.now(UTC).timestamp() - self._loop.time()
 
     async def bot_speaking(self, *, after_s: float = -math.inf, timeout_s: float = 20) -> float:
         """Wait until something can be heard that began since then; returns when."""
@@ -186,7 +207,11 @@ class PbxCall:
 async def connected(address: str, uuid: UUID | None, rate_hz: int = PLAYED_HZ) -> AsyncIterator[PbxCall]:
     """A connection that has said which call it is; ``None``: has said nothing."""
     host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # What is not read fills it soon.
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
+    reader, writer = await asyncio.open_connection(sock=sock)
     call = PbxCall(reader, writer, rate_hz)
     if uuid is not None:
         call.raw(wire.identify(uuid))

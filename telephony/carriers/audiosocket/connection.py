@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 import numpy as np
@@ -51,8 +51,7 @@ class Connection(asyncio.Protocol):
     # --- what asyncio calls -------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # As which uvloop's is not registered.
         name = transport.get_extra_info("peername")
         self.peer = str(name[0]) if name else ""
         sock = transport.get_extra_info("socket")
