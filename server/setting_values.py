@@ -140,15 +140,8 @@ def _address(value: str) -> str:
     return value
 
 
-def _network(value: str) -> str:
-    """An address alone is a network of its own; one whose host bits are set is meant as its network."""
-    return str(ip_network(value, strict=False))
-
-
 Word = BeforeValidator(_lower)
 Address = Annotated[str, AfterValidator(_address)]
-Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
-Networks = Annotated[tuple[Network, ...], Field(max_length=100), BeforeValidator(_split)]
 Host = Annotated[str, AfterValidator(_host)]
 Url = Annotated[str, AfterValidator(_url)]
 Keys = Annotated[tuple[Annotated[SecretStr, Field(max_length=512)], ...], BeforeValidator(_split)]
