@@ -18,7 +18,6 @@ from server.doors.console import (
     Files,
 )
 from server.doors.guard import Guard
-from server.doors.static import ClientFile
 from server.doors.tap import tap_door
 from server.doors.v1 import CallsDoor
 from server.services import Services
@@ -130,11 +129,11 @@ def _console(app: FastAPI, services: Services, guard: Guard) -> None:
 
 
 def _browser(app: FastAPI, services: Services) -> None:
-    file = ClientFile()
+    bundle = Files(STATIC, CLIENT_HEADERS)
 
-    @app.api_route("/talkwire.js", methods=["GET", "HEAD"])
-    async def browser_client(request: Request) -> Response:
-        return await file.answer(request)
+    @app.api_route(f"/{CLIENT}", methods=["GET", "HEAD"])
+    async def client(request: Request) -> Response:
+        return await bundle.get_response(CLIENT, request.scope)
 
     @app.get("/webrtc/token")
     @app.get("/chat/token")
@@ -148,12 +147,6 @@ def _browser(app: FastAPI, services: Services) -> None:
 
     if not services.settings.webrtc:
         return
-    bundle = Files(STATIC, CLIENT_HEADERS)
-
-    @app.api_route(f"/{CLIENT}", methods=["GET", "HEAD"])
-    async def client(request: Request) -> Response:
-        return await bundle.get_response(CLIENT, request.scope)
-
     # Only where it is switched on: aiortc takes half a second to import.
     from server.doors.webrtc import BrowserCalls
 

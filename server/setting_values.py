@@ -124,7 +124,7 @@ def _url(value: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
 
-def address(value: str) -> tuple[str, int]:
+def host_and_port(value: str) -> tuple[str, int]:
     """Host and port of ``127.0.0.1:9092`` or ``[::1]:9092``. Raises ``ValueError``."""
     host, colon, port = value.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
@@ -135,13 +135,13 @@ def address(value: str) -> tuple[str, int]:
     return _host(host[1:-1] if bracketed else host), int(port)
 
 
-def _address(value: str) -> str:
-    address(value)
+def _host_port(value: str) -> str:
+    host_and_port(value)
     return value
 
 
 Word = BeforeValidator(_lower)
-Address = Annotated[str, AfterValidator(_address)]
+HostPort = Annotated[str, AfterValidator(_host_port)]
 Host = Annotated[str, AfterValidator(_host)]
 Url = Annotated[str, AfterValidator(_url)]
 Keys = Annotated[tuple[Annotated[SecretStr, Field(max_length=512)], ...], BeforeValidator(_split)]

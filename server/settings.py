@@ -27,12 +27,12 @@ from server.secrets import API_KEY_FILE, load_or_create_secret, new_api_key
 from server.setting_texts import Declared, Source, declared_in, faults, misspelt
 from server.setting_values import (
     Addresses,
-    Address,
     Aliases,
     ConsolePassword,
     Directory,
     File,
     Host,
+    HostPort,
     IceUrls,
     Keys,
     Language,
@@ -47,7 +47,7 @@ from server.setting_values import (
     Seconds,
     Url,
     Word,
-    address,
+    host_and_port,
 )
 
 Stage = Literal["stt", "tts", "llm"]
@@ -615,7 +615,7 @@ class Settings(BaseSettings):
         "listened on only where this says who may come. Unset: everybody who reaches the loopback address.",
         allowed="IP addresses and networks separated by commas, for example 10.0.0.5,192.168.1.0/24",
     )
-    audiosocket: Address | None = setting(
+    audiosocket: HostPort | None = setting(
         PBX,
         "TALKWIRE_AUDIOSOCKET",
         None,
@@ -750,7 +750,7 @@ class Settings(BaseSettings):
         if (
             value is not None
             and not info.data.get("audiosocket_allow", True)
-            and not is_loopback(address(value)[0])
+            and not is_loopback(host_and_port(value)[0])
         ):
             raise ValueError("nobody is allowed there")
         return value

@@ -24,7 +24,7 @@ from server.call import Call, CallState
 from server.calls import AtCapacity, CallIsOver
 from server.resolve import resolve
 from server.services import Services
-from server.setting_values import address
+from server.setting_values import host_and_port
 from server.settings import SettingsError
 from server.wire import CallFacts
 from telephony.carriers.audiosocket.connection import Connection, NotIdentified
@@ -160,7 +160,7 @@ async def listening(services: Services) -> AsyncIterator[None]:
         yield
         return
     door = _Door(services)
-    host, port = address(where)
+    host, port = host_and_port(where)
     try:
         server = await asyncio.get_running_loop().create_server(lambda: Connection(door.opened), host, port)
     except OSError as error:
