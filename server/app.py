@@ -89,6 +89,10 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     async def calls(request: Request) -> Response:
         return await door.answer(request, door.calls)
 
+    @app.post("/v1/calls")
+    async def dialled(request: Request) -> Response:
+        return await dial(request, services, guard)
+
     @app.get("/v1/calls/{call_id}")
     async def call(request: Request) -> Response:
         return await door.answer(request, door.call)

@@ -14,6 +14,7 @@ from typing import Protocol
 import orjson
 import structlog
 
+from media.ports import AudioLeg
 from pipeline.events import Event, ToolCallsRequested
 from pipeline.session import Session
 from server.agents import Agent, Owner
@@ -62,6 +63,7 @@ class Call:
         self.no_media: asyncio.TimerHandle | None = None
         self.grace: asyncio.TimerHandle | None = None
         self.asking_again: asyncio.TimerHandle | None = None
+        self.leg: AudioLeg | None = None
         self.carrier: Carrier | None = None
         """The phone network that it is on."""
         self.overhears: Callable[[Event], None] | None = None

@@ -188,6 +188,7 @@ class CallRegistry:
         if call.state is not CallState.CONNECTING:
             raise CallIsOver
         call.state = CallState.LIVE
+        call.leg = leg
         recording = call.config.recording
         recorder = self._recordings.begin(call.call_id, leg.format.sample_rate_hz) if recording else None
         session = Session(

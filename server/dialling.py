@@ -86,8 +86,9 @@ class Dial:
     order: DialOrder
     config: CallConfig
     hang_up_on_machine: bool
-    placed: asyncio.Future[str]
-    """The call's id, when the carrier has taken it; cancelled where it never does."""
+    placed: asyncio.Future[str | None]
+    """The call's id, when the carrier has taken it; None where it never does: ``why``."""
+    why: str = ""
     carrier: Carrier | None = None
     call: Call | None = None
     over: bool = False
@@ -289,7 +290,8 @@ class Dialling:
         if fault is not None:
             call.journal.append(fault)
         self._calls.never_began(call, reason, detail)
-        dial.placed.cancel(detail)
+        dial.why = detail
+        dial.placed.set_result(None)
 
     def cancel(self, dial_id: str, detail: str) -> bool:
         """Give one up that its carrier has not taken yet. False: there is none such."""

@@ -639,6 +639,13 @@ class Settings(BaseSettings):
         "so much is heard more of a bot that is interrupted.",
         unit="ms",
     )
+    twilio_resume_s: Annotated[float, Field(ge=0, le=60)] = setting(
+        TWILIO,
+        "TALKWIRE_TWILIO_RESUME_S",
+        10.0,
+        "How long a call whose media stream broke off waits for Twilio to open another one. 0: it ends at once.",
+        unit="s",
+    )
 
     webrtc: bool = setting(
         BROWSER,

@@ -171,7 +171,7 @@ class CallUnmuted(CallEvent):
 class CallHeld(CallEvent):
     """The call is on hold: neither side hears the other. A message that was being spoken is paused.
 
-    So it is, too, while the connection of a browser call is lost and may come back.
+    So it is, too, while the audio connection of a call is lost and may come back.
     """
 
     event: Literal["call.held"] = "call.held"

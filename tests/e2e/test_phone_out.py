@@ -6,9 +6,10 @@ import asyncio
 from itertools import pairwise
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.e2e.harness import in_order
+from tests.e2e.harness import KEY, in_order
 from tests.e2e.phone import FROM, OTHER, TO, phone
 from tests.fakes.twilio import Callee, Trouble
 
@@ -280,3 +281,26 @@ async def test_an_agent_that_goes_while_it_rings_takes_its_call_along(tmp_path: 
         await line.agent.socket.close()
         assert await (await line.twilio.placed()).ended() == "canceled"
         assert len(line.server.services.calls) == 0
+
+
+async def test_a_call_can_be_placed_over_http(tmp_path: Path) -> None:
+    async with phone(tmp_path) as line, httpx.AsyncClient(base_url=line.server.url) as http:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        body = {"agent_id": "tester", "to": FROM, "greeting": "Hello.", "metadata": {"order": 7}}
+        answer = await http.post("/v1/calls", json=body, headers=headers)
+        assert answer.status_code == 201
+        told = answer.json()
+        assert told["call_id"] == (await line.twilio.placed()).sid
+        started = await line.agent.wait("call.started")
+        assert (started["call_id"], started["metadata"]) == (told["call_id"], {"order": 7})
+        for wrong, status, code in (
+            ({**body, "agent_id": "nobody"}, 404, "AGENT_UNKNOWN"),
+            ({**body, "to": "nonsense"}, 422, "DIAL_REFUSED"),
+            ({**body, "to": 7}, 400, "REGISTRATION_ERROR"),
+            ({**body, "from": "+15559990000"}, 502, "CARRIER_ERROR"),
+        ):
+            answer = await http.post("/v1/calls", json=wrong, headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (status, code)
+        bad = await http.post("/v1/calls", json=body, headers={"Authorization": "Bearer wrong"})
+        assert bad.status_code == 401
+        assert len(line.twilio.created_at) == 1

@@ -19,6 +19,10 @@ def add_routes(app: FastAPI, services: Services) -> None:
     async def voice(request: Request) -> Response:
         return await incoming.voice(request, services)
 
+    @app.post(incoming.RESUME_PATH)
+    async def resume(request: Request) -> Response:
+        return await incoming.resume(request, services)
+
     @app.post("/twilio/status")
     async def status(request: Request) -> Response:
         return await incoming.number_status(request, services)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from media.ports import LegListener
 from server.call import Call, CallState
 from server.calls import CallIsOver
 from server.doors.handshake import close
@@ -13,7 +16,11 @@ from server.protocol import ErrorCode, ErrorEvent, to_json
 from server.services import Services
 from server.tokens import MEDIA, TokenError
 from telephony.carriers.twilio import signature
+from telephony.carriers.twilio.carrier import NAME
 from telephony.carriers.twilio.leg import StreamRefused, TwilioLeg, accept
+from telephony.carriers.twilio.wire import Start
+from telephony.errors import CarrierError
+from telephony.ports import Carrier
 
 log = structlog.get_logger(__name__)
 
@@ -35,20 +42,22 @@ async def media(websocket: WebSocket, token: str, services: Services) -> None:
         log.warning("twilio.media_refused", error=str(refusal))
         await websocket.close(1008, str(refusal)[:120])  # Before it is accepted: HTTP 403.
         return
-    services.calls.connecting(call)
+    again = isinstance(call.leg, TwilioLeg)
+    if not again:
+        services.calls.connecting(call)
     await websocket.accept()
     socket = _Socket(websocket)
     try:
         start = await accept(socket, call.call_id)
     except StreamRefused as refusal:
         log.warning("twilio.media_refused", call_id=call.call_id, error=str(refusal))
-        _tell_refusal(call, str(refusal))
+        if not again:
+            _tell_refusal(call, str(refusal))
         await socket.close(refusal.code, str(refusal)[:120])
         services.calls.forget(call)
         return
-    leg = TwilioLeg(socket, start, lead_ms=services.settings.twilio_lead_ms)
     try:
-        listener = services.calls.start(call, leg)
+        leg, listener = _joined(call, socket, start, services)
     except CallIsOver:
         await socket.close(1008, "the call was given up before its media came")
         return
@@ -59,13 +68,38 @@ async def media(websocket: WebSocket, token: str, services: Services) -> None:
         await socket.close(1000, "the media stream is over")
 
 
+def _joined(call: Call, socket: _Socket, start: Start, services: Services) -> tuple[TwilioLeg, LegListener]:
+    """The call's leg, over this stream, and whom it tells. Raises ``CallIsOver``."""
+    leg, session = call.leg, call.session
+    if isinstance(leg, TwilioLeg):
+        if leg.over or session is None:
+            raise CallIsOver
+        leg.attach(socket, start)
+        return leg, session
+    settings, carrier = services.settings, services.carriers[NAME]
+    end_call = partial(_end, carrier, call.call_id) if carrier.capabilities.hangs_up else None
+    leg = TwilioLeg(
+        socket, start, lead_ms=settings.twilio_lead_ms, resume_s=settings.twilio_resume_s, end_call=end_call
+    )
+    return leg, services.calls.start(call, leg)
+
+
+async def _end(carrier: Carrier, call_id: str) -> None:
+    try:
+        await carrier.hang_up(call_id)
+    except CarrierError as error:
+        # Closing its stream ends the call as well: what Twilio asks then is answered so.
+        log.warning("twilio.not_hung_up", call_id=call_id, error=str(error))
+
+
 def _call_of(token: str, services: Services) -> Call:
     # The state first: a token that comes too early, or for a call that has its stream, is not to be burnt.
     call_id = services.tokens.check(token, MEDIA)
     call = services.calls.get(call_id)
     if call is None:
         raise TokenError("the call of this token is over")
-    if call.state is not CallState.RINGING:
+    resumes = call.state is CallState.LIVE and isinstance(call.leg, TwilioLeg) and not call.leg.over
+    if call.state is not CallState.RINGING and not resumes:
         raise TokenError("this token was used already")
     services.tokens.redeem(token, MEDIA, services.clock.epoch())
     return call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,9 +13,12 @@ from server.doors.twilio.request import Form, answer, read
 from server.services import Services
 from telephony.carriers.twilio import status, twiml
 from telephony.carriers.twilio.carrier import NAME
+from telephony.carriers.twilio.leg import TwilioLeg
 from telephony.ports import Answer, HangUp, Incoming, Refuse, Verdict
 
-RESUME_PATH = "/twilio/resume/"
+RESUME_PATH = "/twilio/resume"
+log = structlog.get_logger(__name__)
+
 _TOLD = {"ForwardedFrom": "forwarded_from", "CallerName": "caller_name", "StirVerstat": "stir_verstat"}
 _SIP_HEADER = "SipHeader_"
 MAX_HEADERS = 50
@@ -39,7 +43,8 @@ async def voice(request: Request, services: Services) -> Response:
 def document(verdict: Verdict, call_id: str, services: Services) -> str:
     match verdict:
         case Answer():
-            return twiml.connect_stream(stream_url(call_id, services), call_id)
+            action = services.settings.public_url.rstrip("/") + RESUME_PATH
+            return twiml.connect_stream(stream_url(call_id, services), call_id, action=action)
         case Refuse(reason, text, language):
             return twiml.say(text, language) if text else twiml.reject(reason)
         case HangUp():
@@ -61,6 +66,23 @@ async def _while_connected(request: Request, services: Services, incoming: Incom
 async def _dropped(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+async def resume(request: Request, services: Services) -> Response:
+    """A media stream is over, and Twilio asks what comes next: another one where the call goes on, else its end."""
+    form = await read(request, services)
+    if isinstance(form, Response):
+        return form
+    call_id = form["CallSid"]
+    call = services.calls.get(call_id)
+    leg = call.leg if call is not None else None
+    if call is None or not isinstance(leg, TwilioLeg) or leg.over:
+        return answer(twiml.hangup())
+    if not leg.may_resume():
+        log.warning("twilio.stream_lost", call_id=call_id, told="too often: the call ends")
+        return answer(twiml.hangup())
+    log.info("twilio.stream_resumed", call_id=call_id)
+    return answer(document(Answer(), call_id, services))
 
 
 async def number_status(request: Request, services: Services) -> Response:

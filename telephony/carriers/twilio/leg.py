@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
@@ -25,6 +26,11 @@ START_TIMEOUT_S: Final = 5.0
 """A socket that does not say which call it is for so long is no carrier's."""
 MAX_FAULTS: Final = 100
 """Messages that make no sense, after which the stream is given up."""
+END_CALL_S: Final = 2.0
+"""For the carrier to end a call when it is asked to; closing its stream does so as well."""
+RESUMES: Final = 3
+RESUMES_S: Final = 60.0
+"""A stream that breaks more often in this time is not opened again."""
 OUTBOX: Final = 1000
 """Messages that may wait for a socket that does not take them: some 20 s of audio."""
 
@@ -86,98 +92,216 @@ class LegCounters:
     faults: int = 0
 
 
-class TwilioLeg:
-    """One media stream. ``run`` reads it until it ends; sending goes through a bounded outbox."""
+@dataclass(eq=False, slots=True)
+class _Stream:
+    """One media stream of a call, and what waits to be sent on it."""
 
-    def __init__(self, socket: MediaSocket, start: wire.Start, *, lead_ms: int) -> None:
-        self._socket = socket
-        self._stream_sid = start.stream_sid
+    socket: MediaSocket
+    sid: str
+    outbox: deque[str] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    closing: bool = False
+    overflowed: bool = False
+
+    def put(self, text: str) -> None:
+        if self.closing or self.overflowed:
+            return
+        if len(self.outbox) >= OUTBOX:
+            self.overflowed = True
+        else:
+            self.outbox.append(text)
+        self.wake.set()
+
+    async def write(self) -> None:
+        while True:
+            while self.outbox:
+                await self.socket.send(self.outbox.popleft())
+            if self.closing or self.overflowed:
+                return
+            self.wake.clear()
+            await self.wake.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a stream ended."""
+
+    reason: str
+    detail: str
+    may_come_back: bool = False
+
+
+class TwilioLeg:
+    """A call's audio, over one media stream after the other.
+
+    ``run`` carries a stream until it ends. A stream that breaks off, or that is going to be opened anew
+    (``reopening``), does not end the call: for ``resume_s`` it is lost, and ``attach`` brings it back. ``end_call``
+    ends the call at the carrier; without it the call ends there with its stream.
+    """
+
+    def __init__(
+        self,
+        socket: MediaSocket,
+        start: wire.Start,
+        *,
+        lead_ms: int,
+        resume_s: float = 0.0,
+        end_call: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stream: _Stream | None = _Stream(socket, start.stream_sid)
+        self._resume_s = resume_s
+        self._end_call = end_call
         self._format = LegFormat(wire.SAMPLE_RATE_HZ, lead_ms)
         self._chunks = ChunkSequence()
         self._position = 0
-        self._outbox: deque[str] = deque()
-        self._wake = asyncio.Event()
-        self._closing = False
-        self._closed = asyncio.Event()
-        self._overflowed = False
+        self._lost_at: float | None = None
+        self._giving_up: asyncio.TimerHandle | None = None
+        self._expects_another = False
+        self._over = False
+        self._told = False
+        self._resumed: list[float] = []
         self.counters = LegCounters()
 
     @property
     def format(self) -> LegFormat:
         return self._format
 
-    # --- to the caller ------------------------------------------------------------------------------------
+    @property
+    def over(self) -> bool:
+        """No stream can bring it back."""
+        return self._over
 
-    def send(self, pcm: Pcm) -> None:
-        self._put(wire.media(self._stream_sid, ulaw_encode(pcm)))
+    # --- streams ------------------------------------------------------------------------------------------
 
-    def mark(self, name: str) -> None:
-        self._put(wire.mark(self._stream_sid, name))
+    def reopening(self) -> None:
+        """The carrier was told to end the stream and to open another one: its end is not that of the call."""
+        self._expects_another = True
 
-    def clear(self) -> None:
-        # What has not left yet would be played after the clear.
-        self._outbox.clear()
-        self._put(wire.clear(self._stream_sid))
+    def may_resume(self) -> bool:
+        """Another stream may be asked for: at most ``RESUMES`` in ``RESUMES_S``, unless it is one of ours."""
+        if self._expects_another:
+            return True
+        now = self._loop.time()
+        self._resumed = [at for at in self._resumed if now - at < RESUMES_S]
+        self._resumed.append(now)
+        return len(self._resumed) <= RESUMES
 
-    def _put(self, text: str) -> None:
-        if self._closing or self._overflowed:
-            return
-        if len(self._outbox) >= OUTBOX:
-            self._overflowed = True
-        else:
-            self._outbox.append(text)
-        self._wake.set()
-
-    async def _write(self) -> None:
-        while True:
-            while self._outbox:
-                await self._socket.send(self._outbox.popleft())
-            if self._closing or self._overflowed:
-                return
-            self._wake.clear()
-            await self._wake.wait()
-
-    async def hang_up(self, detail: str) -> None:
-        """Close the stream. Our TwiML has no further verb, so that this ends the call at the carrier."""
-        self._closing = True
-        self._wake.set()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2.0):
-                await self._socket.close(1000, detail[:120])
-                await self._closed.wait()
-
-    # --- from the caller ----------------------------------------------------------------------------------
+    def attach(self, socket: MediaSocket, start: wire.Start) -> None:
+        """Go on over another stream of the same call: the newest counts. ``run`` carries it."""
+        old, self._stream = self._stream, _Stream(socket, start.stream_sid)
+        self._expects_another = False
+        self._chunks = ChunkSequence()
+        if old is not None:
+            old.closing = True
+            old.wake.set()
 
     async def run(self, listener: LegListener) -> None:
-        """Read the stream until it is over, and tell the listener how that came."""
-        reason, detail = "failed", "the media stream broke off"
+        """Carry the present stream until it is over, and tell the listener how that came."""
+        stream = self._stream
+        if stream is None:
+            return
+        self._back(listener)
+        end = _End("failed", "the media stream broke off", may_come_back=True)
         try:
             async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(self._write(), name="media writer")
-                reason, detail = await self._read(listener)
+                writer = tasks.create_task(stream.write(), name="media writer")
+                end = await self._read(stream, listener)
                 writer.cancel()
         except* ConnectionError as errors:
             detail = f"the media stream broke off: {errors.exceptions[0]}"
+            end = _End("failed", detail, may_come_back=True)
         finally:
-            self._closing = True
-            self._closed.set()
-            listener.on_closed(reason, detail)
+            closing = stream.closing
+            stream.closing = True
+            stream.closed.set()
+            if self._stream is stream:
+                self._stream = None
+                self._ended(end, listener, by_us=closing)
 
-    async def _read(self, listener: LegListener) -> tuple[str, str]:
+    def _ended(self, end: _End, listener: LegListener, *, by_us: bool) -> None:
+        waits = (end.may_come_back or self._expects_another) and self._resume_s > 0
+        if not waits or by_us or self._over:
+            self._close(listener, end)
+            return
+        self._lost_at = self._loop.time()
+        self._giving_up = self._loop.call_later(self._resume_s, self._close, listener, end)
+        listener.on_lost()
+
+    def _back(self, listener: LegListener) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+        if self._lost_at is not None:
+            # The recording and all clocks of audio go on as if silence had come.
+            missing_s, self._lost_at = self._loop.time() - self._lost_at, None
+            listener.on_back()
+            frames = int(missing_s * wire.SAMPLE_RATE_HZ) // wire.FRAME_BYTES
+            self._hand_on(np.zeros(frames * wire.FRAME_BYTES, dtype=np.int16), listener)
+
+    def _close(self, listener: LegListener, end: _End) -> None:
+        self._over = True
+        if not self._told:
+            self._told = True
+            listener.on_closed(end.reason, end.detail)
+
+    # --- to the caller ------------------------------------------------------------------------------------
+
+    def send(self, pcm: Pcm) -> None:
+        if self._stream is not None:
+            self._stream.put(wire.media(self._stream.sid, ulaw_encode(pcm)))
+
+    def mark(self, name: str) -> None:
+        if self._stream is not None:
+            self._stream.put(wire.mark(self._stream.sid, name))
+
+    def clear(self) -> None:
+        if self._stream is not None:
+            # What has not left yet would be played after the clear.
+            self._stream.outbox.clear()
+            self._stream.put(wire.clear(self._stream.sid))
+
+    async def hang_up(self, detail: str) -> None:
+        """End the call at the carrier, then close its stream. What the carrier asks after that is told to hang up."""
+        was_over, self._over = self._over, True
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+        stream = self._stream
+        if stream is not None:
+            stream.closing = True
+            stream.wake.set()
+        if self._end_call is not None and not was_over:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(END_CALL_S):
+                    await self._end_call()
+        if stream is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2.0):
+                    await stream.socket.close(1000, detail[:120])
+                    await stream.closed.wait()
+
+    # --- from the caller ----------------------------------------------------------------------------------
+
+    async def _read(self, stream: _Stream, listener: LegListener) -> _End:
         while True:
-            text = await self._socket.receive()
+            text = await stream.socket.receive()
             if text is None:
-                return "failed", "the media stream broke off without a stop"
-            if self._overflowed:
-                await self._socket.close(1008, "the stream does not take its audio")
-                return "failed", "the carrier did not take the audio"
+                return _End("failed", "the media stream broke off without a stop", may_come_back=True)
+            if self._stream is not stream:
+                return _End("hangup", "another stream took over")
+            if stream.overflowed:
+                await stream.socket.close(1008, "the stream does not take its audio")
+                return _End("failed", "the carrier did not take the audio")
             try:
                 message = wire.parse(text)
             except CarrierProtocolError as error:
                 self.counters.faults += 1
                 if self.counters.faults >= MAX_FAULTS:
-                    await self._socket.close(1002, "too many malformed messages")
-                    return "failed", f"{MAX_FAULTS} malformed messages from the carrier, the last: {error}"
+                    await stream.socket.close(1002, "too many malformed messages")
+                    return _End(
+                        "failed", f"{MAX_FAULTS} malformed messages from the carrier, the last: {error}"
+                    )
                 continue
             if isinstance(message, wire.Media):
                 self._take(message, listener)
@@ -186,7 +310,7 @@ class TwilioLeg:
             elif isinstance(message, wire.Dtmf):
                 listener.on_dtmf(message.digit)
             elif isinstance(message, wire.Stop):
-                return "hangup", "the caller hung up"
+                return _End("hangup", "the caller hung up")
 
     def _take(self, message: wire.Media, listener: LegListener) -> None:
         if message.track != "inbound":

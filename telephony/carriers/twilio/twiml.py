@@ -53,12 +53,13 @@ def connect_stream(
     call_id: str,
     parameters: Mapping[str, str] | None = None,
     *,
+    action: str | None = None,
     status_callback: str | None = None,
 ) -> str:
     """Answer, and join the call to a bidirectional media stream at ``url``.
 
     ``parameters`` come back in the stream's ``start`` as ``customParameters``, with ``call_id`` among them.
-    When our server closes the stream there is no verb left, which ends the call. ``status_callback`` is an
+    ``action`` is asked what comes next when the stream is over; without it the call ends then. ``status_callback`` is an
     absolute URL that is told of ``stream-started``, ``stream-stopped`` and ``stream-error``.
 
     Raises ``InvalidInstruction`` for a URL or a parameter that Twilio does not take.
@@ -81,7 +82,8 @@ def connect_stream(
             )
     response = _response_class()()
     callback = {} if status_callback is None else {"status_callback": status_callback}
-    stream = response.connect().stream(url=url, **callback)
+    connect = response.connect() if action is None else response.connect(action=action, method="POST")
+    stream = connect.stream(url=url, **callback)
     for name, value in values.items():
         stream.parameter(name=name, value=value)
     return str(response)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -285,5 +286,5 @@ class FakeTwilio:
 
 
 def _refused(kind: type[web.HTTPException], code: int, message: str) -> web.HTTPException:
-    body = web.json_response({"code": code, "message": message, "status": kind.status_code}).body
-    return kind(body=body, content_type="application/json")
+    text = json.dumps({"code": code, "message": message, "status": kind.status_code})
+    return kind(text=text, content_type="application/json")
