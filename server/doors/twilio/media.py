@@ -27,9 +27,9 @@ log = structlog.get_logger(__name__)
 TOKEN_LIFETIME_S = 60.0
 
 
-def stream_url(call_id: str, services: Services) -> str:
-    """Where the carrier shall open the media stream of a call: good once."""
-    token = services.tokens.issue(call_id, MEDIA, services.clock.epoch(), TOKEN_LIFETIME_S)
+def stream_url(call_id: str, services: Services, *, again: bool = False) -> str:
+    """Where the carrier shall open the media stream of a call: good once. ``again``: the call had one before."""
+    token = services.tokens.issue(call_id, MEDIA, services.clock.epoch(), TOKEN_LIFETIME_S, again=again)
     return signature.websocket_url(services.settings.public_url, MEDIA_PATH + token)
 
 
@@ -101,7 +101,9 @@ def _call_of(token: str, services: Services) -> Call:
     resumes = call.state is CallState.LIVE and isinstance(call.leg, TwilioLeg) and not call.leg.over
     if call.state is not CallState.RINGING and not resumes:
         raise TokenError("this token was used already")
-    services.tokens.redeem(token, MEDIA, services.clock.epoch())
+    claims = services.tokens.redeem(token, MEDIA, services.clock.epoch())
+    if claims.get("again") is not resumes:
+        raise TokenError("this call has its media stream already")
     return call
 
 

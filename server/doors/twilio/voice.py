@@ -40,11 +40,13 @@ async def voice(request: Request, services: Services) -> Response:
     return answer(document(verdict, incoming.call_id, services))
 
 
-def document(verdict: Verdict, call_id: str, services: Services) -> str:
+def document(verdict: Verdict, call_id: str, services: Services, *, again: bool = False) -> str:
+    """``again``: the call has had a media stream before."""
     match verdict:
         case Answer():
             action = services.settings.public_url.rstrip("/") + RESUME_PATH
-            return twiml.connect_stream(stream_url(call_id, services), call_id, action=action)
+            url = stream_url(call_id, services, again=again)
+            return twiml.connect_stream(url, call_id, action=action)
         case Refuse(reason, text, language):
             return twiml.say(text, language) if text else twiml.reject(reason)
         case HangUp():
@@ -82,7 +84,7 @@ async def resume(request: Request, services: Services) -> Response:
         log.warning("twilio.stream_lost", call_id=call_id, told="too often: the call ends")
         return answer(twiml.hangup())
     log.info("twilio.stream_resumed", call_id=call_id)
-    return answer(document(Answer(), call_id, services))
+    return answer(document(Answer(), call_id, services, again=True))
 
 
 async def number_status(request: Request, services: Services) -> Response:
