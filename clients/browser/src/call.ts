@@ -2,7 +2,7 @@
 
 import { Actions } from "./actions.ts";
 import { Connection } from "./connection.ts";
-import { Conversation, type ConversationView } from "./conversation.ts";
+import { Conversation } from "./conversation.ts";
 import { Microphone, type Speaker } from "./devices.ts";
 import type { Closed, Status, Told, ToolCall } from "./events.ts";
 import { Heartbeat, BEAT_MS } from "./heartbeat.ts";
@@ -10,6 +10,7 @@ import { DEFAULTS, type TalkwireOptions } from "./options.ts";
 import type { Platform } from "./platform.ts";
 import { type CloseReason, closed, REASONS, TalkwireError, text } from "./reasons.ts";
 import { GONE, Signalling } from "./signalling.ts";
+import type { ConversationView } from "./view.ts";
 import type { PageAction, PageEvent } from "./wire.ts";
 
 /** How long a connection that the server has answered may take to open. */

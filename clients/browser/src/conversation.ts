@@ -3,62 +3,15 @@
  * network, no DOM. Time is an argument, in milliseconds.
  */
 
-import type { AgentState, Message, Reasoning, Told, ToolCall, ToolResult, TurnLatency } from "./events.ts";
+import type { AgentState, Told, TurnLatency } from "./events.ts";
 import { Listening } from "./listening.ts";
 import { Messages } from "./messages.ts";
-import type { PageEvent, PageLlmReasoning, PageLlmToolCall, PageToolStarted, PageTurnEnd } from "./wire.ts";
+import { Mind } from "./mind.ts";
+import { type ConversationView, EMPTY } from "./view.ts";
+import type { PageEvent, PageTurnEnd } from "./wire.ts";
 
-/** Of tools, latencies and thoughts the last so many are kept. */
+/** Of the latencies the last so many are kept. */
 const MAX_KEPT = 200;
-
-export interface ToolUse {
-  readonly call: ToolCall;
-  readonly result: ToolResult | undefined;
-}
-
-/** All that is known of the conversation. Another object whenever something has changed. */
-export interface ConversationView {
-  readonly callId: string;
-  readonly agentId: string;
-  readonly language: string | undefined;
-  readonly ready: boolean;
-  readonly agentState: AgentState;
-  /** The user's voice is heard. */
-  readonly userSpeaking: boolean;
-  /** The same, held over short pauses, for an indicator. */
-  readonly listening: boolean;
-  readonly botSpeaking: boolean;
-  readonly messages: readonly Message[];
-  readonly tools: readonly ToolUse[];
-  readonly reasoning: readonly Reasoning[];
-  readonly latencies: readonly TurnLatency[];
-  /** Who has switched the user's voice off. */
-  readonly mutedBy: "user" | "agent" | undefined;
-  readonly heldBy: "agent" | "network" | undefined;
-  /** Until the call ends if nobody speaks. */
-  readonly idleRemainingMs: number | undefined;
-  /** The server's word for why the call is over. */
-  readonly ended: string | undefined;
-}
-
-export const EMPTY: ConversationView = {
-  callId: "",
-  agentId: "",
-  language: undefined,
-  ready: false,
-  agentState: "idle",
-  userSpeaking: false,
-  listening: false,
-  botSpeaking: false,
-  messages: [],
-  tools: [],
-  reasoning: [],
-  latencies: [],
-  mutedBy: undefined,
-  heldBy: undefined,
-  idleRemainingMs: undefined,
-  ended: undefined,
-};
 
 export interface ConversationOptions {
   /** How long `listening` is held after the voice has ended. */
@@ -75,6 +28,7 @@ interface Speaking {
 export class Conversation {
   #view: ConversationView = EMPTY;
   readonly #messages = new Messages();
+  readonly #mind = new Mind();
   readonly #listening: Listening;
   #speaking: Speaking | undefined;
   /** The turn that is over and was not answered yet. */
@@ -127,6 +81,8 @@ export class Conversation {
   #looked(told: Told[]): Told[] {
     this.#set({
       messages: this.#messages.list,
+      tools: this.#mind.tools,
+      reasoning: this.#mind.reasoning,
       userSpeaking: this.#listening.speaking,
       listening: this.#listening.active,
       botSpeaking: this.#speaking !== undefined,
@@ -226,15 +182,13 @@ export class Conversation {
       case "message.aborted":
         return this.#messages.aborted(event.message_id);
       case "llm.tool_call":
-        return event.tool_calls.flatMap((call) => this.#asked(readCall(call, event)));
+        return this.#mind.asked(event);
       case "tool.started":
-        return this.#asked(hereCall(event));
-      case "llm.tool_result": {
-        const { tool_call_id: id, msg_id: batchId, name, result } = event;
-        return this.#given({ id, batchId, name, result: result ?? null, error: errorOf(result) });
-      }
+        return this.#mind.askedHere(event);
+      case "llm.tool_result":
+        return this.#mind.given(event);
       case "llm.reasoning":
-        return this.#thought(event);
+        return this.#mind.thought(event);
       default:
         return [];
     }
@@ -279,55 +233,8 @@ export class Conversation {
     this.#set({ heldBy: held ? who : undefined });
     return [{ name: "hold", data: { held, by: who } }];
   }
-
-  #asked(call: ToolCall): Told[] {
-    if (this.#view.tools.some((use) => use.call.id === call.id && use.call.batchId === call.batchId)) return [];
-    this.#set({ tools: [...this.#view.tools, { call, result: undefined }].slice(-MAX_KEPT) });
-    // Where it is to be answered, the shell puts in how.
-    return [{ name: "tool.call", data: { ...call, answer: () => Promise.resolve() } }];
-  }
-
-  #given(result: ToolResult): Told[] {
-    const tools = this.#view.tools.map((use) => (use.call.id === result.id && use.call.batchId === result.batchId ? { ...use, result } : use));
-    this.#set({ tools });
-    return [{ name: "tool.result", data: result }];
-  }
-
-  #thought(event: PageLlmReasoning): Told[] {
-    const before = this.#view.reasoning.find((thought) => thought.id === event.message_id);
-    const others = this.#view.reasoning.filter((thought) => thought !== before);
-    const reasoning = { id: event.message_id, text: (before?.text ?? "") + event.text, final: event.end };
-    const all = [...others, reasoning].slice(-MAX_KEPT);
-    this.#set({ reasoning: all });
-    const told: Told[] = [{ name: "reasoning", data: { reasoning, delta: event.text } }];
-    return event.end ? [...told, { name: "reasoning.history", data: all }] : told;
-  }
 }
 
 function warning(code: string, message: string): Told {
   return { name: "server.warning", data: { code, message } };
-}
-
-function readCall(call: PageLlmToolCall["tool_calls"][number], event: PageLlmToolCall): ToolCall {
-  let given: unknown;
-  try {
-    given = JSON.parse(call.arguments);
-  } catch {
-    given = undefined;
-  }
-  const readable = typeof given === "object" && given !== null && !Array.isArray(given);
-  const args = readable ? (given as Record<string, unknown>) : {};
-  const { msg_id: batchId, correlation_id: correlationId } = event;
-  return { id: call.id, batchId, name: call.name, arguments: args, runHere: false, correlationId };
-}
-
-function hereCall(event: PageToolStarted): ToolCall {
-  const { tool_call_id: id, msg_id: batchId, name, arguments: args, correlation_id: correlationId } = event;
-  return { id, batchId, name, arguments: args, runHere: true, correlationId };
-}
-
-function errorOf(result: unknown): string | undefined {
-  if (typeof result !== "object" || result === null || Object.keys(result).length !== 1) return undefined;
-  const { error } = result as { error?: unknown };
-  return typeof error === "string" ? error : undefined;
 }

@@ -1,12 +1,12 @@
 /** A page's side of a call: what an application holds. */
 
 import { Call } from "./call.ts";
-import { type ConversationView, EMPTY } from "./conversation.ts";
 import { Microphone, Speaker } from "./devices.ts";
 import type { Closed, EventName, Events, Status, Told, ToolCall } from "./events.ts";
 import type { TalkwireOptions } from "./options.ts";
 import { browserPlatform, type Platform } from "./platform.ts";
 import { closed } from "./reasons.ts";
+import { type ConversationView, EMPTY } from "./view.ts";
 
 /** All that is known of a session. Another object whenever something has changed. */
 export interface SessionView extends ConversationView {
