@@ -244,7 +244,7 @@ export class Call {
     if (this.status !== "connected" || !this.#connection || !this.#heartbeat) return;
     const beat = this.#heartbeat.beat(this.parts.platform.now(), doubt);
     if (beat === "lost") return this.#gone(this.#connection, "the server does not answer");
-    this.#connection.send(beat === "ask" ? '{"action":"ping"}' : "ping");
+    if (beat !== "nothing") this.#connection.send(beat === "ask" ? '{"action":"ping"}' : "ping");
     this.#timer("beat", BEAT_MS, () => this.#beat());
   }
 
