@@ -17,6 +17,7 @@ from server.doors.console import (
     ConsoleDoor,
     Files,
 )
+from server.doors.dial import dial
 from server.doors.guard import Guard
 from server.doors.tap import tap_door
 from server.doors.v1 import CallsDoor

@@ -563,7 +563,7 @@ export interface PageCallUnmuted {
 
 /**
  * The call is on hold: neither side hears the other. A message that was being spoken is paused. So it is, too,
- * while the connection of a browser call is lost and may come back.
+ * while the audio connection of a call is lost and may come back.
  */
 export interface PageCallHeld {
   event: "call.held";
