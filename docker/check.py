@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 CONTEXT = Path(__file__).resolve().parent.parent
-PROFILES = ("postgres", "redis")
+PROFILES = ("asterisk", "postgres", "redis", "turn")
 
 
 def find(name: str) -> str | None:

@@ -17,8 +17,8 @@ PREFIX = "TALKWIRE_"
 NOT_YET = frozenset({"DATABASE_URL", "REDIS_URL"})
 """Names that others have given a meaning, and that the stores to come will be configured by. Whoever sets one
 now is told that it has no effect."""
-ELSEWHERE = frozenset({"TALKWIRE_URL", "TALKWIRE_SPEECH_DIR", "TALKWIRE_DEMO_LLM"})
-"""Variables of agents, examples and tests, which are no settings of the server."""
+ELSEWHERE = frozenset({"TALKWIRE_URL", "TALKWIRE_SPEECH_DIR", "TALKWIRE_DEMO_LLM", "TALKWIRE_PBX_KEY"})
+"""Variables of agents, examples, containers and tests, which are no settings of the server."""
 Source = Literal["default", ".env", "environment"]
 
 

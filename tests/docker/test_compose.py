@@ -77,6 +77,32 @@ def test_the_relay_waits_in_its_profile_and_wants_a_secret(compose: dict[str, An
     assert "--use-auth-secret" in command
 
 
+def test_the_pbx_waits_in_its_profile_with_its_configuration(compose: dict[str, Any], demo: Service) -> None:
+    pbx = compose["services"]["asterisk"]
+    assert pbx["profiles"] == ["asterisk"]
+    assert re.fullmatch(r"[a-z]+/asterisk:\d+\.\d+\.\d+_\S+", pbx["image"]), "the image is pinned"
+    mounted = [entry.split(":") for entry in pbx["volumes"]]
+    assert all(options == "ro" and (ROOT / source).is_file() for source, _, options in mounted)
+    assert {Path(source).name for source, _, _ in mounted} == {
+        p.name for p in (ROOT / "docker/asterisk").iterdir()
+    }
+    start, end = re.findall(
+        r"^rtp(?:start|end)=(\d+)$", (ROOT / "docker/asterisk/rtp.conf").read_text(), re.MULTILINE
+    )
+    assert f"{start}-{end}:{start}-{end}/udp" in pbx["ports"]
+
+
+def test_the_dialplan_asks_the_doors_that_there_are(compose: dict[str, Any]) -> None:
+    dialplan = (ROOT / "docker/asterisk/extensions.conf").read_text()
+    assert "TALKWIRE_URL=http://server:8080" in dialplan
+    assert "${TALKWIRE_URL}/v1/audiosocket/calls," in dialplan
+    assert "AudioSocket(${CALL},${TALKWIRE_AUDIO})" in dialplan
+    assert "${ENV(TALKWIRE_API_KEY)}" in dialplan
+    assert "TALKWIRE_API_KEY" in compose["services"]["asterisk"]["environment"]
+    labels = set(re.findall(r"n\((\w+)\)", dialplan))
+    assert set(re.findall(r"\]\?(\w+)\)", dialplan)) <= labels
+
+
 def test_ports_are_published_and_are_the_same_inside(server: Service) -> None:
     port, media = (server["environment"][key] for key in ("TALKWIRE_PORT", "TALKWIRE_WEBRTC_PORTS"))
     assert server["ports"] == [f"127.0.0.1:{port}:{port}", f"{media}:{media}/udp"]
@@ -110,6 +136,7 @@ def test_volumes_are_declared_and_the_demo_only_reads(
         entry.split(":")[0]
         for service in compose["services"].values()
         for entry in service.get("volumes", [])
+        if not entry.startswith("./")
     }
     assert used == set(compose["volumes"])
     assert server["volumes"] == ["data:/data"]
@@ -136,7 +163,9 @@ def test_the_build_context_and_its_arguments_exist(server: Service) -> None:
 def test_the_example_names_real_settings() -> None:
     text = (ROOT / "docker/example.env").read_text()
     named = set(re.findall(r"^#?([A-Z][A-Z_]+)=", text, re.MULTILINE))
-    assert named - {"WITH_FLITE", "TALKWIRE_DEMO_LLM"} <= {setting.key for setting in declared()}
+    assert named - {"WITH_FLITE", "TALKWIRE_DEMO_LLM", "TALKWIRE_PBX_KEY"} <= {
+        setting.key for setting in declared()
+    }
     assert "TWILIO_AUTH_TOKEN" in named
     assert not re.search(r"^\w+=.", text, re.MULTILINE), "nothing is set until its user sets it"
 
