@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PATH = "/v1/audiosocket/calls"
 NUMBER = "+15559999999"
 BATCH = 50
-BATCHES = 40
+BATCHES = 8
 END_S = 15.0
 """A connection that was told that the call is over is gone by then."""
 KINDS = (*wire.RATES_HZ, wire.DTMF, wire.IDENTIFY, wire.FAULT, 0x02, 0x42, 0x7F, 0xFE)

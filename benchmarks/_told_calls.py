@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks._far_end import FarEnd, Network
 from benchmarks._known_voice import KnownVoice, Studio
+from benchmarks._pbx_end import pbx_leg
 from pipeline.config import Engines, SessionConfig
 from pipeline.events import (
     BotFinished,
@@ -32,6 +33,8 @@ E = TypeVar("E")
 HOLDING = "One moment, please."
 STEP_S = 0.06
 PATIENCE_S = 40.0
+PBX_LEAD_MS = 60
+"""As ``TALKWIRE_AUDIOSOCKET_LEAD_MS`` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,19 @@ class Plan:
     messages: int
     sentences: tuple[str, ...]
     network: Network
+    pbx: bool = False
+    """It comes from a PBX, by AudioSocket; else its carrier confirms what was played."""
 
 
 def plans(
-    calls: int, seed: int, studio: Studio, sentences: list[str], network: Network, *, slow: float = 0.0
+    calls: int,
+    seed: int,
+    studio: Studio,
+    sentences: list[str],
+    network: Network,
+    *,
+    slow: float = 0.0,
+    pbx: bool = False,
 ) -> Iterator[Plan]:
     """``slow``: share of calls whose voice is slower than speech."""
     rng = random.Random(seed)
@@ -66,6 +78,7 @@ def plans(
             messages=10,
             sentences=tuple(rng.sample(sentences, 36)),
             network=network,
+            pbx=pbx,
         )
 
 
@@ -111,16 +124,20 @@ async def _hold(plan: Plan, studio: Studio) -> Call:
     config = SessionConfig(
         greeting=driver.text(), holding_text=HOLDING if plan.own_mind else "", prompt="Be brief."
     )
+    pbx = pbx_leg(far, PBX_LEAD_MS) if plan.pbx else None
     session = Session(
-        far,
+        pbx or far,
         Engines(FakeVad(), ear, voice, driver.mind),
         config,
         lambda event: call.log.append((loop.time(), event)),
         lambda: f"{next(numbers):012d}{0:020d}",
     )
-    far.listener = session
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(session.run())
+        if pbx is not None:
+            tasks.create_task(pbx.run(session))
+        else:
+            far.listener = session
         await driver.talk(session)
         session.end(EndReason.HANGUP, "the caller hung up")
         call.log.append((loop.time(), await running))

@@ -1,12 +1,15 @@
 """Whether a call tells the truth about what its caller hears: T1 to T4 and S5 of the project's bars.
 
-    python -m benchmarks.truth [--calls 60] [--seed 1] [--base-ms 40] [--jitter-ms 8] [--stall-every-s 30]
+    python -m benchmarks.truth [--carrier twilio|audiosocket] [--calls 60] [--seed 1] [--base-ms 40] [--jitter-ms 8]
+        [--stall-every-s 30]
 
 The real session, turn machine, queue, playhead and alignment hold random calls on virtual time: the bot answers as an
 agent or by itself, whole and streamed, says holding lines, is interrupted at random instants and cancelled. At the
 other end of a network that delays, scatters and stalls, ``benchmarks._far_end`` knows of each sample when it was
 audible. The voices are the project's espeak and flite, whose word times are given to the session in every second call
-and hidden from it in the others. For S5 the loop itself is held up, in real time, under the real Twilio leg.
+and hidden from it in the others. ``--carrier audiosocket``: the calls come from a PBX, through the real leg; nothing
+confirms what was played there, so that the playhead is an estimate. For S5 the loop itself is held up, in real time,
+under the real Twilio leg.
 
 Nothing passes or fails here.
 """
@@ -39,6 +42,7 @@ Column = tuple[str, Figures]
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.truth", description=__doc__.split("\n")[0])
     net = Network()
+    parser.add_argument("--carrier", choices=("twilio", "audiosocket"), default="twilio")
     parser.add_argument("--calls", type=int, default=60, help="of each network (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--base-ms", type=float, default=net.base_ms, help="delay each way (%(default)s)")
@@ -59,6 +63,9 @@ def _networks(args: argparse.Namespace) -> list[tuple[str, Network]]:
     rough = Network(base_ms=args.base_ms, jitter_ms=args.jitter_ms, stall_every_s=args.stall_every_s)
     even = replace(rough, stall_every_s=0.0, marks_lost=0.0, marks_repeated=0.0)
     none = replace(even, base_ms=0.0, jitter_ms=0.0)
+    if args.carrier == "audiosocket":
+        local = replace(even, base_ms=0.5, jitter_ms=0.5)
+        return [("no delay", none), ("local", local), ("delay", even)]
     return [("no delay", none), ("delay", even), ("delay, stalls", rough)]
 
 
@@ -66,7 +73,15 @@ def _measure(args: argparse.Namespace, studio: Studio) -> list[Column]:
     columns = []
     for name, network in _networks(args):
         given, aligned = Figures(), Figures()
-        for plan in plans(args.calls, args.seed, studio, SENTENCES, network, slow=args.slow):
+        for plan in plans(
+            args.calls,
+            args.seed,
+            studio,
+            SENTENCES,
+            network,
+            slow=args.slow,
+            pbx=args.carrier == "audiosocket",
+        ):
             add(given if plan.word_times else aligned, hold(plan, studio))
         columns += [(f"{name}: word times", given), (f"{name}: none", aligned)]
     return columns
@@ -155,7 +170,9 @@ def main() -> None:
     with Studio() as studio:
         columns = _measure(args, studio)
         voices = ", ".join(" ".join(voice) for voice in studio.voices)
-        stalls, gaps = _stalls(args, studio) if args.stall_seconds else ([], [])
+        # S5 is asked of a carrier that bridges it.
+        bridged = args.stall_seconds and args.carrier == "twilio"
+        stalls, gaps = _stalls(args, studio) if bridged else ([], [])
     print(
         f"{args.calls} calls a network, seed {args.seed}; each way {args.base_ms:.0f} ms and a log-normal "
         f"{args.jitter_ms:.0f} ms more; stalls of 200 to 800 ms each {args.stall_every_s:.0f} s; voices {voices}.",
