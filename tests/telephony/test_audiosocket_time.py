@@ -79,6 +79,7 @@ def test_after_a_stall_the_silence_that_nobody_missed_is_not_sent() -> None:
     sender.pump(0.0)
     sender.pump(30.0)
     assert len(sender.sent) == 2
+    assert sender.pacer.heard_until == pytest.approx(30.0 + FRAME_S)
 
 
 @given(

@@ -17,8 +17,9 @@ from enum import Enum
 from typing import Final
 
 FRAME_S: Final = 0.02
-LATE_S: Final = 0.08
-"""Silence that is later than this is not made up for: the far end had nothing for too long to be in step."""
+LATE_S: Final = FRAME_S
+"""Silence that is later than this is not made up for: the far end had none, and what came twice as fast afterwards would
+only wait there, before all that is said."""
 _ROUNDING_S: Final = 1e-6
 
 
