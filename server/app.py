@@ -34,6 +34,7 @@ def create_app(services: Services) -> FastAPI:
     if services.settings.console:
         _console(app, services, guard)
     twilio.add_routes(app, services)
+    audiosocket.add_routes(app, services)
     _browser(app, services)
     _sockets(app, services)
     app.add_middleware(_SingleSlashes)
@@ -69,10 +70,6 @@ def _http(app: FastAPI, services: Services) -> None:
         return PlainTextResponse(
             "this is a WebSocket: see server/protocol/PROTOCOL.md", 426, {"Upgrade": "websocket"}
         )
-
-    @app.post("/v1/audiosocket/calls")
-    async def announce(request: Request) -> Response:
-        return await audiosocket.announce(request, services)
 
 
 def _calls(app: FastAPI, services: Services, guard: Guard) -> None:

@@ -291,6 +291,7 @@ async def connected(settings: Settings) -> AsyncIterator[dict[str, Carrier]]:
 
 def carriers(settings: Settings) -> dict[str, Carrier]:
     """The phone networks, by their names. Opens nothing yet."""
+    from telephony.carriers.audiosocket.carrier import AudioSocketCarrier
     from telephony.carriers.twilio.carrier import TwilioCarrier
     from telephony.carriers.twilio.rest import Rest
 
@@ -298,8 +299,10 @@ def carriers(settings: Settings) -> dict[str, Carrier]:
     if settings.twilio_account_sid is not None and settings.twilio_auth_token is not None:
         token = settings.twilio_auth_token.get_secret_value()
         rest = Rest(settings.twilio_account_sid, token, settings.twilio_api_url)
-    twilio = TwilioCarrier(rest, settings.public_url)
-    return {twilio.name: twilio}
+    networks: list[Carrier] = [TwilioCarrier(rest, settings.public_url)]
+    if settings.audiosocket is not None:
+        networks.append(AudioSocketCarrier())
+    return {network.name: network for network in networks}
 
 
 LoadEngines = Callable[[Settings], AbstractAsyncContextManager[EnginePool]]

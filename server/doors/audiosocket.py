@@ -17,25 +17,26 @@ from urllib.parse import parse_qsl
 
 import orjson
 import structlog
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from server.call import Call, CallState
-from server.calls import AtCapacity, CallIsOver
-from server.resolve import resolve
+from server.calls import CallIsOver
 from server.services import Services
 from server.setting_values import host_and_port
 from server.settings import SettingsError
-from server.wire import CallFacts
+from telephony.carriers.audiosocket.carrier import ANNOUNCED, NAME, UNANNOUNCED
 from telephony.carriers.audiosocket.connection import Connection, NotIdentified
 from telephony.carriers.audiosocket.leg import AudioSocketLeg
+from telephony.ports import Capabilities, HangUp, Incoming, Refuse
 
 log = structlog.get_logger(__name__)
 
 MAX_BODY: Final = 64 << 10
 MAX_NAME: Final = 200
 """Characters of a caller or a number."""
-MAX_METADATA: Final = 32 << 10
+MAX_FIELDS: Final = 100
 MAX_UNKNOWN: Final = 64
 """Connections that have not said which call they are; a further one is closed."""
 LOG_EVERY_S: Final = 1.0
@@ -52,6 +53,14 @@ class NotTaken(Exception):
         self.code = code
 
 
+def add_routes(app: FastAPI, services: Services) -> None:
+    """Put what there is of HTTP into ``app``."""
+
+    @app.post("/v1/audiosocket/calls")
+    async def calls(request: Request) -> Response:
+        return await announce(request, services)
+
+
 # --- announced --------------------------------------------------------------------------------------------
 
 
@@ -60,7 +69,7 @@ async def announce(request: Request, services: Services) -> Response:
     dialplan's ``CURL()`` sends."""
     plain = request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
     try:
-        call_id = _announced(await _read(request, services, plain=plain), services)
+        call_id = await _announced(await _read(request, services, plain=plain), services)
     except NotTaken as refusal:
         log.warning("audiosocket.not_taken", code=refusal.code, error=str(refusal))
         if plain:
@@ -83,7 +92,7 @@ async def _read(request: Request, services: Services, *, plain: bool) -> Mapping
     return _form(raw) if plain else _object(raw, "the body")
 
 
-def _announced(told: Mapping[str, Any], services: Services) -> str:
+async def _announced(told: Mapping[str, Any], services: Services) -> str:
     call_id = _call_id(told.get("uuid"))
     caller, number = _name(told, "from"), _name(told, "to")
     if not number:
@@ -94,22 +103,24 @@ def _announced(told: Mapping[str, Any], services: Services) -> str:
     known = services.calls.get(call_id)
     if services.calls.is_over(call_id) or (known is not None and known.state is not CallState.RINGING):
         raise NotTaken(409, "CALL_EXISTS", f"the UUID {call_id} was used already: each call has its own")
-    return _ring(services, call_id, caller, number, metadata).call_id
+    await _taken(services, Incoming(call_id, caller, number, NAME, metadata or {}), ANNOUNCED)
+    return call_id
 
 
-def _ring(
-    services: Services, call_id: str, caller: str, number: str, metadata: dict[str, Any] | None
-) -> Call:
-    answering = services.agents.answering(number, caller)
-    if answering is None:
-        raise NotTaken(404, "NO_AGENT", f"no agent is online for {number}")
-    agent, channel = answering
-    facts = CallFacts(call_id, agent.agent_id, caller, number, metadata=metadata)
-    config = resolve([channel.configuration, agent.configuration], services.defaults)
-    try:
-        return services.calls.ring(facts, agent, config)
-    except AtCapacity:
-        raise NotTaken(503, "SERVER_AT_CAPACITY", "no further call is taken at the moment") from None
+async def _taken(services: Services, incoming: Incoming, capabilities: Capabilities) -> Call:
+    """The call, taken; it may ring until its agent has decided. Raises ``NotTaken``."""
+    if services.agents.answering(incoming.to, incoming.from_) is None:
+        raise NotTaken(404, "NO_AGENT", f"no agent is online for {incoming.to}")
+    if services.calls.is_full and services.calls.get(incoming.call_id) is None:
+        raise NotTaken(503, "SERVER_AT_CAPACITY", "no further call is taken at the moment")
+    verdict = await services.ringing.decide(incoming, capabilities)
+    call = services.calls.get(incoming.call_id)
+    if isinstance(verdict, Refuse):
+        raise NotTaken(403, verdict.reason.upper(), f"the call was refused: {verdict.reason}")
+    if isinstance(verdict, HangUp) or call is None:
+        raise NotTaken(410, "CALL_OVER", "the call is over already")
+    call.carrier = services.carriers[NAME]
+    return call
 
 
 # --- what an announcement says ----------------------------------------------------------------------------
@@ -132,7 +143,10 @@ def _name(told: Mapping[str, Any], key: str) -> str:
 
 
 def _form(raw: bytes) -> dict[str, Any]:
-    form: dict[str, Any] = dict(parse_qsl(raw.decode("utf-8", "replace"), max_num_fields=100))
+    try:
+        form: dict[str, Any] = dict(parse_qsl(raw.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise NotTaken(400, "BAD_REQUEST", f"at most {MAX_FIELDS} fields are read") from None
     if "metadata" in form:
         form["metadata"] = _object(form["metadata"].encode(), "metadata")
     return form
@@ -216,7 +230,7 @@ class _Door:
                 call_id = str(await connection.identified())
             finally:
                 self._unknown.discard(connection)
-            await self._carry(connection, self._called(call_id))
+            await self._carry(connection, await self._called(call_id))
         except (NotIdentified, NotTaken) as refusal:
             self._tell(connection, str(refusal))
             connection.end()
@@ -227,7 +241,7 @@ class _Door:
             connection.close()
             await connection.let_go()
 
-    def _called(self, call_id: str) -> Call:
+    async def _called(self, call_id: str) -> Call:
         call = self._services.calls.get(call_id)
         number = self._services.settings.audiosocket_to
         if call is not None and call.state is CallState.RINGING:
@@ -241,7 +255,7 @@ class _Door:
                 f"the call {call_id} was not announced (POST /v1/audiosocket/calls), and TALKWIRE_AUDIOSOCKET_TO is "
                 "not set",
             )
-        return _ring(self._services, call_id, "", number, None)
+        return await _taken(self._services, Incoming(call_id, "", number, NAME), UNANNOUNCED)
 
     async def _carry(self, connection: Connection, call: Call) -> None:
         calls = self._services.calls
