@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import wave
@@ -18,6 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from server import serve
+from server.past import PastCall
+from server.ring import Ring
+from server.summary import CallSummary
+from server.wire import CallFacts
 from telephony.carriers.twilio.simulator import Clip
 from tests.e2e.harness import CLIPS, KEY, TIMEOUT_S, Running, registered, running
 
@@ -232,3 +238,31 @@ async def test_the_waveform_is_that_of_the_recording_and_fits_the_events(
         for side, channel in (("user", 0), ("bot", 1)):
             ours, theirs = whole[side], hops_of(stereo[:, channel], rate)
             assert ours[: len(theirs)].ljust(len(theirs), b"\0") == theirs
+
+
+async def test_who_does_not_read_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "STALLED_S", 0.5)
+    path = tmp_path / "long.wav"
+    path.write_bytes(bytes(32 << 20))
+    async with running(tmp_path) as server:
+        facts = CallFacts("CA1", "tester", FROM, TO)
+        call = PastCall(CallSummary(facts, "tester", 1.0), Ring(), None, path)
+        call.summary.close()
+        server.services.book._store.keep(call)
+        before = len(asyncio.all_tasks())
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.settings.port, limit=1 << 10)
+        writer.write(
+            f"GET /v1/calls/CA1/recording HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode()
+        )
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        assert len(asyncio.all_tasks()) > before
+        await asyncio.sleep(1.5)
+        assert len(asyncio.all_tasks()) == before, "the request is over"
+        got = 0
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                got += len(data)
+        assert got < 16 << 20, "what was on its way, and no more"
+        writer.close()
+        whole = await get(server, "/v1/calls/CA1/recording")
+        assert len(whole.content) == 32 << 20, "who reads gets it all"

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import jwt
 import pytest
+from starlette.requests import Request
 
 from server.auth import KeyRing
+from server.doors.browser import Refused
 from server.doors.console import ASSETS, POLICY
-from server.doors.guard import COOKIE, COOKIE_S, LOGINS_PER_MINUTE
+from server.doors.guard import COOKIE, COOKIE_S, LOGINS_PER_MINUTE, Guard
 from server.secrets import new_api_key
 from tests.fakes.asgi import ELSEWHERE, Reply, Web
 from tests.fakes.loop import run_virtual
@@ -147,6 +149,32 @@ def test_what_cannot_sign_in_says_why(tmp_path: Path) -> None:
                 assert not reply.cookies
             broken = await made.web.ask("/console/login", "POST", b"{")
             assert broken.status == 400
+
+    run_virtual(main())
+
+
+def test_a_cookie_changes_something_only_from_the_consoles_own_page(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with site(tmp_path, **PUBLIC) as made:
+            guard = Guard(made.services)
+            cookie = await signed_in(made)
+
+            def refused(**headers: str) -> int:
+                named = {"host": "voice.example.org", **headers}
+                raw = [(key.replace("_", "-").encode(), value.encode()) for key, value in named.items()]
+                try:
+                    guard.check(Request({"type": "http", "method": "POST", "headers": raw}))
+                except Refused as error:
+                    return error.status
+                return 200
+
+            assert refused() == 401
+            assert refused(**cookie) == 200, "no browser sends neither of both"
+            assert refused(**cookie, origin="https://voice.example.org") == 200
+            assert refused(**cookie, sec_fetch_site="same-origin") == 200
+            assert refused(**cookie, origin="https://evil.example.org") == 403
+            assert refused(**cookie, sec_fetch_site="same-site") == 403
+            assert refused(authorization=f"Bearer {KEY}", origin="https://evil.example.org") == 200
 
     run_virtual(main())
 

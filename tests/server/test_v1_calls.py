@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.levels import SILENCE
-from pipeline.events import AudioMetrics, BotWord, TurnRef, UserMessage
+from pipeline.events import AudioMetrics, BotWord, CallEnded, EndReason, TurnRef, UserMessage
 from server.book import CallBook, Changes
 from server.call import Call
 from server.doors import v1
@@ -295,6 +295,22 @@ def test_the_log_is_followed_to_its_end(tmp_path: Path) -> None:
     run_virtual(main())
 
 
+def test_the_end_is_told_when_the_call_is_over_though_that_comes_later(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with site(tmp_path) as made:
+            call = made.begin()
+            async with made.web.stream("/v1/calls/CA1/events") as stream:
+                call.journal.append(CallEnded(EndReason.HANGUP, "", 1.0, 1.0, ()))
+                await asyncio.sleep(1.0)
+                assert [name for name, _, _ in stream.reply.events()] == ["call.started", "call.ended"]
+                made.book.over(call)
+                await asyncio.sleep(0.01)
+                assert stream.reply.complete
+                assert stream.reply.events()[-1][0] == "end"
+
+    run_virtual(main())
+
+
 def test_the_larger_cursor_counts(tmp_path: Path) -> None:
     async def main() -> None:
         async with site(tmp_path) as made:
@@ -470,7 +486,7 @@ def test_readers_that_leave_leave_nothing_behind(tmp_path: Path) -> None:
     async def main() -> None:
         async with site(tmp_path) as made:
             call = made.begin()
-            before = len(asyncio.all_tasks())
+            before, began_at = len(asyncio.all_tasks()), asyncio.get_running_loop().time()
             for _ in range(20):
                 async with (
                     made.web.stream("/v1/calls/CA1/events") as one,
@@ -481,6 +497,7 @@ def test_readers_that_leave_leave_nothing_behind(tmp_path: Path) -> None:
                     one.hold()
                     told(call)
             assert len(asyncio.all_tasks()) == before
+            assert asyncio.get_running_loop().time() - began_at < 2.0, "and at once"
             assert not made.book._bells
             assert not made.book._followers
             assert not made.book._live["CA1"].bells
