@@ -25,6 +25,7 @@ from server.protocol.base import Message
 from server.protocol.page import PageConnected, PageTimeout
 from server.ring import Entry
 from server.services import Services
+from server.way_back import WayBack
 
 log = structlog.get_logger(__name__)
 
@@ -91,6 +92,7 @@ class BrowserCall:
         self.call = call
         self._act = act
         self._resume_token = resume_token
+        self.way_back = WayBack()
         self._visit = visit
         self._openings = openings
         """Where the call is one that its agent may want to configure as it begins."""
@@ -232,11 +234,13 @@ class BrowserCall:
     def channel_open(self) -> None:
         """The page listens: it is told how to come back, and what happened since it did."""
         self._open = True
+        token = self._resume_token()
+        self.way_back.gave(token)
         self.say(
             PageConnected(
                 call_id=self.call.call_id,
                 agent_id=self.call.facts.agent_id,
-                resume_token=self._resume_token(),
+                resume_token=token,
                 resume_seconds=self._services.settings.webrtc_resume_s,
             )
         )
@@ -245,5 +249,6 @@ class BrowserCall:
     def heard(self, text: str) -> None:
         """A message of the page."""
         self.leg.alive()
+        self.way_back.heard()
         if not self.leg.over:
             self._act(self, text)

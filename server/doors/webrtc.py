@@ -184,11 +184,19 @@ class BrowserCalls:
         return self._services.tokens.issue(call_id, RESUME_AUDIENCE, now, RESUME_LIFETIME_S)
 
     async def _resumed(self, token: object, offer: str, last_seq: int | None) -> dict[str, Any]:
-        claims = self._redeemed(token, RESUME_AUDIENCE)
-        browser = self._live.get(str(claims["sub"]))
+        if not isinstance(token, str) or not token:
+            raise Refused(401, "resume must be the resume_token of session.connected")
+        try:
+            call_id = self._services.tokens.check(token, RESUME_AUDIENCE)
+        except TokenError as error:
+            raise Refused(401, str(error)) from None
+        browser = self._live.get(call_id)
         if browser is None or browser.leg.over:
             raise Refused(410, "the call is over: begin another one")
+        if not browser.way_back.takes(token):
+            raise Refused(401, "the token was used already: a later session.connected gave another one")
         answer = await self._answer(browser, offer, last_seq)
+        browser.way_back.came(token)
         return {"type": "answer", "sdp": answer, "call_id": browser.call.call_id}
 
 

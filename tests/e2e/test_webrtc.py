@@ -134,6 +134,10 @@ async def test_a_lost_page_comes_back_to_the_same_call(tmp_path: Path) -> None:
         held = await agent.wait("call.held")
         assert held["by"] == "network"
         assert (await agent.wait("bot.paused"))["reason"] == "held"
+        never = Browser()
+        tried = await post_offer(server, await never.offer(resume=first["resume_token"]))
+        assert tried.status_code == 200, "a connection that does not come about costs nothing"
+        await never.close()
         other = Browser()
         spoken = (await page.wait("bot.speaking"))["seq"]
         body = await other.offer(resume=first["resume_token"], last_seq=spoken)
@@ -154,6 +158,8 @@ async def test_a_lost_page_comes_back_to_the_same_call(tmp_path: Path) -> None:
             held = next(f for f in other.frames if f["event"] == "call.held")
             assert spoken < seen[0] < held["seq"], "what was missed is told"
             assert (await other.wait("session.connected"))["resume_token"] != first["resume_token"]
+            other.send(action="ping")
+            await other.wait("pong")
             body = {"sdp": page.pc.localDescription.sdp, "type": "offer", "resume": first["resume_token"]}
             again = await post_offer(server, body)
             assert (again.status_code, "used already" in again.json()["detail"]) == (401, True)
