@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright
 
 from tests.e2e.harness import CLIPS, TIMEOUT_S, Frame
 
 LAB = Path(__file__).with_name("lab.js")
+METER = Path(__file__).with_name("meter.js")
 LOUD = 0.015
 """Of full scale, as in ``lab.js``."""
 BLOCK_MS = 10.0
@@ -193,9 +194,11 @@ async def tab(
     html: str | None = None,
     microphone: bool = True,
     script: str = "",
+    **context_options: Any,
 ) -> AsyncIterator[Tab]:
-    """Open ``url`` in a context of its own, where ``html`` is served there if it is given. ``script`` runs first."""
-    context = await browser.new_context()
+    """Open ``url`` in a context of its own, where ``html`` is served there if it is given. ``script`` runs first.
+    ``context_options``: Playwright's, such as ``viewport``."""
+    context = await browser.new_context(**context_options)
     try:
         yield await opened(context, url, *clips, html=html, microphone=microphone, script=script)
     finally:
@@ -216,13 +219,28 @@ async def opened(
     page = await context.new_page()
     found = Tab(page)
     page.on("pageerror", lambda error: found.errors.append(str(error)))
-    await page.add_init_script(script=f"{script};\n{LAB.read_text()}")
-    if html is not None:
+    page.on(
+        "console", lambda said: found.errors.append(said.text) if "Content Security" in said.text else None
+    )
+    meter = json.dumps(METER.read_text())
+    await page.add_init_script(script=f"const labMeter = {meter};\n{script};\n{LAB.read_text()}")
+    if html is None:
+        await page.route(url, _with_a_meter)
+    else:
         await page.route(url, lambda route: route.fulfill(content_type="text/html", body=html))
     await page.goto(url)
     for name in clips:
         await page.evaluate("([name, data]) => lab.load(name, data)", [name, clip(name)])
     return found
+
+
+async def _with_a_meter(route: Route) -> None:
+    """The page as it is, but that its policy lets our meter in, and nothing else."""
+    response = await route.fetch()
+    headers = dict(response.headers)
+    if policy := headers.get("content-security-policy"):
+        headers["content-security-policy"] = policy.replace("script-src ", "script-src blob: ")
+    await route.fulfill(response=response, headers=headers)
 
 
 def told(title: str, figures: dict[str, float]) -> None:

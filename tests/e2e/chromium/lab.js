@@ -4,30 +4,12 @@
 // All times are milliseconds since the epoch on the page's own monotonic clock.
 (() => {
   const RATE_HZ = 48_000;
-  const BLOCK = 480; // samples: loudness is told for each 10 ms
   const LOUD = 0.015; // of full scale; what an encoder makes of silence is below
   const now = () => performance.timeOrigin + performance.now();
   const lab = { now, frames: [], peers: [], channels: [], clips: {}, said: [], levels: [], told: [], tools: {}, grants: 0 };
   window.lab = lab;
 
   // --- sound ------------------------------------------------------------------------------------------------
-
-  const worklet = `
-    registerProcessor("meter", class extends AudioWorkletProcessor {
-      constructor() { super(); this.sum = 0; this.count = 0; }
-      process([input]) {
-        const samples = input[0];
-        for (let i = 0; i < 128; i++) {
-          const value = samples ? samples[i] : 0;
-          this.sum += value * value;
-          if (++this.count === ${BLOCK}) {
-            this.port.postMessage([(currentFrame + i + 1) / sampleRate, Math.sqrt(this.sum / ${BLOCK})]);
-            this.sum = this.count = 0;
-          }
-        }
-        return true;
-      }
-    });`;
 
   let context;
   let destination;
@@ -37,7 +19,7 @@
   const sound = () =>
     (ready ??= (async () => {
       context = new AudioContext({ sampleRate: RATE_HZ, latencyHint: "interactive" });
-      await context.audioWorklet.addModule(URL.createObjectURL(new Blob([worklet], { type: "text/javascript" })));
+      await context.audioWorklet.addModule(URL.createObjectURL(new Blob([labMeter], { type: "text/javascript" })));
       destination = context.createMediaStreamDestination();
       const clock = new AudioWorkletNode(context, "meter");
       const silence = new ConstantSourceNode(context, { offset: 0 });
