@@ -75,6 +75,10 @@ class Guard:
             return False
         return True
 
+    def operator(self, request: Request) -> bool:
+        """Whether the console asks, for somebody who has signed in on it."""
+        return self._signed_in(request) and same_origin(request)
+
     def _signed_in(self, request: Request) -> bool:
         cookie = request.cookies.get(COOKIE)
         if not cookie:
