@@ -2,10 +2,12 @@
 
 from talkwire_agent.agent import Agent
 from talkwire_agent.base import CallEvent, Event, TurnEvent, UnknownEvent
+from talkwire_agent.beginnings import RingingCall
 from talkwire_agent.call import Call
 from talkwire_agent.client import Talkwire
 from talkwire_agent.errors import (
     ConnectionLost,
+    DialFailed,
     Displaced,
     MissingKey,
     Refused,
@@ -31,6 +33,7 @@ __all__ = [
     "CallEvent",
     "CallResumed",
     "ConnectionLost",
+    "DialFailed",
     "Disconnected",
     "Displaced",
     "Event",
@@ -44,6 +47,7 @@ __all__ = [
     "ReplyAborted",
     "ReplyStream",
     "RequestTimeout",
+    "RingingCall",
     "Skill",
     "Talkwire",
     "TalkwireError",

@@ -6,8 +6,9 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
+from talkwire_agent.beginnings import Beginnings
 from talkwire_agent.call import Call
 from talkwire_agent.config import AgentConfig, ChannelConfig, Config
 from talkwire_agent.connection import Connection
@@ -63,6 +64,7 @@ class Agent(Handlers, Toolbox):
         self._ended: OrderedDict[str, Call] = OrderedDict()
         self._feeds = Feeds()
         self._skills: dict[str, Skill] = {}
+        self.beginnings = Beginnings(self)
         encoded(self._created())
 
     def __repr__(self) -> str:
@@ -84,7 +86,8 @@ class Agent(Handlers, Toolbox):
 
     def phone(self, ref: str, **overrides: Unpack[ChannelConfig]) -> Pending[None]:
         """Answer a phone number: as one types it, a ``sip:`` address, or ``*`` for all that nobody else
-        answers. ``overrides`` hold for calls of this number.
+        answers. ``overrides`` hold for calls of this number. With ``ringing=True`` they are told by
+        ``call.ringing``, with a ``RingingCall``, before they are answered.
 
         Awaiting it raises ``Refused``, for example with the code ``PHONE_IN_USE``.
         """
@@ -201,6 +204,47 @@ class Agent(Handlers, Toolbox):
         encoded(frame)
         self._ask_if_there("agent.configure", "agent.configured", **{key: frame[key]})
 
+    # --- calls to others ----------------------------------------------------------------------------------
+
+    def dial(
+        self,
+        to: str,
+        *,
+        from_: str | None = None,
+        greeting: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        config: Config | None = None,
+        detect_turn_end: bool | None = None,
+        machine_detection: Literal["start", "end"] | None = None,
+        on_machine: Literal["continue", "hangup"] | None = None,
+        ring_timeout_seconds: float | None = None,
+    ) -> Pending[Call]:
+        """Call somebody. Awaiting it gives the call when somebody has picked up::
+
+            try:
+                call = await agent.dial("+15550001111", greeting="Hello, this is the shop.")
+            except DialFailed as failed:
+                print(failed.reason)  # no_answer, busy, failed
+
+        ``from_``: the number that is shown; needed where the agent has not exactly one phone number. ``config``: keys of
+        the agent that are otherwise for this call. ``detect_turn_end``: the other side speaks first.
+        ``machine_detection``: find out who picks up, which ``call.answered_by`` tells.
+
+        Awaiting it raises ``DialFailed``, ``Refused`` where it was not even tried, and ``ConnectionLost``.
+        """
+        fields = {
+            "to": to,
+            "from": from_,
+            "greeting": greeting,
+            "metadata": metadata,
+            "config": config,
+            "detect_turn_end": detect_turn_end,
+            "machine_detection": machine_detection,
+            "on_machine": on_machine,
+            "ring_timeout_seconds": ring_timeout_seconds,
+        }
+        return self.beginnings.dial({key: value for key, value in fields.items() if value is not None})
+
     # --- people -------------------------------------------------------------------------------------------
 
     def pause(self, *, session_id: str | None = None, contact: str | None = None) -> Pending[None]:
@@ -314,6 +358,7 @@ class Agent(Handlers, Toolbox):
         if self._registered.done:
             self._registered = Pending()
         self._waiting.extend(unsent)
+        self.beginnings.away(ConnectionLost(f"{self.id} is not registered now"))
         for call in self.calls.values():
             call.disconnected()
 
@@ -332,6 +377,7 @@ class Agent(Handlers, Toolbox):
         self._feeds.close()
 
     def _drop_calls(self) -> None:
+        self.beginnings.close()
         for call in self.calls.values():
             call.close()
         self.calls.clear()

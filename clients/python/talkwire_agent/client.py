@@ -15,6 +15,7 @@ from typing import Any, Unpack
 
 from talkwire_agent.agent import Agent
 from talkwire_agent.base import Event
+from talkwire_agent.beginnings import RingingCall
 from talkwire_agent.call import Call
 from talkwire_agent.config import AgentConfig
 from talkwire_agent.connection import Connection
@@ -326,7 +327,7 @@ class Talkwire(Handlers):
         elif isinstance(event, AgentDisplaced):
             log.error("%s is displaced: %s", event.agent_id, event.reason)
 
-    def fire(self, event: Event, call: Call | None, places: tuple[Handlers, ...]) -> None:
+    def fire(self, event: Event, call: Call | RingingCall | None, places: tuple[Handlers, ...]) -> None:
         """Call the handlers of an event, on these places and on the client."""
         lanes = call.lanes if call is not None else self._lanes
 
@@ -340,7 +341,7 @@ class Talkwire(Handlers):
         if not isinstance(event, HandlerFailed):
             self.failed(f"handler {registered.name} of {event.event}", error, event, call)
 
-    def failed(self, what: str, error: Exception, event: Event, call: Call | None) -> None:
+    def failed(self, what: str, error: Exception, event: Event, call: Call | RingingCall | None) -> None:
         """Tell the handlers of ``error`` that code of the agent raised."""
         failed = HandlerFailed(
             error=f"{what} failed: {type(error).__name__}: {error}",
@@ -350,7 +351,8 @@ class Talkwire(Handlers):
             exception=error,
             failed_event=event,
         )
-        self.fire(failed, call, (call, call.agent) if call is not None else ())
+        places: tuple[Handlers, ...] = (call.agent,) if call is not None else ()
+        self.fire(failed, call, (call, *places) if isinstance(call, Call) else places)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         """Run code of the agent. None: the client is closed, and it is not run."""

@@ -45,6 +45,21 @@ class Refused(TalkwireError):
         """The ``error`` event."""
 
 
+class DialFailed(TalkwireError):
+    """Nobody was reached by a call that was placed."""
+
+    def __init__(self, reason: str, detail: str = "", code: str = "", event: Event | None = None) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        """``no_answer``, ``busy``, ``failed``, or ``client_hangup`` where it was given up."""
+        self.detail = detail
+        """Why, in words."""
+        self.code = code
+        """Of the ``error`` that came before, for example ``CARRIER_ERROR``; empty: there was none."""
+        self.event = event
+        """The ``call.ended`` event."""
+
+
 class RequestTimeout(TalkwireError, TimeoutError):
     """The server did not answer a question in time."""
 

@@ -8,10 +8,11 @@ import time
 from typing import TYPE_CHECKING
 
 from talkwire_agent.base import Event
+from talkwire_agent.beginnings import RingingCall
 from talkwire_agent.call import Call
 from talkwire_agent.connection import Connection
 from talkwire_agent.errors import ConnectionLost
-from talkwire_agent.events import AgentResumed, CallEnded, CallStarted
+from talkwire_agent.events import Ack, AgentResumed, CallDialing, CallEnded, CallStarted, ErrorEvent
 from talkwire_agent.local import CallResumed
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Router:
         agent = self._client.find(agent_id) if isinstance(agent_id, str) else None
         if isinstance(event, AgentResumed) and agent is not None:
             self._resumed(event, agent)
+        if isinstance(event, Ack) and agent is not None:
+            agent.beginnings.acknowledged(event)
         if not isinstance(call_id, str):
             self._fire(event, None, agent)
             return
@@ -47,11 +50,16 @@ class Router:
         if isinstance(event, CallStarted) and agent is not None:
             self._started(event, call, agent)
         elif call is None:
-            # Of a call that ended before this process began, or of one that never did.
-            if getattr(event, "seq", None) is None:
-                self._fire(event, None, agent)
+            self._before(event, agent)
         elif self._is_new(event, call):
             self._happened(event, call)
+
+    def _before(self, event: Event, agent: Agent | None) -> None:
+        """Of a call that has not begun, or never will; or of one that ended before this process began."""
+        ringing = agent.beginnings.take(event) if agent is not None else None
+        told = ringing is not None or isinstance(event, CallDialing | ErrorEvent)
+        if not isinstance(event, CallEnded) and (told or getattr(event, "seq", None) is None):
+            self._fire(event, ringing, agent)
 
     def _call(self, call_id: str, agent: Agent | None) -> Call | None:
         places = (agent,) if agent is not None else tuple(self._client.agents.values())
@@ -63,6 +71,7 @@ class Router:
             last_seq = event.seq if known is None else known.last_seq
             known = agent.calls[event.call_id] = Call(agent, event)
             known.seen_on, known.last_seq = self._client.generation, last_seq
+            agent.beginnings.began(known)
             self._happened(event, known)
         elif known.live:
             # Announced once more after a reconnect: the call goes on.
@@ -106,13 +115,14 @@ class Router:
             call.agent.over(call)
         self._fire(event, call, call.agent)
 
-    def _fire(self, event: Event, call: Call | None, agent: Agent | None) -> None:
-        if call is not None:
+    def _fire(self, event: Event, call: Call | RingingCall | None, agent: Agent | None) -> None:
+        if isinstance(call, Call):
             call.tell(event)
         if agent is not None:
             agent.feeds.put(event)
         self._client.feeds.put(event)
-        places = tuple(place for place in (call, agent) if place is not None)
+        heard_on = (call if isinstance(call, Call) else None, agent)
+        places = tuple(place for place in heard_on if place is not None)
         self._client.fire(event, call, places)
 
     # --- after a reconnect --------------------------------------------------------------------------------
