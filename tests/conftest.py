@@ -1,4 +1,4 @@
-"""What holds for all tests: nothing of ours blocks the event loop."""
+"""What holds for all tests: nothing of ours blocks the event loop, and none fails for being slow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import settings
+
+# How long an example takes is the machine's affair: a test that fails for it says nothing.
+settings.register_profile("talkwire", deadline=None)
+settings.load_profile("talkwire")
 
 
 @pytest.fixture(autouse=True)
