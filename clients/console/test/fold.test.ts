@@ -140,6 +140,17 @@ test("a message that nobody heard is told as such", () => {
   assert.deepEqual(told.marks, []);
 });
 
+test("time counts from when the call was taken, not from when it began to ring", () => {
+  const told = fold([
+    { ...event(0, "call.started"), event: "call.ringing", seq: 1 },
+    { ...event(3000, "call.started"), seq: 2 },
+    { ...event(3500, "bot.speaking", { message_id: "b", text: "Hello." }), seq: 3 },
+  ]);
+  assert.equal(told.calling, null);
+  assert.equal(told.messages.get("b")?.startMs, 500);
+  assert.equal(fold([{ ...event(0, "call.started"), event: "call.dialing" }]).calling, "dialing");
+});
+
 test("fields of the wrong kind do no harm", () => {
   const told = emptyCall();
   for (const name of new Set(GOLDEN.map(({ event: each }) => each))) {

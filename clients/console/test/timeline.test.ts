@@ -58,6 +58,8 @@ test("times are written so that they can be compared", () => {
   assert.equal(stamp(64_900), "1:04");
   assert.equal(stamp(5370, 2), "0:05.37");
   assert.equal(stamp(3_723_400, 1), "1:02:03.4");
+  assert.equal(stamp(-3100, 1), "−0:03.1");
+  assert.equal(stamp(-3), "0:00");
   assert.equal(millis(845.6), "846 ms");
   assert.equal(millis(1658), "1.66 s");
 });

@@ -50,8 +50,15 @@ function tellError(call: Call, event: WireEvent): void {
 }
 
 const callHandlers: Record<string, Handler> = {
+  "call.ringing": (call) => {
+    call.calling = "ringing";
+  },
+  "call.dialing": (call) => {
+    call.calling = "dialing";
+  },
   "call.started": (call, event) => {
     call.startTs = event.ts;
+    call.calling = null;
     call.language = text(event, "language");
   },
   "call.updated": (call, event) => {
@@ -94,7 +101,7 @@ const callHandlers: Record<string, Handler> = {
   "call.ended": (call, event) => {
     const ms = at(call, event);
     call.ending = { reason: text(event, "reason") ?? "ended", detail: text(event, "detail"), ms };
-    call.agentState = null;
+    call.agentState = call.calling = null;
     for (const stretch of [...call.quiet, ...call.speech]) stretch.endMs ??= ms;
     mark(call, event, "end", call.ending.detail ?? call.ending.reason);
   },

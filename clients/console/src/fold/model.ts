@@ -159,6 +159,8 @@ export interface Call {
   lastSeq: number;
   /** Events that are missing between those that came. */
   lost: number;
+  /** It rings here, or there; null: it was taken, or is over. */
+  calling: "ringing" | "dialing" | null;
   agentState: AgentState | null;
   ready: boolean;
   language: string | null;
@@ -180,6 +182,7 @@ export function emptyCall(startTs: number | null = null): Call {
     lastMs: 0,
     lastSeq: 0,
     lost: 0,
+    calling: null,
     agentState: null,
     ready: false,
     language: null,

@@ -88,8 +88,9 @@ export function ticks(view: View, gapPx = 84): Tick[] {
   return made;
 }
 
-/** `1:04` or `1:02:03`, with `digits` of the second's fraction. */
+/** `1:04` or `1:02:03`, with `digits` of the second's fraction. What was before the call began has a minus. */
 export function stamp(ms: number, digits = 0): string {
+  if (ms <= -1000 / 10 ** digits) return `−${stamp(-ms, digits)}`;
   const unit = 10 ** digits;
   const whole = Math.floor((Math.max(0, ms) * unit) / 1000 + 1e-6);
   const seconds = Math.floor(whole / unit);

@@ -43,13 +43,13 @@ function Facts({ feed }: { feed: CallFeed }) {
   const answered = timings(call, feed.nowMs()).filter(({ phase }) => phase === "answered");
   const response = median(answered.map(({ totalMs }) => totalMs));
   const cuts = [...call.messages.values()].filter((message) => message.state === "interrupted" && message.startMs !== null && message.reason !== "cancelled").length;
-  const state = feed.live ? (call.agentState ?? "idle") : "ended";
+  const state = call.calling ?? (feed.live ? (call.agentState ?? "idle") : "ended");
   return (
     <div class="facts">
       <a class="back" href="#/calls"><Icon name="back" size={16} />Calls</a>
       <div class="head">
         <h1 tabIndex={-1}>{facts ? partyOf(facts) : "Call"}<span class="arrow" aria-label="to"> → </span>{facts?.agent_id ?? ""}</h1>
-        <span class={`state ${state}`} role="status">{{ idle: "Live", listening: "Listening", thinking: "Thinking", speaking: "Speaking", ended: "Ended" }[state]}</span>
+        <span class={`state ${state}`} role="status">{{ ringing: "Ringing", dialing: "Dialing", idle: "Live", listening: "Listening", thinking: "Thinking", speaking: "Speaking", ended: "Ended" }[state]}</span>
         {feed.live && !feed.connected && <span class="muted">reconnecting…</span>}
       </div>
       <dl class="figures">
