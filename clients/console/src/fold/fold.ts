@@ -44,7 +44,7 @@ function quietEnds(kind: "muted" | "held"): Handler {
 function tellError(call: Call, event: WireEvent): void {
   const what = text(event, "error") ?? "Unknown error";
   const fallback = text(event, "fallback");
-  mark(call, event, "error", what);
+  mark(call, event, fallback ? "warning" : "error", what);
   // Somebody else does what it was to do: the caller need not notice.
   note(call, event, fallback ? `${what}. ${fallback} takes over` : what, fallback ? "info" : "bad");
 }

@@ -26,9 +26,9 @@ export function TalkPage() {
       {obstacle ?? <Controls online={online} />}
     </section>
   );
-  if (now.at === "idle") return <div class="talk idle">{controls}{!obstacle && <Hints />}<Engines server={server.server} /></div>;
+  if (now.at === "idle") return <div class="talk at-idle">{controls}{!obstacle && <Hints />}<Engines server={server.server} /></div>;
   return (
-    <div class={`talk ${now.at}`}>
+    <div class={`talk at-${now.at}`}>
       {controls}
       <Captions />
       <Waits />
