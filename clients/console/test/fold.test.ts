@@ -70,6 +70,18 @@ test("a message is drawn where it was heard: without its pauses", () => {
   assert.equal(call.marks.find(({ kind }) => kind === "cut")?.ms, 22924);
 });
 
+test("a message that was cut ends when it fell silent, however many gaps it had", () => {
+  const told = fold([
+    event(0, "call.started"),
+    event(1000, "bot.speaking", { message_id: "b", text: "One. Two. Three." }),
+    event(4000, "bot.paused", { message_id: "b", played_ms: 2400, words_spoken: 2, reason: "user_spoke" }),
+    event(4700, "bot.interrupted", { message_id: "b", played_ms: 2400, words_spoken: 2, reason: "user_spoke" }),
+  ]);
+  const message = told.messages.get("b");
+  assert.deepEqual([message?.played, message?.playedMs], [[{ startMs: 1000, endMs: 4000 }], 2400]);
+  assert.deepEqual(told.marks.map(({ kind, ms }) => [kind, ms]), [["cut", 4000]]);
+});
+
 test("mute, hold and the end", () => {
   assert.deepEqual(call.quiet.map(({ kind, startMs, endMs }) => [kind, startMs, endMs]), [
     ["held", 30080, 31080],

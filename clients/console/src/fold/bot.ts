@@ -34,15 +34,11 @@ const with_ = (act: (call: Call, event: WireEvent, message: Message) => void): H
   if (message) act(call, event, message);
 };
 
-/** Closes the stretch that is being heard where `playedMs` of the message in all were heard. */
-function stop(call: Call, event: WireEvent, message: Message, playedMs: number | null): void {
+/** The bot falls silent now. `played_ms` does not say when that is: it counts audio, not the gaps between sentences. */
+function stop(call: Call, event: WireEvent, message: Message): void {
   const open = message.played.at(-1);
-  if (open && open.endMs === null) {
-    const before = message.played.slice(0, -1).reduce((sum, part) => sum + ((part.endMs ?? part.startMs) - part.startMs), 0);
-    const now = at(call, event);
-    open.endMs = playedMs === null ? now : Math.min(now, open.startMs + Math.max(0, playedMs - before));
-  }
-  if (playedMs !== null) message.playedMs = playedMs;
+  if (open) open.endMs ??= at(call, event);
+  message.playedMs = number(event, "played_ms") ?? number(event, "duration_ms") ?? message.playedMs;
 }
 
 export const botHandlers: Record<string, Handler> = {
@@ -70,21 +66,20 @@ export const botHandlers: Record<string, Handler> = {
   }),
   "bot.paused": with_((call, event, message) => {
     message.state = "paused";
-    stop(call, event, message, number(event, "played_ms"));
+    stop(call, event, message);
   }),
   "bot.resumed": with_((call, event, message) => {
     message.state = "speaking";
     message.played.push({ startMs: at(call, event), endMs: null });
   }),
   "bot.finished": with_((call, event, message) => {
-    stop(call, event, message, null);
+    stop(call, event, message);
     message.state = "finished";
-    message.playedMs = number(event, "duration_ms") ?? message.playedMs;
     message.endMs = at(call, event);
   }),
   "bot.interrupted": with_((call, event, message) => {
     const began = message.startMs !== null;
-    stop(call, event, message, number(event, "played_ms"));
+    stop(call, event, message);
     message.state = "interrupted";
     message.reason = text(event, "reason");
     message.endMs = message.played.at(-1)?.endMs ?? at(call, event);
