@@ -19,7 +19,6 @@ STORY = (
     "Once upon a time there was a small wire that wanted to talk, and all day long it listened to other "
     "wires, which carried the voices of people far away."
 )
-PASSWORD = "a word to the wise"
 FROM, TO = "+15550001111", "+15550002222"
 expect.set_options(timeout=15_000)
 
@@ -54,8 +53,7 @@ async def test_a_call_is_made_and_looked_into(tmp_path: Path, browser: Browser) 
         await page.get_by_role("button", name="Call tester").click()
         captions = page.get_by_label("Captions")
         await expect(captions).to_contain_text(GREETING)
-        started = await agent.wait("call.started")
-        assert (started["transport"], started["metadata"]) == ("webrtc", {"page": "console"})
+        assert (await agent.wait("call.started"))["transport"] == "webrtc"
         await agent.wait("bot.finished")
 
         await page.get_by_label("Say in writing").fill("tell me a story")

@@ -61,7 +61,7 @@ export async function callAgent(agentId: string): Promise<void> {
 
 async function open(agentId: string): Promise<TalkwireSession> {
   const client = (await import(CLIENT)) as typeof import("@talkwire/browser");
-  const made = new client.TalkwireSession({ agent: agentId, metadata: { page: "console" } });
+  const made = new client.TalkwireSession({ agent: agentId });
   if (microphone.value) await made.selectMicrophone(microphone.value);
   made.on("mic.pending", () => put({ asking: true }));
   made.on("mic.granted", () => {
