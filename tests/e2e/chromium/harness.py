@@ -193,14 +193,17 @@ async def tab(
     *clips: str,
     html: str | None = None,
     microphone: bool = True,
+    guarded: bool = False,
     script: str = "",
     **context_options: Any,
 ) -> AsyncIterator[Tab]:
     """Open ``url`` in a context of its own, where ``html`` is served there if it is given. ``script`` runs first.
-    ``context_options``: Playwright's, such as ``viewport``."""
+    ``guarded``: the page has a content security policy. ``context_options``: Playwright's, such as ``viewport``."""
     context = await browser.new_context(**context_options)
     try:
-        yield await opened(context, url, *clips, html=html, microphone=microphone, script=script)
+        yield await opened(
+            context, url, *clips, html=html, microphone=microphone, guarded=guarded, script=script
+        )
     finally:
         await context.close()
 
@@ -211,6 +214,7 @@ async def opened(
     *clips: str,
     html: str | None = None,
     microphone: bool = True,
+    guarded: bool = False,
     script: str = "",
 ) -> Tab:
     """A page in a context that is there already."""
@@ -224,9 +228,9 @@ async def opened(
     )
     meter = json.dumps(METER.read_text())
     await page.add_init_script(script=f"const labMeter = {meter};\n{script};\n{LAB.read_text()}")
-    if html is None:
+    if guarded:
         await page.route(url, _with_a_meter)
-    else:
+    if html is not None:
         await page.route(url, lambda route: route.fulfill(content_type="text/html", body=html))
     await page.goto(url)
     for name in clips:

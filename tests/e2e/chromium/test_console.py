@@ -32,7 +32,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
 async def test_an_operator_calls_and_looks_into_the_call(server: Running, browser: Browser) -> None:
     async with (
         registered(server.ws, "clock", greeting=GREETING) as agent,
-        tab(browser, f"{server.url}/", "time.wav") as lab,
+        tab(browser, f"{server.url}/", "time.wav", guarded=True) as lab,
     ):
         agent.on["turn.end"] = reply("It is ten past eight in the evening.")
         page = lab.page
@@ -85,7 +85,7 @@ async def drawn(page: Page) -> bool:
 async def test_a_call_by_keyboard_alone(server: Running, browser: Browser) -> None:
     async with (
         registered(server.ws, "keys", "+15550000001", greeting=GREETING) as agent,
-        tab(browser, f"{server.url}/", "time.wav") as lab,
+        tab(browser, f"{server.url}/", "time.wav", guarded=True) as lab,
     ):
         page = lab.page
 
@@ -122,7 +122,9 @@ async def test_a_call_by_keyboard_alone(server: Running, browser: Browser) -> No
 async def test_a_phone_shows_all_of_it(server: Running, browser: Browser) -> None:
     async with (
         registered(server.ws, "small", "+15550000002", greeting=GREETING) as agent,
-        tab(browser, f"{server.url}/", viewport=PHONE, has_touch=True, color_scheme="dark") as lab,
+        tab(
+            browser, f"{server.url}/", viewport=PHONE, guarded=True, has_touch=True, color_scheme="dark"
+        ) as lab,
     ):
         page = lab.page
 
@@ -147,7 +149,7 @@ async def test_a_stranger_signs_in(tmp_path: Path, browser: Browser) -> None:
     async with (
         running(tmp_path, public_url="https://voice.example.org") as server,
         registered(server.ws, "secret") as agent,
-        tab(browser, f"{server.url}/") as lab,
+        tab(browser, f"{server.url}/", guarded=True) as lab,
     ):
         page = lab.page
         await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
