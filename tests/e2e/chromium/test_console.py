@@ -11,11 +11,13 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.e2e.chromium.harness import BLANK, tab
-from tests.e2e.harness import KEY, Running, registered, reply, running
+from tests.e2e.harness import KEY, TIMEOUT_S, Running, registered, reply, running
 from tests.e2e.test_openai import ENGINES
 from tests.fakes.openai_endpoint import endpoint
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+expect.set_options(timeout=TIMEOUT_S * 1000)
 
 GREETING = "Hello, this is the clock. Ask me for the time, and I will tell it to you."
 PHONE = {"width": 390, "height": 844}
@@ -38,12 +40,12 @@ async def test_an_operator_calls_and_looks_into_the_call(server: Running, browse
         page = lab.page
         await page.get_by_role("button", name="Call clock").click()
         captions = page.get_by_role("region", name="Captions")
-        await expect(captions).to_contain_text("Hello, this is the clock.", timeout=15_000)
+        await expect(captions).to_contain_text("Hello, this is the clock.")
         await lab.say("time.wav")
-        await expect(captions).to_contain_text("can you tell me the time", timeout=15_000)
+        await expect(captions).to_contain_text("can you tell me the time")
         waits = page.get_by_role("region", name="Response times")
-        await expect(waits).to_contain_text(re.compile(r"median \d"), timeout=15_000)
-        await expect(captions).to_contain_text("It is ten past eight in the evening.", timeout=15_000)
+        await expect(waits).to_contain_text(re.compile(r"median \d"))
+        await expect(captions).to_contain_text("It is ten past eight in the evening.")
         assert (await lab.heard()).loud
         field = page.get_by_role("textbox", name="Say in writing")
         await field.fill("and the day")
@@ -183,10 +185,10 @@ async def test_one_line_of_html_is_a_call(server: Running, browser: Browser) -> 
         await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
         log = page.get_by_role("list", name="Conversation")
-        await expect(log).to_contain_text("Hello, this is the clock.", timeout=15_000)
+        await expect(log).to_contain_text("Hello, this is the clock.")
         await lab.say("time.wav")
-        await expect(log).to_contain_text("can you tell me the time", timeout=15_000)
-        await expect(log).to_contain_text("It is ten past eight.", timeout=15_000)
+        await expect(log).to_contain_text("can you tell me the time")
+        await expect(log).to_contain_text("It is ten past eight.")
         await expect(page.get_by_text(re.compile("answered in"))).to_be_visible()
         assert (await lab.heard()).loud
         await page.get_by_role("button", name="Mute").click()
