@@ -142,7 +142,7 @@ export class TalkwireCall extends Base {
   // --- the page -------------------------------------------------------------------------------------------
 
   #build(): void {
-    const root = this.attachShadow({ mode: "open", delegatesFocus: true });
+    const root = this.attachShadow({ mode: "open" });
     root.innerHTML = TEMPLATE;
     // Not a style element: a page's content security policy may forbid those.
     const sheet = new CSSStyleSheet();
