@@ -36,7 +36,7 @@ from server.page_config import PageConfigError, filtered, joined
 from server.resolve import resolve
 from server.services import Services
 from server.strangers import TooMany
-from server.tokens import TokenError
+from server.tokens import TokenError, TokenUsed
 from server.wire import CallFacts
 
 log = structlog.get_logger(__name__)
@@ -96,6 +96,10 @@ class BrowserCalls:
             raise Refused(401, "token is missing: get one from /webrtc/token")
         try:
             return dict(self._services.tokens.redeem(token, audience, self._services.clock.epoch()))
+        except TokenUsed as error:
+            if audience == RESUME_AUDIENCE:
+                raise Refused(409, "somebody has come back to the call with this token already") from None
+            raise Refused(401, str(error)) from None
         except TokenError as error:
             raise Refused(401, str(error)) from None
 

@@ -162,7 +162,7 @@ async def test_a_lost_page_comes_back_to_the_same_call(tmp_path: Path) -> None:
             await other.wait("pong")
             body = {"sdp": page.pc.localDescription.sdp, "type": "offer", "resume": first["resume_token"]}
             again = await post_offer(server, body)
-            assert (again.status_code, "used already" in again.json()["detail"]) == (401, True)
+            assert (again.status_code, "come back" in again.json()["detail"]) == (409, True)
         finally:
             await other.close()
         assert (await agent.wait("call.ended"))["reason"] == "client_hangup"

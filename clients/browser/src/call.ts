@@ -318,13 +318,9 @@ export class Call {
     if (this.#over.signal.aborted) return true;
     const code = error instanceof TalkwireError ? error.code : "";
     const detail = error instanceof TalkwireError ? error.detail : text(error);
-    if (code === GONE) {
-      this.end("network_lost", detail);
-      return true;
-    }
-    if (code !== "token_refused") return false;
-    // A token is good once. Somebody else came back with it; or this page did, and the answer was lost.
-    this.end(this.#spent ? "network_lost" : "replaced", detail);
+    if (code !== GONE && code !== "replaced" && code !== "token_refused") return false;
+    // A token is good once: somebody else came back with it; or this page did, and the answer was lost.
+    this.end(code === "replaced" && !this.#spent ? "replaced" : "network_lost", detail);
     return true;
   }
 

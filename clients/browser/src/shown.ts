@@ -29,6 +29,7 @@ export const LABELS = {
   speaking: "Speaking",
   yourTurn: "Your turn",
   ended: "The call is over.",
+  failed: "No call came about.",
   idle: "Are you still there? The call ends soon.",
   answeredIn: "answered in",
 };
@@ -72,7 +73,10 @@ function inWords(ms: number): string {
 
 function state(view: SessionView, asking: boolean, labels: Labels): [string, Look] {
   if (view.status === "idle") return [labels.ready, "off"];
-  if (view.status === "closed") return [labels.ended, troubleOf(view, labels) ? "trouble" : "off"];
+  if (view.status === "closed") {
+    if (!troubleOf(view, labels)) return [labels.ended, "off"];
+    return [view.callId ? labels.ended : labels.failed, "trouble"];
+  }
   if (view.status === "reconnecting") return [labels.reconnecting, "busy"];
   if (view.status === "connecting") return [asking ? labels.permission : labels.connecting, "busy"];
   if (!view.ready) return [labels.waiting, "busy"];

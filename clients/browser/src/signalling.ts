@@ -16,6 +16,8 @@ const STATUS: Readonly<Record<number, CloseReason>> = {
   401: "token_refused",
   403: "token_refused",
   404: "agent_offline",
+  409: "replaced",
+  429: "server_busy",
   503: "server_busy",
 };
 

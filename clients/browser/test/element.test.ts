@@ -117,6 +117,7 @@ test("what goes wrong says what to do", async () => {
   assert.equal(part(".trouble").hidden, false);
   assert.match(part(".trouble").textContent ?? "", /microphone is blocked.*Allow it/);
   assert.equal(part(".main").textContent, "Call again");
+  assert.equal(part(".status").textContent, "No call came about.");
   pressed();
   assert.equal(part(".trouble").hidden, true);
   await settled();

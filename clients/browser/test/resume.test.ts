@@ -142,12 +142,21 @@ test("a call that is over meanwhile is told as lost", async () => {
   assertNothingLeft(world);
 });
 
+test("a server that was started anew does not know the call", async () => {
+  const world = new World();
+  await world.call();
+  world.replies["/webrtc/offer"] = { status: 401, body: { detail: "not a valid token" } };
+  world.last.become("failed");
+  await settled();
+  assert.deepEqual(world.of("connection.closed").map(({ reason }) => reason), ["network_lost"]);
+});
+
 test("a call that somebody else has come back to is theirs", async () => {
   const world = new World();
   await world.call();
   world.last.become("failed");
   await back(world);
-  world.replies["/webrtc/offer"] = { status: 401, body: { detail: "used already" } };
+  world.replies["/webrtc/offer"] = { status: 409, body: { detail: "somebody has come back" } };
   world.last.channel.fire("close");
   await settled();
   assert.deepEqual(world.of("connection.closed").map(({ reason }) => reason), ["replaced"]);
@@ -161,7 +170,7 @@ test("a token that this page may have spent itself does not make it somebody els
   await settled();
   // Answered, and never open: the token is gone, and there is no other.
   await world.clock.pass(5000);
-  world.replies["/webrtc/offer"] = { status: 401, body: { detail: "used already" } };
+  world.replies["/webrtc/offer"] = { status: 409, body: { detail: "somebody has come back" } };
   await world.clock.pass(3000);
   assert.deepEqual(world.of("connection.closed").map(({ reason }) => reason), ["network_lost"]);
   assertNothingLeft(world);

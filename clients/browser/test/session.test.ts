@@ -147,6 +147,7 @@ const FAILURES: [string, CloseReason, (world: World) => void, (world: World) => 
   ["the token is nothing", "token_refused", (w) => (w.replies["/webrtc/token"] = { body: {} }), settled],
   ["nobody is there", "agent_offline", (w) => (w.replies["/webrtc/token"] = { status: 404, body: DETAIL }), settled],
   ["all lines are busy", "server_busy", (w) => (w.replies["/webrtc/offer"] = { status: 503, body: DETAIL }), settled],
+  ["too much was asked", "server_busy", (w) => (w.replies["/webrtc/token"] = { status: 429, body: DETAIL }), settled],
   ["the server has a fault", "signalling_failed", (w) => (w.replies["/webrtc/offer"] = { status: 500 }), settled],
   ["it is not there", "signalling_failed", (w) => (w.replies["/webrtc/token"] = new Error("refused")), settled],
   ["it does not answer", "signalling_failed", (w) => (w.replies["/webrtc/offer"] = "never"), (w) => w.clock.pass(8000)],
