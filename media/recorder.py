@@ -1,25 +1,28 @@
-"""The recorder of a call: a stereo WAV file that grows once a second and is playable at any moment.
+"""The recorder of a call: its file grows twice a second and is playable at any moment.
 
-The loop only places audio in memory (``media.recording``). Files are opened, written and closed by one
-writer thread for the whole process, a job per second and call. Each job first appends the samples and then
-sets the sizes in the header, so that a process that is killed between two jobs, or in the middle of one,
-leaves a file that ends with the last whole job.
+The loop only places audio in memory (``media.recording``). Files are opened, written, encoded and closed by one
+writer thread for the whole process (``media.recordfile``), two jobs per second and call. A file that can be written
+over has all audio up to the last job, and what is learnt later of what was heard is put right; one that cannot is
+behind by ``SETTLED_MS``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from io import FileIO
 from pathlib import Path
 
-from media import wav
 from media.frames import Pcm
-from media.recording import StereoTimeline
+from media.recordfile import Format, RecordingFile
+from media.recording import Channels, StereoTimeline
 
-_JOB_MS = 1000
+HOLD_BACK_MS = 2000
+"""The play-out learns up to so much later what was heard: where a mark is lost."""
+SETTLED_MS = 250
+"""Where no mark is lost. Of a file that cannot be written over more would be missing after a crash; there the audio
+behind a lost mark stands as much too late."""
+_JOB_MS = 500
 _LONGEST_JOB_MS = 10_000
 """What one job writes at most, where the clock has jumped or the disk was slow."""
 
@@ -33,8 +36,8 @@ class Recorder:
     """Records one call. Nothing that happens to the file reaches the call: the first fault is told to
     ``on_error`` as a sentence, and the recording ends there.
 
-    ``hold_back_ms`` is how long a stretch may still change before it is written: the play-out learns up to
-    so much later what was heard, and a ``clear_bot`` can reach back so far.
+    ``hold_back_ms`` is how long a stretch may still change: the play-out learns up to so much later what was heard, and
+    a ``clear_bot`` can reach back so far.
 
     The file is made with the first audio, with its folders, readable by the owner alone; one that exists is
     never written over. Where there was no audio there is no file.
@@ -42,21 +45,24 @@ class Recorder:
 
     def __init__(
         self,
-        path: Path,
+        file: RecordingFile,
         sample_rate_hz: int,
         executor: Executor,
         on_error: Callable[[str], None],
         *,
-        hold_back_ms: int = 2000,
+        hold_back_ms: int | None = None,
     ) -> None:
-        self._file = _WavFile(path, sample_rate_hz)
+        self._file = file
         self._rate = sample_rate_hz
         self._executor = executor
         self._on_error = on_error
+        if hold_back_ms is None:
+            hold_back_ms = HOLD_BACK_MS if file.rewrites else SETTLED_MS
         self._hold_back = sample_rate_hz * hold_back_ms // 1000
         self._timeline = StereoTimeline(sample_rate_hz)
         self._job: asyncio.Future[None] | None = None
         self._job_end = 0
+        self._job_samples = sample_rate_hz * _JOB_MS // 1000
         self._written = 0
         self._failed = False
         self._closing = False
@@ -70,7 +76,16 @@ class Recorder:
 
     @property
     def path(self) -> Path:
+        """Where the file lies once it is closed."""
         return self._file.path
+
+    @property
+    def format(self) -> Format:
+        return self._file.format
+
+    @property
+    def channels(self) -> Channels:
+        return self._file.channels
 
     @property
     def duration_ms(self) -> int:
@@ -104,6 +119,18 @@ class Recorder:
         if not self._failed and not self._closing:
             self._timeline.clear_bot(at)
 
+    def pause(self, at: int) -> None:
+        """Nothing that is said or heard from sample ``at`` on is kept: it is silence. Twice is once."""
+        self._timeline.pause(at)
+
+    def resume(self, at: int) -> None:
+        """From sample ``at`` on it is kept again."""
+        self._timeline.resume(at)
+
+    @property
+    def paused(self) -> bool:
+        return self._timeline.paused
+
     async def aclose(self) -> None:
         """Write what is left, up to the last sample of either side, and wait for it. Never raises for the
         file's sake. May be called twice."""
@@ -112,10 +139,11 @@ class Recorder:
             if self._closed:
                 return
             await self._job_done()
-            while not self._failed and self._timeline.drained < self._timeline.end:
+            while not self._failed and self._timeline.outdated(self._timeline.end):
                 self._start_job(self._timeline.end)
                 await self._job_done()
             await self._close_file()
+            self._timeline = StereoTimeline(self._rate)
             self._closed = True
 
     async def _job_done(self) -> None:
@@ -133,33 +161,35 @@ class Recorder:
             return
         try:
             await closing
-        except OSError as fault:
+        except (OSError, ValueError, RuntimeError) as fault:
             self._fail(fault)
 
     def _write_due(self) -> None:
         """Start a job where a second is waiting and none is under way. With a slow disk the timeline fills
         to its bound meanwhile."""
         timeline = self._timeline
-        settled = timeline.clock - self._hold_back
-        if self._job is None and settled - timeline.drained >= self._rate * _JOB_MS // 1000:
-            self._start_job(settled)
+        upto = timeline.clock if self._file.rewrites else timeline.clock - self._hold_back
+        if self._job is None and upto - timeline.given >= self._job_samples:
+            self._start_job(upto)
         if timeline.lost and not self._told_lost:
             self._told_lost = True
             self._on_error(
-                f"the recording {self.path} misses a part at {timeline.clock / self._rate:.0f} s: the disk "
-                "has not taken anything for too long; the call goes on"
+                f"the recording misses a part at {timeline.clock / self._rate:.0f} s: the disk has not taken "
+                "anything for too long; the call goes on"
             )
 
     def _start_job(self, upto: int) -> None:
-        longest = self._rate * _LONGEST_JOB_MS // 1000
-        block = self._timeline.drain(min(upto, self._timeline.drained + longest))
+        timeline = self._timeline
+        at, block = timeline.take(upto, self._rate * _LONGEST_JOB_MS // 1000)
+        # Whatever cannot be written over is settled; of the rest what is too old to change.
+        timeline.settle(timeline.clock - self._hold_back if self._file.rewrites else timeline.given)
         try:
-            job = asyncio.get_running_loop().run_in_executor(self._executor, self._file.append, block)
+            job = asyncio.get_running_loop().run_in_executor(self._executor, self._file.write, at, block)
         except RuntimeError as fault:  # the executor has been shut down
             self._fail(fault)
             return
         self._job = job
-        self._job_end = self._timeline.drained
+        self._job_end = timeline.given
         job.add_done_callback(self._on_job_done)
 
     def _on_job_done(self, job: asyncio.Future[None]) -> None:
@@ -176,10 +206,9 @@ class Recorder:
         if self._failed:
             return
         self._failed = True
-        self._timeline = StereoTimeline(self._rate)  # nothing more will be written: let the audio go
+        self._timeline = StereoTimeline(self._rate)  # Nothing more will be written: let the audio go.
         self._on_error(
-            f"the recording {self.path} ends after {self._written / self._rate:.0f} s: "
-            f"{_reason(fault)}; the call goes on"
+            f"the recording ends after {self._written / self._rate:.0f} s: {_reason(fault)}; the call goes on"
         )
 
 
@@ -189,44 +218,3 @@ def _reason(fault: BaseException) -> str:
     if isinstance(fault, OSError) and fault.strerror:
         return fault.strerror
     return str(fault) or "the writer was stopped"
-
-
-class _WavFile:
-    """The writer thread's side."""
-
-    def __init__(self, path: Path, sample_rate_hz: int) -> None:
-        self.path = path
-        self._rate = sample_rate_hz
-        self._file: FileIO | None = None
-        self._data_bytes = 0
-
-    def append(self, interleaved: Pcm) -> None:
-        """Raises ``OSError``, and ``ValueError`` where the format's 4 GB are full."""
-        data = interleaved.astype("<i2", copy=False).tobytes()
-        header = wav.header(self._rate, 2, self._data_bytes + len(data))
-        if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = FileIO(self.path, "xb", opener=_private)
-            self._write(0, wav.header(self._rate, 2, 0))
-        self._write(44 + self._data_bytes, data)
-        self._write(0, header)
-        self._data_bytes += len(data)
-
-    def close(self) -> None:
-        """Of a file that never got a sample nothing is left."""
-        if self._file is not None:
-            self._file.close()
-            if self._data_bytes == 0:
-                self.path.unlink(missing_ok=True)
-
-    def _write(self, at: int, data: bytes) -> None:
-        """All of it: a nearly full disk takes a part first and tells the fault only at the next write."""
-        assert self._file is not None
-        self._file.seek(at)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._file.write(rest) or 0 :]
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

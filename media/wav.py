@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ import numpy.typing as npt
 from media import g711
 from media.frames import Pcm
 
+HEADER = 44
+"""Bytes before the samples, in the files that are written here."""
 MAX_BYTES = 512 << 20
 """Larger files are refused: they are read as a whole."""
 
@@ -93,6 +96,24 @@ def header(sample_rate_hz: int, channels: int, data_bytes: int) -> bytes:
         "<4sIHHIIHH", b"fmt ", 16, _PCM, channels, sample_rate_hz, sample_rate_hz * frame, frame, 16
     )
     return riff + layout + struct.pack("<4sI", b"data", data_bytes)
+
+
+def repair(file: BinaryIO) -> int:
+    """Have the header of a file that was written here tell what lies behind it. Returns the length of the audio in
+    milliseconds; 0: there is none. Raises ``OSError``, and ``ValueError`` for another file."""
+    start = file.read(HEADER)
+    size = file.seek(0, 2) - HEADER
+    if size <= 0:
+        return 0
+    layout: tuple[int, ...] = struct.unpack_from("<HHIIHH", start, 20)
+    code, channels, rate, _, frame, bits = layout
+    if start != header(rate, channels, *struct.unpack_from("<I", start, 40)) or (code, bits) != (_PCM, 16):
+        raise ValueError("its header is not one that was written here")
+    size -= size % frame
+    file.truncate(HEADER + size)
+    file.seek(0)
+    file.write(header(rate, channels, size))
+    return size // frame * 1000 // rate
 
 
 def encode(pcm: Pcm, sample_rate_hz: int) -> bytes:

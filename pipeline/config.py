@@ -42,6 +42,8 @@ class SessionConfig:
 
     language: str = "en"
     greeting: str = ""
+    consent: str = ""
+    """What a caller is told when he begins to be recorded: words, or ``tone``; empty: nothing."""
     stt_language: str | None = None
     """What the recogniser is to understand; None: the language."""
     voice_language: str | None = None

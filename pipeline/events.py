@@ -49,6 +49,10 @@ SkillBy = Literal["model", "manual"]
 """Who loads a skill: the model, or the agent."""
 LatencyPart = Literal["endpointing", "stt", "llm", "agent", "tts", "transport"]
 Activity = Literal["idle", "listening", "thinking", "speaking"]
+RecordingFormat = Literal["wav", "opus"]
+RecordingChannels = Literal["stereo", "mono", "user", "bot"]
+ConsentBy = Literal["spoken", "tone"]
+"""How a caller is told that he is recorded."""
 ToolErrorCode = Literal["timeout", "bad_arguments", "unknown_tool", "agent_gone", "error"]
 
 
@@ -613,13 +617,48 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingStarted:
+    """What is said is kept from here on."""
+
+    at_ms: int
+    """Place in the recording. Its first sample is the caller's first of the call."""
+    format: RecordingFormat
+    channels: RecordingChannels
+    consent: ConsentBy | None
+    """How the caller is going to be told; None: he is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingAnnounced:
+    """The caller has heard to its end that he is recorded."""
+
+    at_ms: int
+    consent: ConsentBy
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused:
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed:
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """The recording of the call is complete."""
 
-    audio: str | None
-    """The file, base64; None where it is too large for a message."""
     duration_ms: int
     sample_rate_hz: int
+    format: RecordingFormat
+    channels: RecordingChannels
+    at: float
+    """When its first sample was."""
+    url: str | None = None
+    """Where it can be fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -631,7 +670,7 @@ class AudioMetrics:
     at: float
 
 
-WarnedCode = Literal["UNKNOWN_VARIABLE", "PROMPT_TOO_LONG", "SKILL_UNKNOWN"]
+WarnedCode = Literal["UNKNOWN_VARIABLE", "PROMPT_TOO_LONG", "SKILL_UNKNOWN", "RECORDING_FAILED"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -662,6 +701,9 @@ RuleEvent = (
     SessionCreated | SessionReady | SessionIdleWarning | SessionTimeout | UserMuteStarted | UserMuteStopped
 )
 """About the rules of a conversation."""
+
+RecordingEvent = RecordingStarted | RecordingAnnounced | RecordingPaused | RecordingResumed | Recorded
+"""About the recording of a call."""
 
 Event = (
     SpeechStarted
@@ -717,7 +759,7 @@ Event = (
     | CallHeld
     | CallUnheld
     | CallEnded
-    | Recorded
+    | RecordingEvent
     | AudioMetrics
     | EngineFault
     | Warned

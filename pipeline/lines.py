@@ -1,6 +1,8 @@
-"""What the server says by itself when an answer is late or does not come, by language."""
+"""What the server says by itself, by language: when an answer is late or does not come, and of being recorded."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 HOLDING = {
     "en": "One moment, please.",
@@ -29,6 +31,25 @@ FAREWELL = {
     "pt": "Desculpe, temos um problema t\u00e9cnico. Por favor, ligue de novo daqui a pouco.",
     "nl": "Het spijt me, we hebben een technisch probleem. Belt u alstublieft zo nog eens.",
 }
+
+RECORDED = {
+    "en": "This call is recorded.",
+    "es": "Esta llamada se est\u00e1 grabando.",
+    "de": "Dieses Gespr\u00e4ch wird aufgezeichnet.",
+    "fr": "Cet appel est enregistr\u00e9.",
+    "it": "Questa chiamata viene registrata.",
+    "pt": "Esta chamada est\u00e1 sendo gravada.",
+    "nl": "Dit gesprek wordt opgenomen.",
+}
+
+
+def in_language(text: str | Mapping[str, str], languages: Sequence[str]) -> str:
+    """Of a text in several languages (BCP-47) the one in the first of these that there is, each also by its base tag;
+    else the first."""
+    if isinstance(text, str):
+        return text
+    tags = (tag for language in languages for tag in (language, language.split("-")[0]))
+    return next((text[tag] for tag in tags if text.get(tag)), "") or next(iter(text.values()), "")
 
 
 def line(lines: dict[str, str], language: str) -> str:

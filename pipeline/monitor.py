@@ -3,6 +3,7 @@ and the echo guard."""
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -10,16 +11,29 @@ import numpy as np
 from media.frames import AudioFrame, Pcm
 from media.levels import Level, Meter, level_of
 from media.playout import Playout
-from pipeline.events import AudioMetrics
+from pipeline.events import AudioMetrics, RecordingChannels, RecordingFormat
 from pipeline.listening import Listening
 
 
 class CallRecorder(Protocol):
     """What a call asks of a recorder. Positions are samples on the caller's clock."""
 
+    @property
+    def format(self) -> RecordingFormat: ...
+
+    @property
+    def channels(self) -> RecordingChannels: ...
+
+    @property
+    def paused(self) -> bool: ...
+
     def caller(self, start: int, pcm: Pcm) -> None: ...
 
     def bot(self, at: int, pcm: Pcm) -> None: ...
+
+    def pause(self, at: int) -> None: ...
+
+    def resume(self, at: int) -> None: ...
 
 
 class Monitor:
@@ -30,20 +44,34 @@ class Monitor:
         playout: Playout,
         ears: Listening,
         sample_rate_hz: int,
-        recorder: CallRecorder | None,
         metrics_interval_ms: int | None,
     ) -> None:
         self._playout = playout
         self._ears = ears
         self._rate = sample_rate_hz
-        self._recorder = recorder
+        self.recorder: CallRecorder | None = None
+        self.began_at = math.inf
+        """When the caller's first sample was, on the loop's clock, as far as the quickest of his frames tells."""
         self._meters: _Meters | None = None
         self._interval_ms: int | None = None
         self._bot_next = (0, 0)
         self._sent_next = (0, 0)
-        if recorder is not None:
-            playout.keep_heard()
         self.measure(metrics_interval_ms)
+
+    @property
+    def clock(self) -> int:
+        """The caller's: one past his last sample."""
+        return self._ears.end
+
+    @property
+    def clock_ms(self) -> int:
+        return self._ears.end * 1000 // self._rate
+
+    def record(self, recorder: CallRecorder) -> None:
+        """Keep what is said and heard from now on."""
+        self.note_bot(self._ears.at)
+        self.recorder = recorder
+        self._playout.keep_heard()
 
     def measure(self, interval_ms: int | None) -> None:
         """Tell the levels at this interval from now on; None: no more."""
@@ -56,8 +84,11 @@ class Monitor:
 
     def frame(self, frame: AudioFrame, *, bot_speaks: bool) -> list[AudioMetrics]:
         """A frame of the caller has come. Returns what the meters say, where an interval is over."""
-        if self._recorder is not None:
-            self._recorder.caller(frame.start, frame.pcm)
+        if self.recorder is not None:
+            self.recorder.caller(frame.start, frame.pcm)
+        began_at = self._ears.at - frame.end / self._rate
+        if began_at < self.began_at:
+            self.began_at = began_at
         self.note_bot(self._ears.at)
         if self._meters is None:
             return []
@@ -86,8 +117,8 @@ class Monitor:
             if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
                 sample = expected_sample  # One flow of audio: the clock's jitter must not cut it up.
             self._bot_next = (position + len(pcm), sample + len(pcm))
-            if self._recorder is not None:
-                self._recorder.bot(max(0, sample), pcm)
+            if self.recorder is not None:
+                self.recorder.bot(max(0, sample), pcm)
             if self._meters is not None:
                 self._meters.bot.append(pcm)
 

@@ -112,6 +112,11 @@ class Playing:
 
     # --- paused and held ----------------------------------------------------------------------------------
 
+    @property
+    def quiet(self) -> bool:
+        """Nothing has begun that something else would be heard in the middle of."""
+        return self._speech.current is None and not self._holding.plays
+
     def pause(self, now: float, *, held: bool) -> None:
         """The machine orders the bot paused."""
         self.progress(now)

@@ -39,7 +39,7 @@ from pipeline.events import (
 )
 from pipeline.listening import Listening
 from pipeline.message import Message
-from pipeline.monitor import CallRecorder, Monitor
+from pipeline.monitor import CallRecorder, Listener, Monitor
 from pipeline.playing import Playing
 from pipeline.ports import SttOptions
 from pipeline.presence import Presence
@@ -47,6 +47,7 @@ from pipeline.rules import Rules
 from pipeline.saying import Saying
 from pipeline.speaking import Speaking
 from pipeline.speech import SpeechQueue
+from pipeline.taping import Taping
 from pipeline.telling import Telling
 from pipeline.transcript import Transcript
 
@@ -90,7 +91,11 @@ class Session:
         options = _stt_options(self._rate, config)
         self._ears = Listening(engines.vad, engines.stt, options, config.vad, self)
         self._judge_sound()
-        self._monitor = Monitor(self._playout, self._ears, self._rate, recorder, config.metrics_interval_ms)
+        self._monitor = Monitor(self._playout, self._ears, self._rate, config.metrics_interval_ms)
+
+        self.taping = Taping(self, self._monitor, self._playout, ids)
+        """What is kept of the call."""
+        self._recorder = recorder
 
         self._started_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -175,6 +180,8 @@ class Session:
                     self._warming.append(self._tasks.create_task(engine.warm(), name="warm up"))
             self._warming.append(self._tasks.create_task(self._tell_ready(), name="tell ready"))
         self._housekeeper = self._loop.call_later(HOUSEKEEPING_S, self.guarded, self._housekeep)
+        if self._recorder is not None:
+            self.record(self._recorder)
         if config.greeting and config.greet_after_turn:
             self._late_greeting = self._loop.call_later(GREET_S, self.guarded, self._greet_now)
         else:
@@ -256,6 +263,10 @@ class Session:
 
     # --- changes ------------------------------------------------------------------------------------------
 
+    @property
+    def sample_rate_hz(self) -> int:
+        return self._rate
+
     def reconfigure(self, engines: Engines, config: SessionConfig, *, other_ears: bool) -> None:
         """Behave otherwise from now on. What is being said, and what is being heard, is finished as it was
         begun; what belongs to the beginning of a call stays as it was."""
@@ -277,6 +288,18 @@ class Session:
         self.answering.change(engines.llm, config)
         self.presence.change(config)
         self._advance()
+
+    def record(self, recorder: CallRecorder) -> None:
+        """Keep what is said from now on, and tell the caller so, as it is configured. Twice is once."""
+        if self._end is None:
+            self.taping.begin(recorder, self.answering.briefing.fill(self._config.consent))
+
+    def overheard_by(self, listener: Listener) -> None:
+        """Give somebody else the audio as well, from now on."""
+        self._monitor.overheard_by(listener)
+
+    def say(self, message: Message) -> None:
+        self.saying.say(message)
 
     def history_changed(self) -> None:
         """The agent has changed what the call's own mind knows."""
@@ -460,9 +483,11 @@ class Session:
                 job = self._speaking.next(self._tasks)
                 if job is not None:
                     self._telling.begun(job, now)
+                self.taping.play(free=self._playing.quiet)
                 self._playing.send(now, floor_free=self._machine.floor_free)
                 if not self._playing.progress(now):
                     break
+            self.taping.progress(now)
             self._look(now)
         finally:
             self._advancing = False
@@ -538,6 +563,7 @@ class Session:
         self.presence.note(event)
         self._telling.tell(event, self._loop.time())
         self._rules.told(event)
+        self.taping.note(event)
 
     def synthesised(self) -> None:
         """Something of a sentence has come, or it is over."""

@@ -48,6 +48,9 @@ class Owner(Protocol):
         """Send a message, now or soon; ``entry``: the event of a call that it tells. False: it takes no more,
         for it could not keep up and is closing."""
 
+    def has_room(self, size: int) -> bool:
+        """A message of so many bytes can wait for it without holding up others."""
+
     def displace(self, agent_id: str, reason: str) -> None:
         """It has lost this agent for good; its other ones it keeps."""
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.doors import audiosocket, browser, twilio
+from server.doors import audiosocket, browser, recording, twilio
 from server.doors.agent import agent_door
 from server.doors.console import (
     ASSET_HEADERS,
@@ -103,9 +103,9 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     async def waveform(request: Request) -> Response:
         return await door.answer(request, door.waveform)
 
-    @app.get("/v1/calls/{call_id}/recording")
-    async def recording(request: Request) -> Response:
-        return await door.answer(request, door.recording)
+    @app.api_route("/v1/calls/{call_id}/recording", methods=["GET", "HEAD"])
+    async def call_recording(request: Request, call_id: str) -> Response:
+        return await recording.recording(request, call_id, services, guard)
 
 
 def _console(app: FastAPI, services: Services, guard: Guard) -> None:

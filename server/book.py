@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.monitor import CallRecorder
+from pipeline.monitor import Listener
 from server.call import Call
 from server.clock import Clock
 from server.past import CallStore, Page, PastCall, page_of
@@ -96,12 +96,11 @@ class CallBook:
         call.watch(seen)
         self.changed(seen.summary)
 
-    def listener(self, call: Call, sample_rate_hz: int) -> CallRecorder | None:
+    def listener(self, call: Call, sample_rate_hz: int) -> Listener | None:
         """Its audio begins."""
         seen = self._live.get(call.call_id)
         if seen is None:
             return None
-        seen.summary.recording = call.config.recording
         if self._drawn:
             seen.waveform = Waveform(sample_rate_hz, self._loop.time)
         return seen.waveform

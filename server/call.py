@@ -15,7 +15,8 @@ import orjson
 import structlog
 
 from media.ports import AudioLeg
-from pipeline.events import Event, ToolCallsRequested
+from media.recorder import Recorder
+from pipeline.events import Event, Recorded, ToolCallsRequested, Warned
 from pipeline.session import Session
 from server.agents import Agent, Owner
 from server.clock import Clock
@@ -56,6 +57,7 @@ class Call:
         self.config = config
         self.state = CallState.RINGING
         self.session: Session | None = None
+        self.recorder: Recorder | None = None
         self.owner: Owner | None = agent.owner
         self.modern = agent.owner.modern
         self.configured = False
@@ -77,6 +79,8 @@ class Call:
         self._cursor = 0
         """The last event that the agent's connection was given, or that the agent says it has."""
         self._asked_again: set[str] = set()
+        self._audio: bytes | None = None
+        """Of the recording that is being told."""
 
     @property
     def call_id(self) -> str:
@@ -100,9 +104,29 @@ class Call:
         if self.owner is None:
             return
         for entry in self.events.since(self._cursor):
-            if not self.owner.offer(entry.data, entry):
+            data = entry.data
+            if self._audio is not None and entry.event == "call.recording":
+                data = b'%b,"audio":"%b"}' % (data[:-1], self._audio)
+            if not self.owner.offer(data, entry):
                 return
             self._cursor = entry.seq
+
+    def takes(self, size: int) -> bool:
+        """Its agent is there, and a message of so many bytes is not too much for its connection."""
+        return self.owner is not None and self.owner.has_room(size)
+
+    def tell_recording(self, recorded: Recorded, audio: bytes | None) -> None:
+        """Tell of the recording; the agent's connection of today is told with its audio (base64), which is not kept."""
+        self._audio = audio
+        try:
+            self.journal.append(recorded)
+        finally:
+            self._audio = None
+
+    def recording_failed(self, text: str) -> None:
+        """What is told of it once the call is over: nothing."""
+        if not self.is_over:
+            self.journal.append(Warned(None, "RECORDING_FAILED", text))
 
     @property
     def undelivered(self) -> int:

@@ -19,8 +19,8 @@ import structlog
 from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder
 from pipeline.config import SessionConfig
-from pipeline.events import CallEnded, EndReason, EngineFault, Event, Recorded
-from pipeline.monitor import CallRecorder
+from pipeline.events import CallEnded, EndReason, EngineFault, Event
+from pipeline.monitor import Listener
 from pipeline.session import Session
 from server.agents import Agent, Owner
 from server.call import Call, CallState, Tap
@@ -28,11 +28,10 @@ from server.clock import Clock
 from server.engines import EnginesFor
 from server.pauses import Pauses
 from server.protocol import AgentResumed, ResumedCall, to_json
-from server.recordings import Recordings, recorded_by
+from server.recordings import CLOSE_S, LATE_S, Recordings
 from server.resolve import CallConfig
 from server.resolve_mind import without_page
 from server.ring import Entry
-from server.waveform import Both
 from server.wire import CallFacts
 
 log = structlog.get_logger(__name__)
@@ -52,7 +51,7 @@ class Observer(Protocol):
 
     def rang(self, call: Call) -> None: ...
 
-    def listener(self, call: Call, sample_rate_hz: int) -> CallRecorder | None:
+    def listener(self, call: Call, sample_rate_hz: int) -> Listener | None:
         """Its audio begins: whoever wants it, placed as for a recording."""
 
     def over(self, call: Call, recording: Path | None = None) -> None:
@@ -84,14 +83,14 @@ class CallRegistry:
         engines: EnginesFor,
         limits: CallLimits,
         clock: Clock,
-        recordings: Path,
+        recordings: Recordings,
         tasks: asyncio.TaskGroup,
         observer: Observer | None = None,
     ) -> None:
         self._engines = engines
         self._limits = limits
         self._clock = clock
-        self._recordings = Recordings(recordings)
+        self.recordings = recordings
         self._tasks = tasks
         self._observer = observer
         self._loop = asyncio.get_running_loop()
@@ -101,6 +100,8 @@ class CallRegistry:
         self._taps: set[tuple[Tap, Callable[[Call], bool]]] = set()
         self.pauses: dict[str, Pauses] = {}
         """By the slug of the agent, which may be away."""
+        self._closing = 0
+        """Calls of which something is still to be told, be it only of their recording."""
         self._idle = asyncio.Event()
         self._idle.set()
         self.draining = False
@@ -189,34 +190,41 @@ class CallRegistry:
             raise CallIsOver
         call.state = CallState.LIVE
         call.leg = leg
-        recording = call.config.recording
-        recorder = self._recordings.begin(call.call_id, leg.format.sample_rate_hz) if recording else None
+        rate_hz = leg.format.sample_rate_hz
+        if call.config.recording.enabled:
+            call.recorder = self._recorder(call, rate_hz)
         session = Session(
             leg,
             self._engines(call.config.picks),
             _configured(call),
             _teller(call),
             _new_id,
-            self._heard_by(call, recorder, leg.format.sample_rate_hz),
+            call.recorder,
             self._clock.epoch,
         )
         call.session = session
+        listener = self._observer.listener(call, rate_hz) if self._observer is not None else None
+        if listener is not None:
+            session.overheard_by(listener)
         session.pause(on=self._paused(call))
         if call.owner is None:
             session.guarded(session.presence.left)  # It went while the call rang.
-        self._tasks.create_task(self._hold(call, session, recorder), name=f"call {call.call_id}")
+        self._tasks.create_task(self._hold(call, session), name=f"call {call.call_id}")
         log.info("call.started", call_id=call.call_id, agent=call.facts.agent_id)
         return session
 
-    def _heard_by(self, call: Call, recorder: Recorder | None, sample_rate_hz: int) -> CallRecorder | None:
-        if self._observer is None:
-            return recorder
-        listener = self._observer.listener(call, sample_rate_hz)
-        return (
-            Both(recorder, listener)
-            if recorder is not None and listener is not None
-            else recorder or listener
-        )
+    def _recorder(self, call: Call, rate_hz: int) -> Recorder:
+        return self.recordings.begin(call.call_id, rate_hz, call.config.recording, call.recording_failed)
+
+    def record(self, call: Call) -> bool:
+        """Record a live call from now on. Twice is once. False: it is over, perhaps for a bug that this met."""
+        session = call.session
+        if session is None or session.ended:
+            return False
+        if call.recorder is None:
+            recorder = call.recorder = self._recorder(call, session.sample_rate_hz)
+            session.guarded(partial(session.record, recorder))
+        return not session.ended
 
     def configure(self, call: Call, config: CallConfig) -> bool:
         """Change how a live call behaves from now on. False: it is over, perhaps for a bug that this met."""
@@ -258,31 +266,59 @@ class CallRegistry:
         pauses = self.pauses.get(call.slug)
         return pauses is not None and pauses.holds(call.call_id, call.facts.contact)
 
-    async def _hold(self, call: Call, session: Session, recorder: Recorder | None) -> None:
+    async def _hold(self, call: Call, session: Session) -> None:
+        self._closing += 1
+        try:
+            await self._held(call, session)
+        finally:
+            recorder = call.recorder
+            self._told(call, recorder.path if recorder is not None and recorder.duration_ms else None)
+            self._closing -= 1
+            self._look_idle()
+
+    async def _held(self, call: Call, session: Session) -> None:
+        """Hold the conversation to its end, and tell what comes of it."""
         try:
             ended = await session.run()
         except asyncio.CancelledError:
-            self._finish(call, session.summary(), None, recorder)
+            self._finish(call, session.summary())
             raise
         except Exception:
             log.exception("call.crashed", call_id=call.call_id)
             ended = session.summary()
-        recorded = await recorded_by(recorder) if recorder is not None else None
-        self._finish(call, ended, recorded, recorder)
+        recorder, told = call.recorder, True
+        if recorder is not None:
+            # Older clients take nothing that comes after the end.
+            told = not call.modern and await self._tell_recording(call, recorder, session, CLOSE_S)
+        self._finish(call, ended)
+        if recorder is not None and not told:
+            await self._tell_recording(call, recorder, session, LATE_S)
 
-    def _finish(
-        self, call: Call, ended: CallEnded, recorded: Recorded | None, recorder: Recorder | None
-    ) -> None:
-        facts: list[Event] = [ended]
-        if recorded is not None:
-            facts.insert(1 if call.modern else 0, recorded)
+    async def _tell_recording(
+        self, call: Call, recorder: Recorder, session: Session, patience_s: float
+    ) -> bool:
+        """True: there is no more to tell of it. False: its file took too long."""
         try:
-            for fact in facts:
-                call.journal.append(fact)
+            async with asyncio.timeout(patience_s):
+                recorded = await self.recordings.finished(call.call_id, recorder, session.taping.began_at)
+                audio = await self.recordings.inline(recorder, call.takes) if recorded is not None else None
+            if recorded is not None:
+                call.tell_recording(recorded, audio)
+        except TimeoutError:
+            log.warning("recording.late", call_id=call.call_id, waited_s=patience_s)
+            return False
+        except Exception:
+            # In the group of all calls an exception would end all of them.
+            log.exception("recording.not_told", call_id=call.call_id)
+        return True
+
+    def _finish(self, call: Call, ended: CallEnded) -> None:
+        try:
+            call.journal.append(ended)
         except Exception:
             # In the group of all calls an exception would end all of them.
             log.exception("call.end_not_told", call_id=call.call_id)
-        self._forget(call, recorder.path if recorder is not None and recorder.duration_ms else None)
+        self._forget(call)
         self._keep(call)
         log.info("call.ended", call_id=call.call_id, reason=ended.reason.value, detail=ended.detail)
 
@@ -316,14 +352,15 @@ class CallRegistry:
         if call.state in (CallState.LIVE, CallState.ENDED):
             return
         if call.events.last_seq or call.facts.direction == "outbound":
-            self._finish(call, CallEnded(reason, detail, self._loop.time(), 0.0, ()), None, None)
+            self._finish(call, CallEnded(reason, detail, self._loop.time(), 0.0, ()))
         else:
             log.info("call.never_began", call_id=call.call_id, reason=reason.value, detail=detail)
             self._forget(call)
+        self._told(call)
         if call.given_up is not None:
             call.given_up()
 
-    def _forget(self, call: Call, recording: Path | None = None) -> None:
+    def _forget(self, call: Call) -> None:
         call.state = CallState.ENDED
         if call.slug in self.pauses:
             self.resume(call.slug, call.call_id, None)
@@ -332,9 +369,15 @@ class CallRegistry:
                 handle.cancel()
         self._calls.pop(call.call_id, None)
         self._over.append(call.call_id)
+        self._look_idle()
+
+    def _told(self, call: Call, recording: Path | None = None) -> None:
+        """Nothing more is told of it."""
         if self._observer is not None:
             self._observer.over(call, recording)
-        if not self._calls:
+
+    def _look_idle(self) -> None:
+        if not self._calls and not self._closing:
             self._idle.set()
 
     # --- agents come and go -------------------------------------------------------------------------------

@@ -24,12 +24,15 @@ from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
 from server.dialling import Dialling, DialRules
 from server.doors.audiosocket import listening
+from server.doors.recording import linker
 from server.engines import EnginePool
 from server.hold_music import hold_music
 from server.looplag import LoopLag
 from server.past import MemoryStore
 from server.providers import DEFAULT, HOSTED, remedy
+from server.recordings import Keep, Recordings
 from server.resolve import Defaults
+from server.resolve_recording import RecordingDefaults
 from server.ringing import Ringing, RingingRules
 from server.secrets import load_or_create_secret
 from server.selection import Available, Offer
@@ -320,10 +323,13 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
     async with load(settings) as engines, connected(settings) as networks, asyncio.TaskGroup() as tasks:
         lag = LoopLag()
         watching = tasks.create_task(engines.watch(), name="watch providers")
+        sweeping: asyncio.Task[None] | None = None
         try:
             limits = CallLimits(settings.max_calls, settings.agent_grace_s)
             book = CallBook(MemoryStore(settings.keep_calls, KEPT_BYTES), clock, drawn=settings.console)
-            recordings = settings.data_dir / "recordings"
+            tokens = Tokens(secret)
+            recordings = await _recordings(settings, tokens, clock)
+            sweeping = tasks.create_task(recordings.keep_house(clock.epoch), name="delete old recordings")
             calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, book)
             agents, defaults = AgentRegistry(settings.max_agents), _defaults(settings, engines)
             rules = RingingRules(settings.ringing_s, settings.nobody_text or "")
@@ -331,7 +337,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             found = Services(
                 settings=settings,
                 keys=KeyRing(keys),
-                tokens=Tokens(secret),
+                tokens=tokens,
                 strangers=Strangers(
                     Allowed(
                         settings.page_tokens_per_minute,
@@ -359,7 +365,22 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 book.close()
         finally:
             watching.cancel()
+            if sweeping is not None:
+                sweeping.cancel()
             lag.close()
+
+
+async def _recordings(settings: Settings, tokens: Tokens, clock: Clock) -> Recordings:
+    """What the last process left unfinished is made whole first."""
+    link = linker(settings.public_url, tokens, clock.epoch, settings.recording_url_s)
+    made = Recordings(
+        settings.data_dir / "recordings",
+        link=link,
+        inline_bytes=settings.recording_inline_bytes,
+        keep=Keep(settings.recordings_days, settings.recordings_max_bytes),
+    )
+    await asyncio.to_thread(made.repair)
+    return made
 
 
 def voiced(engines: list[Available], settings: Settings) -> list[Available]:
@@ -382,7 +403,12 @@ def _defaults(settings: Settings, pool: EnginePool) -> Defaults:
         tts=tts,
         llm=llm,
         language=settings.language,
-        recording=settings.recording,
+        recording=RecordingDefaults(
+            settings.recording,
+            settings.recording_format,
+            settings.recording_channels,
+            settings.recording_consent,
+        ),
         media_timeout_s=settings.media_timeout_s,
         max_duration_s=settings.max_call_s,
         idle_timeout_s=settings.idle_timeout_s,

@@ -37,6 +37,10 @@ class Outbox:
         self._wake.set()
         return True
 
+    def has_room(self, size: int) -> bool:
+        """A message of so many bytes leaves half of the box to those that must be told."""
+        return not self.overflowed and self._bytes + size <= self._max_bytes // 2
+
     def _overflow(self) -> None:
         """Whoever does not read at all holds up the message on its way for ever: it is given up, too."""
         self.overflowed = True

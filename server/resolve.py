@@ -36,6 +36,7 @@ from server.resolve_mind import (
     variables_of,
     zone_of,
 )
+from server.resolve_recording import RecordingConfig, RecordingDefaults, consent_of, recording_of
 from server.resolve_turns import endpointing_of, interruption, turns_of, vad_of
 from server.selection import Offer, language_in, pick
 from server.substitutes import Told, warnings
@@ -49,7 +50,7 @@ class Defaults:
     tts: Offer = field(default_factory=lambda: Offer("tts"))
     llm: Offer = field(default_factory=lambda: Offer("llm"))
     language: str = "en"
-    recording: bool = False
+    recording: RecordingDefaults = field(default_factory=RecordingDefaults)
     media_timeout_s: float = 10.0
     max_duration_s: float = 3600.0
     """No call lasts longer, whatever its agent says."""
@@ -66,7 +67,7 @@ class Defaults:
 @dataclass(frozen=True, slots=True)
 class CallConfig:
     session: SessionConfig
-    recording: bool
+    recording: RecordingConfig
     picks: Picks
     layers: tuple[dict[str, Any], ...] = ()
     """What it was made from, the nearest first."""
@@ -81,7 +82,8 @@ def resolve(layers: Layers, defaults: Defaults) -> CallConfig:
     llm = llm_of(layers)
     session = SessionConfig(
         language=language,
-        greeting=_greeting(first(layers, "greeting"), languages),
+        greeting=lines.in_language(first(layers, "greeting") or "", languages),
+        consent=consent_of(layers, languages, defaults.recording),
         stt_language=_stt_language(first(layers, "stt")),
         voice_language=of(first(layers, "voice"), VoiceSettings, "language"),
         speed=of(first(layers, "voice"), VoiceSettings, "speed") or 1.0,
@@ -119,7 +121,8 @@ def resolve(layers: Layers, defaults: Defaults) -> CallConfig:
         llm=pick(llm, language, defaults.llm) if thinks(llm) else (),
     )
     shown = bool(part(layers, "events", "page_reasoning"))
-    return CallConfig(session, _recording(layers, defaults), picks, tuple(layers), shown)
+    recording = recording_of(layers, defaults.recording)
+    return CallConfig(session, recording, picks, tuple(layers), shown)
 
 
 def _metrics_interval_ms(layers: Layers) -> int | None:
@@ -127,14 +130,6 @@ def _metrics_interval_ms(layers: Layers) -> int | None:
         return None
     interval_ms: int | None = part(layers, "analysis", "audio_metrics_interval_ms")
     return interval_ms or 100
-
-
-def _recording(layers: Layers, defaults: Defaults) -> bool:
-    for key in ("analysis", "media"):
-        value = part(layers, key, "recording")
-        if value is not None:
-            return bool(value)
-    return defaults.recording
 
 
 def _limits(layers: Layers, defaults: Defaults) -> SessionLimits:
@@ -186,21 +181,12 @@ def _away(layers: Layers, languages: Sequence[str], defaults: Defaults) -> Away:
     mode: AwayMode = nearest("mode") or defaults.away
     text, after_ms = nearest("text"), nearest("after_ms")
     if text is not None:
-        text = _greeting(text, languages)
+        text = lines.in_language(text, languages)
     elif mode == "message":
         text = lines.line(lines.FAREWELL, languages[0])
     else:
         text = _line(defaults.holding_text, lines.HOLDING, languages[0])
     return Away(mode, text, None if after_ms is None else after_ms / 1000, nearest("grace_s"))
-
-
-def _greeting(value: str | dict[str, str] | None, languages: Sequence[str]) -> str:
-    """A greeting in several languages: that of the call, that of its agent, each also by its base tag, else
-    the first."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    tags = (tag for language in languages for tag in (language, language.split("-")[0]))
-    return next((value[tag] for tag in tags if value.get(tag)), "") or next(iter(value.values()), "")
 
 
 def _events(layers: Layers) -> Switches:

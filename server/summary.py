@@ -129,6 +129,9 @@ class CallSummary:
     def _picked_up(self, event: dict[str, Any]) -> None:
         self.answered_by = event["answered_by"]
 
+    def _records(self, _: dict[str, Any]) -> None:
+        self.recording = True
+
     def _updated(self, event: dict[str, Any]) -> None:
         self.language = event["language"]
 
@@ -180,6 +183,7 @@ _FOLDS: dict[str, Callable[[CallSummary, dict[str, Any]], None]] = {
     "turn.metrics": CallSummary._measured_turn,
     "bot.interrupted": CallSummary._interrupted,
     "error": CallSummary._failed,
+    "recording.started": CallSummary._records,
     "call.ended": CallSummary._ended,
 }
 """Only these are read; the others cost a look into this table."""

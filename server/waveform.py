@@ -10,7 +10,6 @@ from typing import Final
 
 from media.frames import Pcm
 from media.peaks import HOP_MS, SETTLE_MS, Peaks
-from pipeline.monitor import CallRecorder
 
 RECENT: Final = 101
 """Frames whose arrival tells what the caller's clock says now: two seconds, so that a stall does not count."""
@@ -81,18 +80,3 @@ class Waveform:
             user,
             bot,
         )
-
-
-class Both:
-    """Two that want the audio of a call."""
-
-    def __init__(self, one: CallRecorder, other: CallRecorder) -> None:
-        self._one, self._other = one, other
-
-    def caller(self, start: int, pcm: Pcm) -> None:
-        self._one.caller(start, pcm)
-        self._other.caller(start, pcm)
-
-    def bot(self, at: int, pcm: Pcm) -> None:
-        self._one.bot(at, pcm)
-        self._other.bot(at, pcm)

@@ -242,13 +242,14 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 vad_prob=event.vad_probability,
                 timestamp=clock.epoch(event.at),
             )
-        case events.Recorded():
-            return wire.CallRecording(
-                **ids,
-                audio=event.audio,
-                duration_ms=event.duration_ms,
-                sample_rate=event.sample_rate_hz,
-            )
+        case (
+            events.RecordingStarted()
+            | events.RecordingAnnounced()
+            | events.RecordingPaused()
+            | events.RecordingResumed()
+            | events.Recorded()
+        ):
+            return _recording_to_wire(event, ids, clock)
         case events.EngineFault():
             return wire.ErrorEvent(
                 **ids,
@@ -289,6 +290,33 @@ def _rules_to_wire(event: events.RuleEvent, ids: dict[str, Any]) -> AnyCallEvent
 
 def _metadata(call: CallFacts) -> dict[str, Any] | None:
     return dict(call.metadata) if call.metadata else None
+
+
+def _recording_to_wire(event: events.RecordingEvent, ids: dict[str, Any], clock: Clock) -> AnyCallEvent:
+    match event:
+        case events.RecordingStarted():
+            how = {"format": event.format, "channels": event.channels, "consent": event.consent}
+            return wire.RecordingStarted(**ids, at_ms=event.at_ms, **how)
+        case events.RecordingAnnounced():
+            return wire.RecordingAnnounced(
+                **ids, at_ms=event.at_ms, by=event.consent, text=event.text or None
+            )
+        case events.RecordingPaused():
+            return wire.RecordingPaused(**ids, at_ms=event.at_ms)
+        case events.RecordingResumed():
+            return wire.RecordingResumed(**ids, at_ms=event.at_ms)
+        case events.Recorded():
+            return wire.CallRecording(
+                **ids,
+                url=event.url,
+                duration_ms=event.duration_ms,
+                format=event.format,
+                sample_rate=event.sample_rate_hz,
+                channels=event.channels,
+                started_at=round(clock.epoch(event.at), 3),
+            )
+        case _:
+            assert_never(event)
 
 
 def _share(value: float) -> float:

@@ -83,6 +83,9 @@ class AgentConnection:
     def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         return self._outbox.offer(data, entry)
 
+    def has_room(self, size: int) -> bool:
+        return self._outbox.has_room(size)
+
     def displace(self, agent_id: str, reason: str) -> None:
         self._send(wire.AgentDisplaced(agent_id=agent_id, reason=reason))
         agents, calls = self._services.agents, self._services.calls

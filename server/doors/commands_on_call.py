@@ -81,6 +81,10 @@ def _carry_out(call: Call, session: Session, command: wire.AnyCallCommand, tell:
             session.hold()
         case wire.CallUnhold():
             session.unhold()
+        case wire.RecordingPause():
+            return DONE if session.taping.pause() else _not_recorded()
+        case wire.RecordingResume():
+            return DONE if session.taping.resume() else _not_recorded()
         case wire.SessionResetIdle():
             session.activity()
         case wire.CallHangup():
@@ -126,6 +130,10 @@ def _cancel(session: Session, message_id: str | None) -> Outcome:
         return Outcome(extras={"message_id": message_id})
     text = f"no message {message_id!r} is being spoken or waits"
     return failed(ErrorCode.MESSAGE_UNKNOWN, text, message_id=message_id)
+
+
+def _not_recorded() -> Outcome:
+    return failed(ErrorCode.NOT_RECORDED, "this call is not recorded: recording.start begins it")
 
 
 def _skill(known: bool, name: str) -> Outcome:

@@ -96,7 +96,11 @@ class Desk:
 
     def _on_call(self, command: wire.AnyCallCommand) -> Outcome:
         call = self._services.calls.get(command.call_id)
-        return on_call(call if call is not None and call.owner is self._owner else None, command, self._tell)
+        if call is not None and call.owner is not self._owner:
+            call = None
+        if call is not None and isinstance(command, wire.RecordingStart):
+            return DONE if self._services.calls.record(call) else no_call(command.call_id)
+        return on_call(call, command, self._tell)
 
     # --- agents and channels ----------------------------------------------------------------------------------
 

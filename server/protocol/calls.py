@@ -206,23 +206,6 @@ class CallEnded(CallEvent):
     to: str = Field(description="As in `call.started`.")
 
 
-class CallRecording(CallEvent):
-    """The recording of an ended call, where recording was on: stereo, the user left, the bot right.
-
-    Follows `call.ended`. For a client that did not announce `talkwire/1` in `connect` it comes just before,
-    since such clients drop what comes after.
-    """
-
-    event: Literal["call.recording"] = "call.recording"
-    audio: str | None = Field(
-        default=None, description="The file, base64; absent where it is too large for a message."
-    )
-    url: str | None = Field(default=None, description="Where the file can be fetched.")
-    duration_ms: int = Field(ge=0, description="Length, milliseconds.")
-    format: Literal["wav"] = Field(default="wav", description="Kind of file.")
-    sample_rate: int = Field(ge=1, description="Samples a second; 8000 for a phone call.")
-
-
 class AudioMetrics(CallEvent):
     """The level of one side's audio, at the interval that was asked for; only with `send_audio_metrics`."""
 

@@ -471,6 +471,26 @@ class CallHangup(CallCommand):
     )
 
 
+class RecordingStart(CallCommand):
+    """Records the call from now on, as `recording` says how; followed by `recording.started`. Without effect where it
+    is recorded already."""
+
+    event: Literal["recording.start"] = "recording.start"
+
+
+class RecordingPause(CallCommand):
+    """Keeps nothing of what is said from now on, as while a card number is told; followed by `recording.paused`.
+    Without effect where that is so already. Of a call that is not recorded an `ack` tells."""
+
+    event: Literal["recording.pause"] = "recording.pause"
+
+
+class RecordingResume(CallCommand):
+    """Keeps what is said again; followed by `recording.resumed`. Otherwise as `recording.pause`."""
+
+    event: Literal["recording.resume"] = "recording.resume"
+
+
 class SessionResetIdle(CallCommand):
     """Says that the caller is not idle: the idle time of `session_limits` begins anew. For signs of life that the
     server does not see itself, as a click on a page is. Without effect once `session.timeout` was sent."""
@@ -546,6 +566,9 @@ COMMANDS: tuple[type[Command], ...] = (
     CallReject,
     CallDial,
     CallHangup,
+    RecordingStart,
+    RecordingPause,
+    RecordingResume,
     SessionResetIdle,
     SessionPause,
     SessionResume,
@@ -571,6 +594,9 @@ AnyCallCommand = (
     | CallHold
     | CallUnhold
     | CallHangup
+    | RecordingStart
+    | RecordingPause
+    | RecordingResume
     | SessionResetIdle
 )
 """Commands about a call."""

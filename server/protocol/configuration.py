@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag
 
 from server.protocol.base import Allowed, Part, Range, Share
+from server.protocol.recording import RecordingChannels, RecordingFormat
 from server.protocol.skills import Skills
 from server.protocol.tools import Tools
 
@@ -281,7 +282,7 @@ class AnalysisSettings(Part):
     audio_metrics_interval_ms: Annotated[int, Range(20, 10000)] | None = Field(
         default=None, description="Time between two `audio.metrics` of one source, milliseconds."
     )
-    recording: bool | None = Field(default=None, description="Record the call and send `call.recording`.")
+    recording: bool | None = Field(default=None, description="Means the same as `recording.enabled`.")
 
 
 class SessionLimitSettings(Part):
@@ -327,7 +328,32 @@ class EventSettings(Part):
 class MediaSettings(Part):
     """Recording, in its older place."""
 
-    recording: bool | None = Field(default=None, description="Means the same as `analysis.recording`.")
+    recording: bool | None = Field(default=None, description="Means the same as `recording.enabled`.")
+
+
+class RecordingSettings(Part):
+    """Whether a call is recorded, and how."""
+
+    enabled: bool | None = Field(
+        default=None,
+        description="Record the call from its beginning, and send `call.recording`. False: only from "
+        "`recording.start` on. Default: true, where `recording` is an object and `analysis` does not say.",
+    )
+    format: RecordingFormat | None = Field(
+        default=None,
+        description="`wav`, or `opus`: a tenth of its size. Default: the server's.",
+    )
+    channels: RecordingChannels | None = Field(
+        default=None,
+        description="`stereo`: the user left, the bot right. `mono`: both in one channel. `user`, `bot`: that side "
+        "alone. Default: the server's.",
+    )
+    consent: Greeting | None = Field(
+        default=None,
+        description="What the caller hears first when he begins to be recorded, and cannot interrupt: text, or one "
+        "text for each language, with `{{name}}` as in `prompt`; `on`: the usual words; `tone`: a tone; `off`: "
+        "nothing. Default: the server's.",
+    )
 
 
 class AwaySettings(Part):
@@ -382,6 +408,10 @@ AwayOption = Annotated[
     Annotated[AwayMode, Tag("<text>")] | Annotated[AwaySettings, Tag("<object>")],
     one_of("text", "wait, line, message or an object"),
 ]
+Recording = Annotated[
+    Annotated[bool, Tag("<flag>")] | Annotated[RecordingSettings, Tag("<object>")],
+    one_of("flag", "true, false or an object"),
+]
 Preparing = Annotated[
     Annotated[bool, Tag("<flag>")] | Annotated[PreparingSettings, Tag("<object>")],
     one_of("flag", "true, false or an object"),
@@ -412,6 +442,10 @@ class SessionConfig(Part):
     )
     session_limits: SessionLimitSettings | None = Field(
         default=None, description="How long a call may last, and its caller say nothing."
+    )
+    recording: Recording | None = Field(
+        default=None,
+        description="Whether the call is recorded, and how: true, false or an object; default: the server's.",
     )
     analysis: AnalysisSettings | None = Field(default=None, description="What is measured and recorded.")
     away: AwayOption | None = Field(

@@ -147,6 +147,10 @@ class ErrorCode(Code):
         "An engine cannot be used as it is configured (not installed, its key refused), and trying again will "
         "not help.",
     )
+    NOT_RECORDED = (
+        "NOT_RECORDED",
+        "Only in an `ack`: the call is not recorded, so that there is nothing to pause. `recording.start` begins it.",
+    )
     SKILL_UNKNOWN = (
         "SKILL_UNKNOWN",
         "The call has no skill of this name. Only ever in an `ack`, beside the warning.",
@@ -201,6 +205,11 @@ class WarningCode(Code):
     TOOL_RESULT_UNKNOWN = (
         "TOOL_RESULT_UNKNOWN",
         "No tool of this call was asked for by these ids: the result has no effect.",
+    )
+    RECORDING_FAILED = (
+        "RECORDING_FAILED",
+        "The recording of a call ends here, or misses a part: the disk is full, or does not take it. The text says "
+        "why. The call goes on. Sent once for a call.",
     )
     EVENTS_LOST = (
         "EVENTS_LOST",

@@ -27,7 +27,6 @@ from server.protocol.calls import (
     CallEnded,
     CallHeld,
     CallMuted,
-    CallRecording,
     CallRejected,
     CallRinging,
     CallStarted,
@@ -45,6 +44,13 @@ from server.protocol.llm import (
     LlmReasoning,
     LlmResponse,
     LlmThinking,
+)
+from server.protocol.recording import (
+    CallRecording,
+    RecordingAnnounced,
+    RecordingPaused,
+    RecordingResumed,
+    RecordingStarted,
 )
 from server.protocol.replies import (
     AgentConfigured,
@@ -164,6 +170,10 @@ EVENTS: tuple[type[Event], ...] = (
     AudioMetrics,
     SessionIdleWarning,
     SessionTimeout,
+    RecordingStarted,
+    RecordingAnnounced,
+    RecordingPaused,
+    RecordingResumed,
     CallEnded,
     CallRecording,
 )

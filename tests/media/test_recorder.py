@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from media import recorder as module
+from media import recordfile as module
 from media.frames import Pcm
 from media.recorder import Recorder, writer_thread
+from media.recordfile import WavFile, is_live, part_of, repair
 
 pytestmark = pytest.mark.inline_io
 
@@ -81,7 +82,7 @@ async def speak(recorder: Recorder, start: int, frames: int) -> int:
 async def test_both_sides_stand_to_the_sample(tmp_path: Path) -> None:
     errors: list[str] = []
     with writer_thread() as executor:
-        recorder = Recorder(tmp_path / "day" / "call.wav", RATE, executor, errors.append)
+        recorder = Recorder(WavFile(tmp_path / "day" / "call.wav", RATE), RATE, executor, errors.append)
         clock = await speak(recorder, 0, 150)
         recorder.bot(clock - 333, np.full(1000, 77, np.int16))
         clock = await speak(recorder, clock, 150)
@@ -97,7 +98,7 @@ async def test_both_sides_stand_to_the_sample(tmp_path: Path) -> None:
 
 
 async def test_cleared_audio_is_absent_even_long_after_it_was_placed(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "call.wav", RATE, Writer(), pytest.fail)
+    recorder = Recorder(WavFile(tmp_path / "call.wav", RATE), RATE, Writer(), pytest.fail)
     clock = await speak(recorder, 0, 50)
     recorder.bot(clock, np.full(10 * RATE, 5, np.int16))  # placed ahead: ten seconds of speech
     clock = await speak(recorder, clock, 100)
@@ -112,16 +113,15 @@ async def test_cleared_audio_is_absent_even_long_after_it_was_placed(tmp_path: P
 async def test_it_is_playable_while_it_grows(tmp_path: Path) -> None:
     """Writes go past any buffer of ours, so this is also what a killed process leaves."""
     path = tmp_path / "call.wav"
-    recorder = Recorder(path, RATE, Writer(), pytest.fail, hold_back_ms=500)
+    recorder = Recorder(WavFile(path, RATE), RATE, Writer(), pytest.fail)
     clock, lengths = 0, []
     for _ in range(10):
         clock = await speak(recorder, clock, 50)
-        if path.exists():
-            left, _ = read(path)
-            assert np.array_equal(left, ramp(0, len(left)))
-            assert clock - len(left) <= 1.5 * RATE + FRAME
-            lengths.append(len(left))
-    assert len(lengths) == 9
+        left, _ = read(part_of(path))
+        assert np.array_equal(left, ramp(0, len(left)))
+        assert clock - len(left) <= 0.5 * RATE + FRAME
+        lengths.append(len(left))
+    assert not path.exists()
     assert lengths == sorted(set(lengths))
     await recorder.aclose()
 
@@ -130,27 +130,35 @@ async def test_a_kill_between_samples_and_header_leaves_the_last_whole_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "call.wav"
-    recorder = Recorder(path, RATE, Writer(), lambda _: None, hold_back_ms=0)
+    recorder = Recorder(WavFile(path, RATE), RATE, Writer(), lambda _: None, hold_back_ms=0)
     clock = await speak(recorder, 0, 100)
-    before = len(read(path)[0])
-    write = module._WavFile._write
+    before = len(read(part_of(path))[0])
 
-    def killed(self: Any, at: int, data: bytes) -> None:
-        if at == 0:
-            raise OSError(errno.EIO, "killed here")
-        write(self, at, data)
+    class Killed(FileIO):
+        def write(self, data: Any, /) -> int:
+            if self.tell() == 0:
+                raise OSError(errno.EIO, "killed here")
+            return super().write(data)
 
-    monkeypatch.setattr(module._WavFile, "_write", killed)
-    await speak(recorder, clock, 100)
-    assert path.stat().st_size > 44 + 4 * before
-    left, _ = read(path)
+    growing = recorder._file._file  # type: ignore[attr-defined]
+    growing._file.close()
+    growing._file = Killed(part_of(path), "r+b")
+    clock = await speak(recorder, clock, 100)
+    assert part_of(path).stat().st_size > 44 + 4 * before
+    left, _ = read(part_of(path))
     assert np.array_equal(left, ramp(0, before))
+    growing._file.close()
+    # What the next start makes of it: all that was written.
+    size = (part_of(path).stat().st_size - 44) // 4
+    assert repair(part_of(path)) == (path, size * 1000 // RATE)
+    assert np.array_equal(read(path)[0], ramp(0, size))
+    growing._file = None
     await recorder.aclose()
 
 
 async def test_a_long_call_takes_no_more_memory_than_its_last_seconds(tmp_path: Path) -> None:
     writer = Writer()
-    recorder = Recorder(tmp_path / "call.wav", RATE, writer, pytest.fail)
+    recorder = Recorder(WavFile(tmp_path / "call.wav", RATE), RATE, writer, pytest.fail)
     frame, most = np.ones(FRAME, np.int16), 0
     for n in range(10_000):
         recorder.caller(n * FRAME, frame)
@@ -171,7 +179,7 @@ async def test_a_disk_that_stands_still_costs_a_hole_and_no_memory(tmp_path: Pat
     errors: list[str] = []
     writer = Writer(at_once=False)
     path = tmp_path / "call.wav"
-    recorder = Recorder(path, RATE, writer, errors.append)
+    recorder = Recorder(WavFile(path, RATE), RATE, writer, errors.append)
     clock = await speak(recorder, 0, 50 * 60)
     assert len(writer.jobs) == 1  # one job at a time: what waits, waits where it is counted
     assert recorder.held <= 30 * RATE
@@ -197,15 +205,15 @@ async def test_a_jump_of_the_clock_is_written_in_bounded_jobs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     biggest = 0
-    append = module._WavFile.append
+    write = WavFile.write
 
-    def measured(self: Any, block: Pcm) -> None:
+    def measured(self: Any, at: int, block: Pcm) -> None:
         nonlocal biggest
         biggest = max(biggest, len(block) // 2)
-        append(self, block)
+        write(self, at, block)
 
-    monkeypatch.setattr(module._WavFile, "append", measured)
-    recorder = Recorder(tmp_path / "call.wav", RATE, Writer(), pytest.fail)
+    monkeypatch.setattr(WavFile, "write", measured)
+    recorder = Recorder(WavFile(tmp_path / "call.wav", RATE), RATE, Writer(), pytest.fail)
     recorder.caller(0, ramp(0, FRAME))
     recorder.caller(95 * RATE, ramp(1, FRAME))
     for _ in range(20):
@@ -230,9 +238,9 @@ async def test_a_full_disk_is_told_once_and_leaves_what_was_written(
     monkeypatch.setattr(module, "FileIO", Full)
     errors: list[str] = []
     path = tmp_path / "call.wav"
-    recorder = Recorder(path, RATE, Writer(), errors.append)
+    recorder = Recorder(WavFile(path, RATE), RATE, Writer(), errors.append)
     await speak(recorder, 0, 50 * 12)
-    assert errors == [f"the recording {path} ends after 4 s: No space left on device; the call goes on"]
+    assert errors == ["the recording ends after 4 s: No space left on device; the call goes on"]
     assert recorder.failed
     assert recorder.held == 0
     recorder.bot(0, ramp(0, 100))
@@ -253,7 +261,7 @@ async def test_a_disk_that_takes_a_part_of_each_write_gets_all_of_it(
             return super().write(memoryview(data)[:1000])
 
     monkeypatch.setattr(module, "FileIO", Slow)
-    recorder = Recorder(tmp_path / "call.wav", RATE, Writer(), pytest.fail)
+    recorder = Recorder(WavFile(tmp_path / "call.wav", RATE), RATE, Writer(), pytest.fail)
     clock = await speak(recorder, 0, 200)
     await recorder.aclose()
     assert np.array_equal(read(tmp_path / "call.wav")[0], ramp(0, clock))
@@ -262,7 +270,9 @@ async def test_a_disk_that_takes_a_part_of_each_write_gets_all_of_it(
 async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     errors: list[str] = []
-    recorder = Recorder(tmp_path / "file" / "call.wav", RATE, Writer(), errors.append, hold_back_ms=0)
+    recorder = Recorder(
+        WavFile(tmp_path / "file" / "call.wav", RATE), RATE, Writer(), errors.append, hold_back_ms=0
+    )
     await speak(recorder, 0, 100)
     assert len(errors) == 1
     assert "ends after 0 s: " in errors[0]
@@ -272,22 +282,61 @@ async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 async def test_a_recording_is_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "call.wav").write_bytes(b"yesterday")
     errors: list[str] = []
-    recorder = Recorder(tmp_path / "call.wav", RATE, Writer(), errors.append)
+    recorder = Recorder(WavFile(tmp_path / "call.wav", RATE), RATE, Writer(), errors.append)
     recorder.caller(0, ramp(0, FRAME))
     await recorder.aclose()
     assert (tmp_path / "call.wav").read_bytes() == b"yesterday"
     assert "a file of this name exists, and recordings are never written over" in errors[0]
 
 
+async def test_what_is_learnt_late_is_put_right_in_the_file(tmp_path: Path) -> None:
+    """A mark is lost: of the bot's audio the recorder learns two seconds after it was heard."""
+    path = tmp_path / "call.wav"
+    recorder = Recorder(WavFile(path, RATE), RATE, Writer(), pytest.fail)
+    clock = await speak(recorder, 0, 150)
+    assert not read(part_of(path))[1].any()
+    recorder.bot(clock - 2 * RATE, np.full(1000, 7, np.int16))
+    clock = await speak(recorder, clock, 25)
+    left, right = read(part_of(path))
+    assert np.array_equal(left, ramp(0, len(left)))
+    assert np.flatnonzero(right).tolist() == list(range(24000 - 2 * RATE, 24000 - 2 * RATE + 1000))
+    await recorder.aclose()
+
+
+async def test_a_pause_is_silent_in_the_file_and_time_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    recorder = Recorder(WavFile(path, RATE), RATE, Writer(), pytest.fail)
+    first = await speak(recorder, 0, 60)
+    recorder.pause(first)
+    second = await speak(recorder, first, 200)
+    assert recorder.held <= 2 * RATE
+    recorder.resume(second)
+    end = await speak(recorder, second, 60)
+    await recorder.aclose()
+    left, _ = read(path)
+    wanted = ramp(0, end)
+    wanted[first:second] = 0
+    assert np.array_equal(left, wanted)
+
+
+async def test_a_growing_file_is_locked(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    recorder = Recorder(WavFile(path, RATE), RATE, Writer(), pytest.fail)
+    await speak(recorder, 0, 60)
+    assert is_live(part_of(path))
+    await recorder.aclose()
+    assert not is_live(path)
+
+
 async def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "call.wav", RATE, Writer(), pytest.fail)
+    recorder = Recorder(WavFile(tmp_path / "call.wav", RATE), RATE, Writer(), pytest.fail)
     recorder.caller(0, ramp(0, FRAME))
     await recorder.aclose()
     assert stat.S_IMODE((tmp_path / "call.wav").stat().st_mode) == 0o600
 
 
 async def test_a_call_without_audio_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = Recorder(tmp_path / "call.wav", RATE, Writer(), pytest.fail)
+    recorder = Recorder(WavFile(tmp_path / "call.wav", RATE), RATE, Writer(), pytest.fail)
     await recorder.aclose()
     assert list(tmp_path.iterdir()) == []
 
@@ -297,7 +346,7 @@ async def test_a_call_without_audio_leaves_no_file(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(module, "FileIO", Full)
     errors: list[str] = []
-    recorder = Recorder(tmp_path / "call.wav", RATE, Writer(), errors.append)
+    recorder = Recorder(WavFile(tmp_path / "call.wav", RATE), RATE, Writer(), errors.append)
     recorder.caller(0, ramp(0, FRAME))
     await recorder.aclose()
     assert len(errors) == 1
@@ -306,7 +355,7 @@ async def test_a_call_without_audio_leaves_no_file(tmp_path: Path, monkeypatch: 
 
 async def test_close_waits_for_the_last_write_and_takes_nothing_more(tmp_path: Path) -> None:
     writer = Writer(at_once=False)
-    recorder = Recorder(tmp_path / "call.wav", RATE, writer, pytest.fail)
+    recorder = Recorder(WavFile(tmp_path / "call.wav", RATE), RATE, writer, pytest.fail)
     clock = await speak(recorder, 0, 200)
     closing = asyncio.create_task(recorder.aclose())
     again = asyncio.create_task(recorder.aclose())
@@ -322,7 +371,7 @@ async def test_close_waits_for_the_last_write_and_takes_nothing_more(tmp_path: P
 
 async def test_a_close_that_is_cancelled_can_be_repeated(tmp_path: Path) -> None:
     writer = Writer(at_once=False)
-    recorder = Recorder(tmp_path / "call.wav", RATE, writer, pytest.fail)
+    recorder = Recorder(WavFile(tmp_path / "call.wav", RATE), RATE, writer, pytest.fail)
     clock = await speak(recorder, 0, 200)
     closing = asyncio.create_task(recorder.aclose())
     await settle()
@@ -338,7 +387,7 @@ async def test_a_close_that_is_cancelled_can_be_repeated(tmp_path: Path) -> None
 async def test_a_writer_that_has_been_shut_down_is_a_fault_like_any_other(tmp_path: Path) -> None:
     errors: list[str] = []
     executor = ThreadPoolExecutor(1)
-    recorder = Recorder(tmp_path / "call.wav", RATE, executor, errors.append, hold_back_ms=0)
+    recorder = Recorder(WavFile(tmp_path / "call.wav", RATE), RATE, executor, errors.append, hold_back_ms=0)
     clock = await speak(recorder, 0, 60)
     executor.shutdown(wait=True)
     await settle()

@@ -27,6 +27,8 @@ from pipeline.events import (
     MessageAborted,
     MessageConfirmed,
     NoResponse,
+    RecordingChannels,
+    RecordingFormat,
     SessionCreated,
     SessionIdleWarning,
     SessionReady,
@@ -561,7 +563,15 @@ class Tape:
     def __init__(self) -> None:
         self.pcm = np.zeros(8000 * 10, np.int16)
 
+    format: RecordingFormat = "wav"
+    channels: RecordingChannels = "stereo"
+    paused = False
+
     def caller(self, start: int, pcm: Pcm) -> None: ...
+
+    def pause(self, at: int) -> None: ...
+
+    def resume(self, at: int) -> None: ...
 
     def bot(self, at: int, pcm: Pcm) -> None:
         self.pcm[at : at + len(pcm)] = pcm

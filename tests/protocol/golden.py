@@ -147,7 +147,8 @@ def events() -> list[dict[str, Any]]:
     for at, event in scene.log:
         clock.now = at
         journal.append(event)
-    journal.append(Recorded("UklGRiQAAABXQVZF", 1000, 8000))
+    url = f"https://voice.example.org/v1/calls/{FACTS.call_id}/recording?token=t"
+    journal.append(Recorded(1000, 8000, "wav", "stereo", scene.log[0][0], url))
     frames: list[dict[str, Any]] = [_rounded(orjson.loads(entry.data)) for entry in told]
     return frames
 

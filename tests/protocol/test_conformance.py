@@ -251,7 +251,8 @@ async def test_every_event_is_seen_and_is_what_the_schema_says(
     monkeypatch.setattr("server.agents.STALE_S", 0.1)
     seen: list[Frame] = []
     watched: dict[str, Any] = {
-        "analysis": {"recording": True, "send_audio_metrics": True},
+        "analysis": {"send_audio_metrics": True},
+        "recording": {"consent": "on"},
         "tools": [clock()],
         "preparing": {"timeout_ms": 100},
         "skills": [{"name": "billing", "activation": "manual"}],
@@ -262,8 +263,11 @@ async def test_every_event_is_seen_and_is_what_the_schema_says(
         async with talking(tmp_path / "one", greeting="Hello.", **watched) as talk:
             for language in ("es", "en"):
                 await talk.agent.send("session.configure", session_id=talk.call.call_sid, language=language)
+            for command in ("pause", "resume"):
+                await talk.agent.send(f"recording.{command}", call_id=talk.call.call_sid)
             await _in_turns(talk)
-        await talk.agent.wait("call.recording")
+            talk.call.hang_up()
+            await talk.agent.wait("call.recording")
         seen.extend(talk.agent.frames)
 
     async def two() -> None:

@@ -15,6 +15,9 @@ class FakeOwner:
         self.last_heard = 0.0
         self.displaced: list[str] = []
 
+    def has_room(self, size: int) -> bool:
+        return True
+
     def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         return True
 

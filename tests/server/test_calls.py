@@ -19,6 +19,7 @@ from server.calls import AtCapacity, CallIsOver, CallLimits, CallRegistry
 from server.clock import Clock
 from server.engines import EnginePool
 from server.protocol import AgentCreate
+from server.recordings import Recordings
 from server.resolve import Defaults, resolve
 from server.ring import Entry
 from server.selection import Available, Offer
@@ -41,6 +42,9 @@ class Owner:
     def __init__(self, room: int = 10_000) -> None:
         self.room = room
         self.seqs: list[int] = []
+
+    def has_room(self, size: int) -> bool:
+        return True
 
     def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         if len(self.seqs) >= self.room:
@@ -67,7 +71,7 @@ async def registry(tmp_path: Path, **limits: float) -> AsyncIterator[CallRegistr
     clock = Clock(asyncio.get_running_loop())
     async with asyncio.TaskGroup() as tasks:
         engines = EnginePool(FakeVad(), (), (voice,)).for_call
-        made = CallRegistry(engines, CallLimits(**limits), clock, tmp_path, tasks)  # type: ignore[arg-type]
+        made = CallRegistry(engines, CallLimits(**limits), clock, Recordings(tmp_path), tasks)  # type: ignore[arg-type]
         yield made
         await made.drain(0.0)
 

@@ -20,6 +20,7 @@ from server.clock import Clock
 from server.doors import history
 from server.engines import EnginePool
 from server.protocol import AnyHistoryCommand, parse_command, to_json
+from server.recordings import Recordings
 from server.resolve import Defaults, resolve
 from server.selection import Available, Offer
 from server.wire import CallFacts
@@ -70,7 +71,7 @@ async def a_call(tmp_path: Path, *, thinks: bool = True) -> AsyncIterator[Line]:
         agent.configuration["llm"] = "fake"
     async with asyncio.TaskGroup() as tasks:
         clock = Clock(asyncio.get_running_loop())
-        calls = CallRegistry(pool.for_call, CallLimits(), clock, tmp_path, tasks)
+        calls = CallRegistry(pool.for_call, CallLimits(), clock, Recordings(tmp_path), tasks)
         call = calls.ring(CallFacts("CA1", "x", "+1", "+2"), agent, resolve([agent.configuration], DEFAULTS))
         calls.connecting(call)
         leg = FakeLeg()

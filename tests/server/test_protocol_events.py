@@ -238,6 +238,26 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             for reason in EndReason
         ),
     ],
+    "RecordingStarted": [
+        {"event": "recording.started", **CALL, "at_ms": 0, "format": "wav", "channels": "stereo"},
+        *(
+            {
+                "event": "recording.started",
+                **CALL,
+                "at_ms": 1500,
+                "format": "opus",
+                "channels": channels,
+                "consent": consent,
+            }
+            for channels, consent in (("mono", "spoken"), ("user", "tone"), ("bot", "tone"))
+        ),
+    ],
+    "RecordingAnnounced": [
+        {"event": "recording.announced", **CALL, "at_ms": 2000, "by": "tone"},
+        {"event": "recording.announced", **CALL, "at_ms": 2000, "by": "spoken", "text": "Recorded."},
+    ],
+    "RecordingPaused": [{"event": "recording.paused", **CALL, "at_ms": 4000}],
+    "RecordingResumed": [{"event": "recording.resumed", **CALL, "at_ms": 9000}],
     "CallRecording": [
         {
             "event": "call.recording",
@@ -246,14 +266,17 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "duration_ms": 9500,
             "format": "wav",
             "sample_rate": 8000,
+            "channels": "stereo",
+            "started_at": 1700000000.0,
         },
         {
             "event": "call.recording",
             **CALL,
-            "url": "http://127.0.0.1:8080/recordings/CA1.wav",
+            "url": "http://127.0.0.1:8080/v1/calls/CA1/recording?token=t",
             "duration_ms": 9500,
-            "format": "wav",
-            "sample_rate": 8000,
+            "format": "opus",
+            "sample_rate": 16000,
+            "channels": "mono",
         },
     ],
     "SpeechStarted": [

@@ -19,6 +19,7 @@ from server.engines import Pick
 from server.protocol import AgentCreate, ChannelAdd, WarningCode, parse_command
 from server.resolve import CallConfig, Defaults, resolve, substitutions
 from server.resolve_mind import without_page
+from server.resolve_recording import RecordingDefaults
 from server.selection import Available, Offer
 
 EARS = Offer("stt", (Available("pocketsphinx", ("en",)),))
@@ -185,13 +186,13 @@ def test_voice_and_recogniser_may_have_languages_and_a_pace_of_their_own() -> No
     ],
 )
 def test_recording_may_be_asked_for_in_three_places(keys: dict[str, Any], on: bool) -> None:
-    assert made(layer(**keys)).recording is on
+    assert made(layer(**keys)).recording.enabled is on
 
 
 def test_the_operator_may_record_unless_the_agent_says_no() -> None:
-    operator = Defaults(tts=VOICE, recording=True)
-    assert made({}, defaults=operator).recording
-    assert not made(layer(media={"recording": False}), defaults=operator).recording
+    operator = Defaults(tts=VOICE, recording=RecordingDefaults(enabled=True))
+    assert made({}, defaults=operator).recording.enabled
+    assert not made(layer(media={"recording": False}), defaults=operator).recording.enabled
 
 
 def test_what_is_told_beside_the_events_is_the_agents_to_say() -> None:

@@ -20,6 +20,7 @@ from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
 from server.engines import EnginePool
 from server.protocol import AgentCreate, AwaySettings
+from server.recordings import Recordings
 from server.resolve import Defaults, resolve
 from server.ring import Entry, Ring
 from server.selection import Available, Offer
@@ -45,6 +46,9 @@ class Owner:
         self.sends = sends
         self.told: list[dict[str, Any]] = []
         self.unsent: list[Entry] = []
+
+    def has_room(self, size: int) -> bool:
+        return True
 
     def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         if entry is not None and len(self.seqs()) >= self.sends:
@@ -114,7 +118,7 @@ async def house(tmp_path: Path, **limits: float) -> AsyncIterator[House]:
     clock = Clock(asyncio.get_running_loop())
     async with asyncio.TaskGroup() as tasks:
         engines = EnginePool(FakeVad(), (), (voice,)).for_call
-        made = CallRegistry(engines, CallLimits(**limits), clock, tmp_path, tasks)  # type: ignore[arg-type]
+        made = CallRegistry(engines, CallLimits(**limits), clock, Recordings(tmp_path), tasks)  # type: ignore[arg-type]
         yield House(made, clock)
         await made.drain(0.0)
 

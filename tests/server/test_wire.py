@@ -83,7 +83,11 @@ SAMPLES: list[events.Event] = [
     events.CallHeld(),
     events.CallUnheld(),
     events.CallEnded(EndReason.HANGUP, "the caller hung up", 20.0, 10.0, (Utterance("user", "hello"),)),
-    events.Recorded("UklGRg==", 10_000, 8000),
+    events.Recorded(10_000, 8000, "wav", "stereo", 1.0, "https://x.example/v1/calls/CA1/recording?token=t"),
+    events.RecordingStarted(0, "opus", "mono", "spoken"),
+    events.RecordingAnnounced(1500, "tone", ""),
+    events.RecordingPaused(2000),
+    events.RecordingResumed(3000),
 ]
 
 

@@ -124,6 +124,26 @@ class SessionLimitSettings(TypedDict, total=False):
     """
 
 
+class RecordingSettings(TypedDict, total=False):
+    """Whether a call is recorded, and how."""
+
+    enabled: bool | None
+    """Record the call from its beginning, and send `call.recording`. False: only from `recording.start` on.
+    Default: true, where `recording` is an object and `analysis` does not say.
+    """
+    format: Literal["wav", "opus"] | None
+    """`wav`, or `opus`: a tenth of its size. Default: the server's."""
+    channels: Literal["stereo", "mono", "user", "bot"] | None
+    """`stereo`: the user left, the bot right. `mono`: both in one channel. `user`, `bot`: that side alone.
+    Default: the server's.
+    """
+    consent: str | dict[str, str] | None
+    """What the caller hears first when he begins to be recorded, and cannot interrupt: text, or one text
+    for each language, with `{{name}}` as in `prompt`; `on`: the usual words; `tone`: a tone; `off`:
+    nothing. Default: the server's.
+    """
+
+
 class AnalysisSettings(TypedDict, total=False):
     """What is measured and kept of the audio."""
 
@@ -132,7 +152,7 @@ class AnalysisSettings(TypedDict, total=False):
     audio_metrics_interval_ms: int | None
     """Time between two `audio.metrics` of one source, milliseconds."""
     recording: bool | None
-    """Record the call and send `call.recording`."""
+    """Means the same as `recording.enabled`."""
 
 
 class AwaySettings(TypedDict, total=False):
@@ -272,6 +292,8 @@ class SessionConfig(TypedDict, total=False):
     """
     session_limits: SessionLimitSettings | None
     """How long a call may last, and its caller say nothing."""
+    recording: bool | RecordingSettings | None
+    """Whether the call is recorded, and how: true, false or an object; default: the server's."""
     analysis: AnalysisSettings | None
     """What is measured and recorded."""
     away: Literal["wait", "line", "message"] | AwaySettings | None
@@ -286,7 +308,7 @@ class MediaSettings(TypedDict, total=False):
     """Recording, in its older place."""
 
     recording: bool | None
-    """Means the same as `analysis.recording`."""
+    """Means the same as `recording.enabled`."""
 
 
 class Config(TypedDict, total=False):
@@ -310,6 +332,8 @@ class Config(TypedDict, total=False):
     """
     session_limits: SessionLimitSettings | None
     """How long a call may last, and its caller say nothing."""
+    recording: bool | RecordingSettings | None
+    """Whether the call is recorded, and how: true, false or an object; default: the server's."""
     analysis: AnalysisSettings | None
     """What is measured and recorded."""
     away: Literal["wait", "line", "message"] | AwaySettings | None

@@ -38,6 +38,7 @@ ErrorCode = Literal[
     "LLM_BUSY",
     "PROVIDER_TIMEOUT",
     "PROVIDER_UNAVAILABLE",
+    "NOT_RECORDED",
     "SKILL_UNKNOWN",
     "REQUEST_REFUSED",
     "INTERNAL_ERROR",
@@ -53,6 +54,7 @@ WarningCode = Literal[
     "PROMPT_TOO_LONG",
     "SKILL_UNKNOWN",
     "TOOL_RESULT_UNKNOWN",
+    "RECORDING_FAILED",
     "EVENTS_LOST",
     "CURSOR_UNKNOWN",
 ]
@@ -1234,6 +1236,54 @@ class SessionTimeout(CallEvent):
     """The longest time until the call ends, seconds."""
 
 
+class RecordingStarted(CallEvent):
+    """What user and bot say is kept from here on: in a call that is recorded, with its beginning; else
+    after `recording.start`.
+    """
+
+    event: Literal["recording.started"] = "recording.started"
+    at_ms: int
+    """Place in the recording, milliseconds. A recording begins with the call: before this it is silent."""
+    format: Literal["wav", "opus"] | str
+    """As in `call.recording`."""
+    channels: Literal["stereo", "mono", "user", "bot"] | str
+    """As in `call.recording`."""
+    consent: Literal["spoken", "tone"] | str | None = None
+    """How the caller is told: words, which are a message of their own, or a tone. Absent: he is not."""
+
+
+class RecordingAnnounced(CallEvent):
+    """The caller has heard to its end that he is recorded. It does not come where he hangs up before, or
+    where the agent cancels the message.
+    """
+
+    event: Literal["recording.announced"] = "recording.announced"
+    at_ms: int
+    """Place in the recording, milliseconds."""
+    by: Literal["spoken", "tone"] | str
+    """How he was told."""
+    text: str | None = None
+    """The words, where there were any."""
+
+
+class RecordingPaused(CallEvent):
+    """Nothing that is said is kept from here on: in the recording it is silence. All else goes on, the
+    transcript, too.
+    """
+
+    event: Literal["recording.paused"] = "recording.paused"
+    at_ms: int
+    """Place in the recording, milliseconds."""
+
+
+class RecordingResumed(CallEvent):
+    """What is said is kept again."""
+
+    event: Literal["recording.resumed"] = "recording.resumed"
+    at_ms: int
+    """Place in the recording, milliseconds."""
+
+
 class CallEnded(CallEvent):
     """The call is over. Nothing but its `call.recording` follows."""
 
@@ -1263,23 +1313,34 @@ class CallEnded(CallEvent):
 
 
 class CallRecording(CallEvent):
-    """The recording of an ended call, where recording was on: stereo, the user left, the bot right.
+    """The recording of an ended call, where there is one.
 
-    Follows `call.ended`. For a client that did not announce `talkwire/1` in `connect` it comes just before,
-    since such clients drop what comes after.
+    Follows `call.ended`, which does not wait for it. For a client that did not announce `talkwire/1` in
+    `connect` it comes just before, since such clients drop what comes after; there `call.ended` waits for a
+    second at most.
     """
 
     event: Literal["call.recording"] = "call.recording"
     audio: str | None = None
-    """The file, base64; absent where it is too large for a message."""
+    """The file, base64. Absent where it is larger than the operator lets messages be
+    (`TALKWIRE_RECORDING_INLINE_BYTES`), and where the event is told once more, later.
+    """
     url: str | None = None
-    """Where the file can be fetched."""
+    """Where the file can be fetched (`GET`, with byte ranges), for as long as the operator allows. Whoever
+    has it needs no key.
+    """
     duration_ms: int
     """Length, milliseconds."""
-    format: Literal["wav"] | str
-    """Kind of file."""
+    format: Literal["wav", "opus"] | str
+    """Kind of file: 16-bit WAV, or Opus in Ogg."""
     sample_rate: int
     """Samples a second; 8000 for a phone call."""
+    channels: Literal["stereo", "mono", "user", "bot"] | str
+    """`stereo`: the user left, the bot right. `mono`: both in one channel. `user`, `bot`: one side."""
+    started_at: float | None = None
+    """When its first sample was, epoch seconds: what an event tells with the `ts` t is heard at t -
+    `started_at` in it.
+    """
 
 
 EVENTS: dict[str, type[Event]] = {
@@ -1358,6 +1419,10 @@ EVENTS: dict[str, type[Event]] = {
     "audio.metrics": AudioMetrics,
     "session.idle_warning": SessionIdleWarning,
     "session.timeout": SessionTimeout,
+    "recording.started": RecordingStarted,
+    "recording.announced": RecordingAnnounced,
+    "recording.paused": RecordingPaused,
+    "recording.resumed": RecordingResumed,
     "call.ended": CallEnded,
     "call.recording": CallRecording,
 }
