@@ -1,7 +1,7 @@
-"""The recorder of a call: its file grows twice a second and is playable at any moment.
+"""The recorder of a call: its file grows more than twice a second and is playable at any moment.
 
 The loop only places audio in memory (``media.recording``). Files are opened, written, encoded and closed by one
-writer thread for the whole process (``media.recordfile``), two jobs per second and call. A file that can be written
+writer thread for the whole process (``media.recordfile``), a job for each 400 ms of a call. A file that can be written
 over has all audio up to the last job, and what is learnt later of what was heard is put right; one that cannot is
 behind by ``SETTLED_MS``.
 """
@@ -19,10 +19,10 @@ from media.recording import Channels, StereoTimeline
 
 HOLD_BACK_MS = 2000
 """The play-out learns up to so much later what was heard: where a mark is lost."""
-SETTLED_MS = 250
+SETTLED_MS = 350
 """Where no mark is lost. Of a file that cannot be written over more would be missing after a crash; there the audio
 behind a lost mark stands as much too late."""
-_JOB_MS = 500
+_JOB_MS = 400
 _LONGEST_JOB_MS = 10_000
 """What one job writes at most, where the clock has jumped or the disk was slow."""
 

@@ -3,16 +3,20 @@ and the echo guard."""
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from typing import Protocol
 
 import numpy as np
 
+from media.callerclock import CallerClock
 from media.frames import AudioFrame, Pcm
 from media.levels import Level, Meter, level_of
 from media.playout import Playout
 from pipeline.events import AudioMetrics, RecordingChannels, RecordingFormat
 from pipeline.listening import Listening
+
+SURE_S = 0.2
+"""After so long frames of the caller have come that were no later than usual, and tell the time right."""
 
 
 class CallRecorder(Protocol):
@@ -50,13 +54,19 @@ class Monitor:
         self._ears = ears
         self._rate = sample_rate_hz
         self.recorder: CallRecorder | None = None
-        self.began_at = math.inf
-        """When the caller's first sample was, on the loop's clock, as far as the quickest of his frames tells."""
+        self._clock = CallerClock(sample_rate_hz)
         self._meters: _Meters | None = None
         self._interval_ms: int | None = None
-        self._bot_next = (0, 0)
-        self._sent_next = (0, 0)
+        self._heard: deque[tuple[float, int, Pcm]] = deque()
+        """What was heard of the bot and is not placed yet: when, and from which position on."""
+        self._bot_next = (-1, 0)
+        self._sent_next = (-1, 0)
         self.measure(metrics_interval_ms)
+
+    @property
+    def began_at(self) -> float:
+        """When the caller's first sample was, on the loop's clock."""
+        return self._clock.began_at
 
     @property
     def clock(self) -> int:
@@ -69,7 +79,7 @@ class Monitor:
 
     def record(self, recorder: CallRecorder) -> None:
         """Keep what is said and heard from now on."""
-        self.note_bot(self._ears.at)
+        self.note_bot(self._ears.at, rest=True)
         self.recorder = recorder
         self._playout.keep_heard()
 
@@ -84,11 +94,9 @@ class Monitor:
 
     def frame(self, frame: AudioFrame, *, bot_speaks: bool) -> list[AudioMetrics]:
         """A frame of the caller has come. Returns what the meters say, where an interval is over."""
+        self._clock.frame(frame.end, self._ears.at)
         if self.recorder is not None:
             self.recorder.caller(frame.start, frame.pcm)
-        began_at = self._ears.at - frame.end / self._rate
-        if began_at < self.began_at:
-            self.began_at = began_at
         self.note_bot(self._ears.at)
         if self._meters is None:
             return []
@@ -108,19 +116,25 @@ class Monitor:
         self._sent_next = (position + len(pcm), sample + len(pcm))
         self._ears.played(sample, pcm)
 
-    def note_bot(self, now: float) -> None:
-        """Place what was heard of the bot since the last frame on the caller's clock."""
+    def note_bot(self, now: float, *, rest: bool = False) -> None:
+        """Place what was heard of the bot on the caller's clock; ``rest``: no more frames come."""
         for position, pcm in self._playout.take_heard(self._playout.heard(now)):
             at = self._playout.time_of(position)
-            sample = self._ears.end - round((now - (at if at is not None else now)) * self._rate)
-            expected_position, expected_sample = self._bot_next
-            if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
-                sample = expected_sample  # One flow of audio: the clock's jitter must not cut it up.
-            self._bot_next = (position + len(pcm), sample + len(pcm))
-            if self.recorder is not None:
-                self.recorder.bot(max(0, sample), pcm)
+            self._heard.append((at if at is not None else now, position, pcm))
             if self._meters is not None:
                 self._meters.bot.append(pcm)
+        while self._heard and (rest or self._heard[0][0] <= now - SURE_S) and self._ears.end:
+            self._place(*self._heard.popleft())
+
+    def _place(self, at: float, position: int, pcm: Pcm) -> None:
+        sample = self._clock.sample(at)
+        expected_position, expected_sample = self._bot_next
+        if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
+            sample = expected_sample  # One flow of audio: the clock's jitter must not cut it up.
+        self._bot_next = (position + len(pcm), sample + len(pcm))
+        if self.recorder is not None:
+            # What was heard before the caller's first sample has no place.
+            self.recorder.bot(max(0, sample), pcm[max(0, -sample) :])
 
 
 class _Meters:

@@ -186,7 +186,7 @@ class Playing:
         if heard:
             self._leg.clear()
         self._speaking.cancel()
-        self._monitor.note_bot(now)
+        self._monitor.note_bot(now, rest=True)
 
     @property
     def _is_heard(self) -> bool:
