@@ -19,8 +19,16 @@ SURE_S = 0.2
 """After so long frames of the caller have come that were no later than usual, and tell the time right."""
 
 
-class CallRecorder(Protocol):
-    """What a call asks of a recorder. Positions are samples on the caller's clock."""
+class Listener(Protocol):
+    """Who wants the audio of a call. Positions are samples on the caller's clock."""
+
+    def caller(self, start: int, pcm: Pcm) -> None: ...
+
+    def bot(self, at: int, pcm: Pcm) -> None: ...
+
+
+class CallRecorder(Listener, Protocol):
+    """What a call asks of a recorder."""
 
     @property
     def format(self) -> RecordingFormat: ...
@@ -30,10 +38,6 @@ class CallRecorder(Protocol):
 
     @property
     def paused(self) -> bool: ...
-
-    def caller(self, start: int, pcm: Pcm) -> None: ...
-
-    def bot(self, at: int, pcm: Pcm) -> None: ...
 
     def pause(self, at: int) -> None: ...
 
@@ -54,6 +58,8 @@ class Monitor:
         self._ears = ears
         self._rate = sample_rate_hz
         self.recorder: CallRecorder | None = None
+        self._listeners: tuple[Listener, ...] = ()
+        """The recorder among them."""
         self._clock = CallerClock(sample_rate_hz)
         self._meters: _Meters | None = None
         self._interval_ms: int | None = None
@@ -79,8 +85,13 @@ class Monitor:
 
     def record(self, recorder: CallRecorder) -> None:
         """Keep what is said and heard from now on."""
-        self.note_bot(self._ears.at, rest=True)
         self.recorder = recorder
+        self.overheard_by(recorder)
+
+    def overheard_by(self, listener: Listener) -> None:
+        """Give somebody what is said and heard from now on."""
+        self.note_bot(self._ears.at, rest=True)
+        self._listeners += (listener,)
         self._playout.keep_heard()
 
     def measure(self, interval_ms: int | None) -> None:
@@ -95,8 +106,8 @@ class Monitor:
     def frame(self, frame: AudioFrame, *, bot_speaks: bool) -> list[AudioMetrics]:
         """A frame of the caller has come. Returns what the meters say, where an interval is over."""
         self._clock.frame(frame.end, self._ears.at)
-        if self.recorder is not None:
-            self.recorder.caller(frame.start, frame.pcm)
+        for listener in self._listeners:
+            listener.caller(frame.start, frame.pcm)
         self.note_bot(self._ears.at)
         if self._meters is None:
             return []
@@ -132,9 +143,9 @@ class Monitor:
         if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
             sample = expected_sample  # One flow of audio: the clock's jitter must not cut it up.
         self._bot_next = (position + len(pcm), sample + len(pcm))
-        if self.recorder is not None:
-            # What was heard before the caller's first sample has no place.
-            self.recorder.bot(max(0, sample), pcm[max(0, -sample) :])
+        # What was heard before the caller's first sample has no place.
+        for listener in self._listeners:
+            listener.bot(max(0, sample), pcm[max(0, -sample) :])
 
 
 class _Meters:

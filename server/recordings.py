@@ -122,11 +122,6 @@ class Recordings:
         found = [path for path in self._files() if PART not in path.suffixes and _stem(path) == name]
         return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
-    def is_recording(self, call_id: str) -> bool:
-        """It is being recorded."""
-        name = _name_of(call_id)
-        return any(PART in path.suffixes and _stem(path) == name for path in self._files())
-
     def repair(self) -> list[Found]:
         """Make whole what a killed process has left."""
         made: list[Found] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -50,29 +51,29 @@ def allow(request: Request, call_id: str, services: Services, guard: Guard) -> N
 
 
 async def recording(request: Request, call_id: str, services: Services, guard: Guard) -> Response:
-    """Serve it."""
+    """The file, or the bytes of it that are asked for (``Range``)."""
     try:
         allow(request, call_id, services, guard)
-        return await _file(call_id, services)
+        path = await _file(call_id, services)
     except Refused as refused:
         return denied(refused)
-
-
-async def _file(call_id: str, services: Services) -> Response:
-    recordings = services.calls.recordings
-    path = await asyncio.to_thread(recordings.find, call_id)
-    if path is None:
-        live = await asyncio.to_thread(recordings.is_recording, call_id)
-        why = (
-            "the call is still being recorded: ask again when it has ended"
-            if live
-            else "there is no recording of this call: it was not recorded, or its recording was deleted"
-        )
-        raise Refused(404, why)
     return FileResponse(
         path,
         headers=PRIVATE,
         media_type=TYPES[path.suffix],
         filename=f"{call_id}{path.suffix}",
-        content_disposition_type="inline",
+        content_disposition_type="attachment" if request.query_params.get("download") else "inline",
     )
+
+
+async def _file(call_id: str, services: Services) -> Path:
+    summary = await services.book.find(call_id)
+    if summary is not None and summary.state != "ended":
+        raise Refused(409, "the call goes on: its recording can be had when it has ended")
+    # Also of a call that the book does not know any more: the file may have been kept for longer.
+    path = await services.book.recording(call_id)
+    if path is None or not await asyncio.to_thread(path.is_file):
+        path = await asyncio.to_thread(services.calls.recordings.find, call_id)
+    if path is None:
+        raise Refused(404, "there is no recording of this call: it was not recorded, or its file was deleted")
+    return path

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from media.peaks import HOP_MS, MAX_MS
 from server.agents import slug
@@ -209,22 +209,6 @@ class CallsDoor:
             "ended": summary.state == "ended",
         }
         return _json(told)
-
-    async def recording(self, request: Request) -> Response:
-        """The file, or the bytes of it that are asked for (``Range``)."""
-        summary = await self._found(request)
-        path = await self._book.recording(summary.call_id)
-        if summary.state != "ended":
-            raise Refused(409, "the call goes on: its recording can be had when it has ended")
-        if path is None or not await asyncio.to_thread(path.is_file):
-            raise Refused(404, "this call has no recording, or its file is not there any more")
-        return FileResponse(
-            path,
-            headers=PRIVATE,
-            media_type=AUDIO.get(path.suffix, "application/octet-stream"),
-            filename=f"{summary.call_id}{path.suffix}",
-            content_disposition_type="attachment" if request.query_params.get("download") else "inline",
-        )
 
     async def _found(self, request: Request) -> CallSummary:
         call_id = request.path_params["call_id"]

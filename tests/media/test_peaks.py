@@ -91,7 +91,7 @@ def test_it_is_the_waveform_of_the_recording(
         if index in looked:
             peaks.between(0, peaks.until_ms)
     end = timeline.end
-    stereo = timeline.drain(end).reshape(-1, 2)
+    stereo = timeline.take(end)[1].reshape(-1, 2)
     user, heard = peaks.between(0, peaks.until_ms)
     assert peaks.until_ms == -(-end // HOP) * HOP_MS
     assert user == by_definition(stereo[:, 0])

@@ -25,6 +25,7 @@ from server.engines import EnginePool
 from server.looplag import LoopLag
 from server.past import MemoryStore
 from server.protocol import AgentCreate
+from server.recordings import Recordings
 from server.resolve import resolve
 from server.ringing import Ringing, RingingRules
 from server.services import Services
@@ -90,7 +91,7 @@ async def site(tmp_path: Path, keys: tuple[str, ...] = (KEY,), **settings: Any) 
     async with asyncio.TaskGroup() as tasks:
         book = CallBook(MemoryStore(made.keep_calls, 1 << 20), clock, drawn=made.console)
         engines = EnginePool(FakeVad(), (), (voice,)).for_call
-        calls = CallRegistry(engines, CallLimits(), clock, tmp_path / "recordings", tasks, book)
+        calls = CallRegistry(engines, CallLimits(), clock, Recordings(tmp_path / "recordings"), tasks, book)
         agents = AgentRegistry()
         services = Services(
             settings=made,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from media.frames import Pcm
 from media.peaks import SETTLE_MS
-from server.waveform import RECENT, SETTLED, Both, Waveform
+from server.waveform import RECENT, SETTLED, Waveform
 
 RATE, FRAME = 8000, 160
 
@@ -80,22 +79,3 @@ def test_what_may_still_change_is_said_until_the_call_is_over() -> None:
     strip = caller.waveform.strip(9999)
     assert strip is not None
     assert (strip.from_ms, strip.until_ms, strip.settled_ms, strip.user) == (2500, 2500, 2500, b"")
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.placed: list[tuple[str, int, int]] = []
-
-    def caller(self, start: int, pcm: Pcm) -> None:
-        self.placed.append(("caller", start, len(pcm)))
-
-    def bot(self, at: int, pcm: Pcm) -> None:
-        self.placed.append(("bot", at, len(pcm)))
-
-
-def test_both_are_given_the_same() -> None:
-    one, other = Recorder(), Recorder()
-    both = Both(one, other)
-    both.caller(0, np.zeros(160, np.int16))
-    both.bot(80, np.zeros(80, np.int16))
-    assert one.placed == other.placed == [("caller", 0, 160), ("bot", 80, 80)]
