@@ -252,7 +252,7 @@ async def test_every_event_is_seen_and_is_what_the_schema_says(
     seen: list[Frame] = []
     watched: dict[str, Any] = {
         "analysis": {"send_audio_metrics": True},
-        "recording": {"consent": "on"},
+        "recording": {"consent": "tone"},
         "tools": [clock()],
         "preparing": {"timeout_ms": 100},
         "skills": [{"name": "billing", "activation": "manual"}],
