@@ -36,6 +36,8 @@ from server.wire import CallFacts
 
 log = structlog.get_logger(__name__)
 
+OVER_S = 5.0
+"""How long the audio of a call goes on, at most, after its carrier has said that it is over."""
 ASK_AGAIN_S = 2.0
 """How long an agent that is back may take to give the results that it owed, until it is asked for them again."""
 KEPT_CALLS = 100
@@ -341,6 +343,14 @@ class CallRegistry:
     def _never_came(self, call: Call) -> None:
         log.warning("call.no_media", call_id=call.call_id, waited_s=self._limits.no_media_s)
         self.never_began(call, EndReason.FAILED, "it was answered, and its audio never came")
+
+    def over_at_carrier(self, call: Call) -> None:
+        """The carrier says that a call which has begun is over. Its audio path says so as well, and better: it is
+        waited for, but not for ever."""
+        session = call.session
+        if session is not None:
+            end = partial(session.end, EndReason.HANGUP, "the carrier says that the call is over")
+            self._loop.call_later(OVER_S, session.guarded, end)
 
     def forget(self, call: Call) -> None:
         """Drop a call that never began: its caller is gone, or its media was refused."""

@@ -47,8 +47,6 @@ LATE_S = 30.0
 """How much longer than it shall ring a call may go on without a word from its carrier."""
 FIRST_WORDS = 3
 """Utterances of the other side in which a machine gives itself away."""
-OVER_S = 5.0
-"""How long the audio of a call goes on, at most, after its carrier has said that it is over."""
 _E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _ENDS: dict[DialState, tuple[EndReason, str]] = {
     "busy": (EndReason.BUSY, "the other side is busy, or declined"),
@@ -369,16 +367,10 @@ class Dialling:
         if dial.timer is not None:
             dial.timer.cancel()
         if call.session is not None:
-            # Its audio path says so as well, and better.
-            self._loop.call_later(OVER_S, self._close, call)
+            self._calls.over_at_carrier(call)
             return
         reason, detail = _ENDS[told.state]
         self._calls.never_began(call, reason, f"{detail}: {told.detail}" if told.detail else detail)
-
-    def _close(self, call: Call) -> None:
-        session = call.session
-        if session is not None and not session.ended:
-            session.guarded(lambda: session.end(EndReason.HANGUP, "the carrier says that the call is over"))
 
     def machine(self, dial_id: str, call_id: str, answered_by: AnsweredBy, detail: str) -> None:
         """The carrier has found out who picked up."""

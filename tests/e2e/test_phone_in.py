@@ -291,3 +291,17 @@ async def test_jitter_on_both_ways(tmp_path: Path) -> None:
         call.hang_up()
         await line.agent.wait("call.ended")
         in_order(line.agent.frames)
+
+
+async def test_a_call_whose_stop_was_lost_ends_when_the_carrier_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.calls.OVER_S", 0.3)
+    async with phone(tmp_path, twilio_resume_s=30.0) as line:
+        stream = await line.twilio.carrier.place_call(FROM, TO)
+        await line.agent.wait("call.started")
+        stream.drop()
+        await line.agent.wait("call.held")
+        form = [("AccountSid", line.twilio.sid), ("CallSid", stream.call_sid), ("CallStatus", "completed")]
+        assert (await line.twilio.carrier.post("/twilio/status", form, stream.call_sid)).status == 204
+        assert (await line.agent.wait("call.ended"))["reason"] == "hangup"

@@ -95,6 +95,9 @@ async def number_status(request: Request, services: Services) -> Response:
     told = status.progress(form)
     if told is not None and told.state in status.OVER:
         services.ringing.over(told.call_id, "the caller hung up while it rang")
+        call = services.calls.get(told.call_id)
+        if call is not None:
+            services.calls.over_at_carrier(call)
     return Response(status_code=204)
 
 
