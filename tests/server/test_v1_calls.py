@@ -602,6 +602,49 @@ def test_the_waveform_of_a_conversation(tmp_path: Path) -> None:
     run_virtual(main())
 
 
+@pytest.mark.parametrize("delay_s", [0.0, 0.03])
+def test_events_lie_within_20_ms_of_what_they_tell_in_the_waveform(tmp_path: Path, delay_s: float) -> None:
+    async def main() -> None:
+        async with site(tmp_path) as made:
+            made.agent.configuration["greeting"] = "a b c d e f g h i j k l m n o p"
+            call = made.ring()
+            leg, _ = made.live(call, delay_s)
+            await leg.silence(2.61)
+            await leg.speak(1.47)
+            await leg.silence(3)
+            leg.listener.on_closed("hangup", "")  # type: ignore[union-attr]
+            await asyncio.sleep(1)
+            told = [orjson.loads(entry.data) for entry in call.events.since(0)]
+            strip = (await made.web.get("/v1/calls/CA1/waveform")).json()
+
+            def at_ms(event: dict[str, Any], key: str = "ts") -> float:
+                share = (event[key] - strip["start_ts"]) / (strip["until_ts"] - strip["start_ts"])
+                return float(share * strip["until_ms"])
+
+            def of(name: str) -> list[dict[str, Any]]:
+                return [event for event in told if event["event"] == name]
+
+            def edges_ms(side: str) -> tuple[list[int], list[int]]:
+                """Where sound begins and where it ends."""
+                sounding = np.frombuffer(base64.b64decode(strip[side]), np.uint8) > 0
+                change = np.diff(sounding.astype(np.int8), prepend=0, append=0)
+                return (np.flatnonzero(change > 0) * 20).tolist(), (np.flatnonzero(change < 0) * 20).tolist()
+
+            words, ends = edges_ms("bot")
+            assert at_ms(of("bot.speaking")[0]) == pytest.approx(words[0], abs=20)
+            spoken = of("bot.word")
+            assert len(spoken) == len(words) >= 8
+            for word, onset in zip(spoken, words, strict=True):
+                assert at_ms(word) == pytest.approx(onset, abs=20)
+            (cut,) = of("bot.interrupted")
+            assert ends[-1] - words[0] == pytest.approx(cut["played_ms"], abs=20)
+            began, ended = edges_ms("user")
+            assert at_ms(of("speech.started")[0], "timestamp") == pytest.approx(began[0], abs=20)
+            assert at_ms(of("speech.ended")[-1], "timestamp") == pytest.approx(ended[-1], abs=20)
+
+    run_virtual(main())
+
+
 def test_without_a_console_nothing_is_drawn(tmp_path: Path) -> None:
     async def main() -> None:
         async with site(tmp_path, console=False) as made:
