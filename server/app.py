@@ -119,6 +119,10 @@ def _console(app: FastAPI, services: Services, guard: Guard) -> None:
     async def session(request: Request) -> Response:
         return door.session(request)
 
+    @app.get("/console/token")
+    async def token(request: Request) -> Response:
+        return door.token(request)
+
     @app.post("/console/login")
     async def login(request: Request) -> Response:
         return await door.login(request)

@@ -45,6 +45,7 @@ class CallSummary:
         self.recording = False
         """There is a recording of it, or will be."""
         self._last_at = 0.0
+        self.agent_state: str | None = None
         self._duration_ms = 0
         self._turns: set[int] = set()
         self._voice_ended: dict[int, float] = {}
@@ -70,6 +71,7 @@ class CallSummary:
         if self.state == "ended":
             return
         self.state, self.reason, self.ended_at = "ended", "failed", self._last_at
+        self.agent_state = None
         if self.started_at is not None:
             self._duration_ms = round((self._last_at - self.started_at) * 1000)
 
@@ -104,6 +106,7 @@ class CallSummary:
             "detail": self.detail,
             "language": self.language,
             "answered_by": self.answered_by,
+            "agent_state": self.agent_state,
             "turns": len(self._turns),
             "interruptions": self.interruptions,
             "errors": self.errors,
@@ -122,6 +125,9 @@ class CallSummary:
             self.started_at = event["ts"]
             self.state = "live"
         self.language = event.get("language")
+
+    def _moved(self, event: dict[str, Any]) -> None:
+        self.agent_state = event["state"]
 
     def _dialing(self, event: dict[str, Any]) -> None:
         self.state = "dialing"
@@ -168,6 +174,7 @@ class CallSummary:
         self.ended_at = event["ended_at"]
         self.reason, self.detail = event["reason"], event.get("detail")
         self._duration_ms = round(event["duration_seconds"] * 1000)
+        self.agent_state = None
         self._voice_ended.clear()
 
 
@@ -175,6 +182,7 @@ _FOLDS: dict[str, Callable[[CallSummary, dict[str, Any]], None]] = {
     "call.dialing": CallSummary._dialing,
     "call.answered_by": CallSummary._picked_up,
     "call.started": CallSummary._started,
+    "agent.state": CallSummary._moved,
     "call.updated": CallSummary._updated,
     "user.message": CallSummary._heard,
     "message.confirmed": CallSummary._said,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import secrets
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -131,13 +132,16 @@ def token(request: Request, kind: str, services: Services, *, operator: bool = F
         return refusal(refused)
     except TooMany as many:
         return refusal(Refused(429, str(many), many.retry_after_s))
-    sealed["agents"] = [agent.slug for agent in agents]
-    lifetime_s = LIFETIME_S[kind]
-    made = services.tokens.issue(
-        agents[0].slug, AUDIENCES[kind], services.clock.epoch(), lifetime_s, **sealed
-    )
-    told = {"token": made, "server": services.settings.public_url, "expires_in": int(lifetime_s)}
+    made = issued(kind, agents, services, **sealed)
+    told = {"token": made, "server": services.settings.public_url, "expires_in": int(LIFETIME_S[kind])}
     return JSONResponse(told, headers=CORS)
+
+
+def issued(kind: str, agents: Sequence[Agent], services: Services, **sealed: Any) -> str:
+    """A token for these agents."""
+    sealed["agents"] = [agent.slug for agent in agents]
+    now = services.clock.epoch()
+    return services.tokens.issue(agents[0].slug, AUDIENCES[kind], now, LIFETIME_S[kind], **sealed)
 
 
 def _sealed(request: Request, kind: str, *, key: bool) -> dict[str, Any]:

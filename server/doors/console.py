@@ -13,8 +13,9 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from server.agents import slug
 from server.doors.body import json_object
-from server.doors.browser import Refused
+from server.doors.browser import WEBRTC, Refused, issued
 from server.doors.guard import PRIVATE, Guard, denied, same_origin
 from server.services import Services
 from server.version import __version__
@@ -102,7 +103,7 @@ class ConsoleDoor:
         authorized = self._guard.allows(request)
         told: dict[str, Any] = {"authorized": authorized, "password": self._guard.has_password}
         if authorized:
-            told |= self._details()
+            told |= {"signed_in": self._guard.signed_in(request)} | self._details()
         return Response(orjson.dumps(told), media_type="application/json", headers=PRIVATE)
 
     def _details(self) -> dict[str, Any]:
@@ -120,6 +121,22 @@ class ConsoleDoor:
             "llm": defaults.llm.first,
             "language": defaults.language,
         }
+
+    def token(self, request: Request) -> Response:
+        """For a call from the console. Who may see all calls may make one, to any agent that is online."""
+        services = self._services
+        try:
+            self._guard.check(request)
+            if not services.settings.webrtc:
+                raise Refused(404, "browser calls are switched off on this server (TALKWIRE_WEBRTC)")
+            name = request.query_params.get("agent_id", "")
+            agent = services.agents.get(slug(name))
+            if agent is None:
+                raise Refused(404, f"Agent '{name[:200]}' is not online")
+        except Refused as refused:
+            return denied(refused)
+        told = {"token": issued(WEBRTC, [agent], services)}
+        return Response(orjson.dumps(told), media_type="application/json", headers=PRIVATE)
 
     async def login(self, request: Request) -> Response:
         try:

@@ -63,7 +63,7 @@ class Guard:
             return
         # A page from elsewhere may have its reader's browser ask us, without a word of where that came from.
         here = request.headers.get("sec-fetch-site") != "cross-site"
-        if not here or not (self._signed_in(request) or at_home(request, self._services)):
+        if not here or not (self.signed_in(request) or at_home(request, self._services)):
             raise Refused(401, "send Authorization: Bearer <API key>, or sign in on the console")
         if request.method not in SAFE and not same_origin(request):
             raise Refused(403, "this came from another page: only the console itself may change something")
@@ -75,11 +75,8 @@ class Guard:
             return False
         return True
 
-    def operator(self, request: Request) -> bool:
-        """Whether the console asks, for somebody who has signed in on it."""
-        return self._signed_in(request) and same_origin(request)
-
-    def _signed_in(self, request: Request) -> bool:
+    def signed_in(self, request: Request) -> bool:
+        """Whether it has a cookie that is good, which it can give back."""
         cookie = request.cookies.get(COOKIE)
         if not cookie:
             return False

@@ -82,7 +82,7 @@ class Site:
 
 @asynccontextmanager
 async def site(tmp_path: Path, keys: tuple[str, ...] = (KEY,), **settings: Any) -> AsyncIterator[Site]:
-    made = Settings(data_dir=tmp_path, webrtc=False, **settings)
+    made = Settings(data_dir=tmp_path, **{"webrtc": False, **settings})
     loop = asyncio.get_running_loop()
     clock = Clock(loop)
     voice = FakeTts()

@@ -6,7 +6,7 @@ import { apply } from "../src/fold/fold.ts";
 import { emptyCall } from "../src/fold/model.ts";
 import { median } from "../src/fold/timing.ts";
 import type { CallFacts } from "../src/net/api.ts";
-import { inOrder, withCall } from "../src/state/list.ts";
+import { inOrder, lasted, listed, withCall } from "../src/state/list.ts";
 import { clockTime, duration, partyOf, plural, reasonOf, transportOf } from "../src/ui/words.ts";
 import { GOLDEN } from "./golden.ts";
 
@@ -18,6 +18,7 @@ const facts = (call_id: string, change: Partial<CallFacts> = {}): CallFacts => (
   from: "+1555",
   to: "+1666",
   state: "live",
+  created_at: 100,
   started_at: 100,
   ended_at: null,
   duration_ms: 0,
@@ -31,15 +32,21 @@ const facts = (call_id: string, change: Partial<CallFacts> = {}): CallFacts => (
   ...change,
 });
 
-test("a changed call takes the place of what was known of it; those that ring and the newest come first", () => {
-  const calls = inOrder([facts("a"), facts("b", { started_at: 200 }), facts("c", { state: "ringing", started_at: null })]);
+test("a changed call takes the place of what was known of it; the newest come first", () => {
+  const calls = inOrder([facts("a"), facts("b", { created_at: 200 }), facts("c", { state: "ringing", created_at: 300, started_at: null })].map((call) => listed(call, 0)));
   assert.deepEqual(calls.map(({ call_id }) => call_id), ["c", "b", "a"]);
-  const changed = withCall(calls, facts("a", { turns: 3, state: "ended", ended_at: 300 }));
+  const changed = withCall(calls, listed(facts("a", { turns: 3, state: "ended", ended_at: 300 }), 0));
   assert.deepEqual(changed.map(({ call_id, turns }) => [call_id, turns]), [["c", 0], ["b", 0], ["a", 3]]);
   assert.equal(calls.length, 3);
-  assert.equal(withCall(changed, facts("d", { started_at: 150 })).map(({ call_id }) => call_id).join(""), "cbda");
-  const never = withCall(calls, facts("c", { state: "ended", started_at: null, ended_at: 50 }));
-  assert.equal(never.at(-1)?.call_id, "c");
+  assert.equal(withCall(changed, listed(facts("d", { created_at: 150 }), 0)).map(({ call_id }) => call_id).join(""), "cbda");
+});
+
+test("a call's duration goes on by our own clock, whatever the server's says", () => {
+  const live = listed(facts("a", { started_at: 5, duration_ms: 4000 }), 1_000_000);
+  assert.equal(lasted(live, 1_000_000), 4000);
+  assert.equal(lasted(live, 1_002_500), 6500);
+  assert.equal(lasted(listed(facts("a", { state: "ended", duration_ms: 4000 }), 0), 9000), 4000);
+  assert.equal(lasted(listed(facts("a", { state: "ringing", started_at: null }), 0), 9000), 0);
 });
 
 test("who is at the other end", () => {

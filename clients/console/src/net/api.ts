@@ -35,8 +35,10 @@ export interface CallFacts {
   readonly direction: string;
   readonly from: string;
   readonly to: string;
-  readonly state: "ringing" | "live" | "ended";
-  /** Epoch seconds; null while it rings. */
+  readonly state: "ringing" | "dialing" | "live" | "ended";
+  /** When it was first heard of, epoch seconds. */
+  readonly created_at: number;
+  /** When it was taken, epoch seconds; null before. */
   readonly started_at: number | null;
   readonly ended_at: number | null;
   readonly duration_ms: number;
@@ -139,6 +141,6 @@ export const api = {
   waveform: (id: string, afterMs: number): Promise<WaveformPiece> => get(`${call(id)}/waveform?after_ms=${afterMs}`),
   recordingUrl: (id: string): string => `${call(id)}/recording`,
   eventsUrl: (id: string): string => `${call(id)}/events`,
-  token: async (agentId: string): Promise<string> =>
-    (await get<{ token: string }>(`/webrtc/token?agent_id=${encodeURIComponent(agentId)}`)).token,
+  /** Where a token for a call of ours is had: here a cookie opens, too. */
+  tokenUrl: (agentId: string): string => `/console/token?agent_id=${encodeURIComponent(agentId)}`,
 };

@@ -2,11 +2,11 @@
 
 import type { CallFacts } from "../net/api.ts";
 import { openStream } from "../net/stream.ts";
-import { inOrder, withCall } from "./list.ts";
+import { type Listed, inOrder, listed, withCall } from "./list.ts";
 import { Store } from "./store.ts";
 
 export interface CallList {
-  readonly calls: readonly CallFacts[];
+  readonly calls: readonly Listed[];
   readonly connected: boolean;
   readonly known: boolean;
   readonly problem: string | null;
@@ -24,11 +24,11 @@ export function followCalls(): () => void {
     onRefused: (refused) => put({ problem: refused.message }),
     onSent: ({ name, data }) => {
       const { calls } = callList.value;
-      if (name === "call") put({ calls: withCall(calls, JSON.parse(data) as CallFacts) });
+      if (name === "call") put({ calls: withCall(calls, listed(JSON.parse(data) as CallFacts, Date.now())) });
       else if (name === "gone") {
         const { call_id } = JSON.parse(data) as { call_id: string };
         put({ calls: calls.filter((call) => call.call_id !== call_id) });
-      } else if (name === "calls") put({ calls: inOrder((JSON.parse(data) as { calls: CallFacts[] }).calls), known: true, problem: null });
+      } else if (name === "calls") put({ calls: inOrder((JSON.parse(data) as { calls: CallFacts[] }).calls.map((call) => listed(call, Date.now()))), known: true, problem: null });
     },
   });
 }

@@ -2,6 +2,7 @@
 
 import type { Closed, Device, TalkwireSession } from "@talkwire/browser";
 
+import { api } from "../net/api.ts";
 import { CallFeed } from "./feed.ts";
 import { Store } from "./store.ts";
 
@@ -61,7 +62,7 @@ export async function callAgent(agentId: string): Promise<void> {
 
 async function open(agentId: string): Promise<TalkwireSession> {
   const client = (await import(CLIENT)) as typeof import("@talkwire/browser");
-  const made = new client.TalkwireSession({ agent: agentId });
+  const made = new client.TalkwireSession({ agent: agentId, tokenUrl: api.tokenUrl(agentId) });
   if (microphone.value) await made.selectMicrophone(microphone.value);
   made.on("mic.pending", () => put({ asking: true }));
   made.on("mic.granted", () => {

@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import type { CallFacts, ServerSession } from "../net/api.ts";
 import { callList, followCalls } from "../state/calls.ts";
 import { callHref } from "../state/route.ts";
+import { type Listed, lasted } from "../state/list.ts";
 import { access } from "../state/server.ts";
 import { useStore } from "../state/store.ts";
 import { millis } from "../timeline/items.ts";
@@ -37,7 +38,7 @@ export function CallsPage() {
   );
 }
 
-function Table({ calls, now, live }: { calls: readonly CallFacts[]; now: number; live: boolean }) {
+function Table({ calls, now, live }: { calls: readonly Listed[]; now: number; live: boolean }) {
   return (
     <div class="card flush">
       <table class="list">
@@ -63,22 +64,21 @@ function Table({ calls, now, live }: { calls: readonly CallFacts[]; now: number;
   );
 }
 
-function Row({ call, now }: { call: CallFacts; now: number }) {
+function Row({ call, now }: { call: Listed; now: number }) {
   const ended = call.state === "ended";
-  const ms = ended ? call.duration_ms : Math.max(call.duration_ms, now - (call.started_at ?? now / 1000) * 1000);
   const open = (event: MouseEvent): void => {
     if (!(event.target as HTMLElement).closest("a, button")) location.hash = callHref(call.call_id);
   };
   return (
     <tr onClick={open}>
-      <td data-name="state">{ended ? <span class="muted" >{clockTime(call.ended_at ?? call.started_at ?? 0)}</span> : <State call={call} />}</td>
+      <td data-name="state">{ended ? <span class="muted" >{clockTime(call.ended_at ?? call.created_at)}</span> : <State call={call} />}</td>
       <td data-name="caller">
         <a class="strong" href={callHref(call.call_id)}>{partyOf(call)}</a>
         <span class="muted sub">{lineOf(call)}</span>
       </td>
       <td data-name="agent">{call.agent_id}</td>
       <td data-name="last" class="last"><span>{ended ? reasonOf(call.reason ?? "", call.detail) : <Last call={call} />}</span></td>
-      <td data-name="duration" class="figure">{duration(ms)}</td>
+      <td data-name="duration" class="figure">{duration(lasted(call, now))}</td>
       <td data-name="turns" class="figure">{call.turns}</td>
       <td data-name="cut off" class="figure">{call.interruptions}</td>
       <td data-name="response" class="figure">{call.response_ms_p50 === null ? <span class="muted">–</span> : millis(call.response_ms_p50)}</td>
@@ -101,7 +101,7 @@ function Last({ call }: { call: CallFacts }) {
 }
 
 function State({ call }: { call: CallFacts }) {
-  if (call.state === "ringing") return <span class="state ringing">Ringing</span>;
+  if (call.state === "ringing" || call.state === "dialing") return <span class="state ringing">{call.state === "ringing" ? "Ringing" : "Dialing"}</span>;
   const state = call.agent_state ?? "idle";
   const names = { idle: "Live", listening: "Listening", thinking: "Thinking", speaking: "Speaking" };
   return <span class={`state ${state}`}>{names[state]}</span>;
