@@ -35,7 +35,7 @@ def create_app(services: Services) -> FastAPI:
         _console(app, services, guard)
     twilio.add_routes(app, services)
     audiosocket.add_routes(app, services)
-    _browser(app, services, guard)
+    _browser(app, services)
     _sockets(app, services)
     app.add_middleware(_SingleSlashes)
     return app
@@ -134,7 +134,7 @@ def _console(app: FastAPI, services: Services, guard: Guard) -> None:
     app.mount("/assets", Files(ASSETS, ASSET_HEADERS))
 
 
-def _browser(app: FastAPI, services: Services, guard: Guard) -> None:
+def _browser(app: FastAPI, services: Services) -> None:
     bundle = Files(STATIC, CLIENT_HEADERS)
 
     @app.api_route(f"/{CLIENT}", methods=["GET", "HEAD"])
@@ -145,8 +145,7 @@ def _browser(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.get("/chat/token")
     @app.get("/stream/token")
     async def token(request: Request) -> Response:
-        kind = request.url.path.split("/")[1]
-        return browser.token(request, kind, services, operator=guard.operator(request))
+        return browser.token(request, request.url.path.split("/")[1], services)
 
     @app.get("/api/sdk/agent-info/{agent_id}")
     async def agent_info(agent_id: str) -> Response:

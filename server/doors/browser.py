@@ -90,14 +90,14 @@ def caller(request: Request, services: Services) -> str:
     return services.proxies.caller(peer, request.headers.getlist("x-forwarded-for"))
 
 
-def _agents(request: Request, services: Services, *, several: bool, known: bool) -> list[Agent]:
-    """The agents that are asked for; for who is not known only those that allow the page. Raises ``Refused``."""
+def _agents(request: Request, services: Services, *, several: bool, key: bool) -> list[Agent]:
+    """The agents that are asked for; without a key only those that allow the page. Raises ``Refused``."""
     named = request.query_params.get("agent_id", "")
     names = [name.strip() for name in (named.split(",") if several else [named]) if name.strip()]
     if not names or len(names) > MAX_AGENTS:
         raise Refused(400, f"agent_id is missing, or names more than {MAX_AGENTS} agents")
     found = [(name, services.agents.get(slug(name))) for name in names]
-    if not known and not at_home(request, services):
+    if not key and not at_home(request, services):
         origin = request.headers.get("origin")
         if origin is None:
             raise Refused(401, "send Authorization: Bearer <API key>, from your own server")
@@ -114,17 +114,16 @@ def _agents(request: Request, services: Services, *, several: bool, known: bool)
 # --- tokens -----------------------------------------------------------------------------------------------
 
 
-def token(request: Request, kind: str, services: Services, *, operator: bool = False) -> Response:
-    """``GET /webrtc/token``, ``/chat/token``, ``/stream/token``. ``operator``: the console asks; it may call any
-    agent, and is no stranger."""
+def token(request: Request, kind: str, services: Services) -> Response:
+    """``GET /webrtc/token``, ``/chat/token``, ``/stream/token``."""
     try:
         if kind == WEBRTC and not services.settings.webrtc:
             raise Refused(404, "browser calls are switched off on this server (TALKWIRE_WEBRTC)")
         key = bearer(request, services)
-        agents = _agents(request, services, several=kind == STREAM, known=key or operator)
+        agents = _agents(request, services, several=kind == STREAM, key=key)
         sealed = _sealed(request, kind, key=key)
         origin = request.headers.get("origin")
-        if origin is not None and not (key or operator):
+        if origin is not None and not key:
             sealed["origin"] = origin
             if not at_home(request, services):
                 services.strangers.token(caller(request, services), origin, services.clock.epoch())
