@@ -174,6 +174,34 @@ def test_pages_of_one_address_get_a_quarter_of_all_calls(max_calls: int, of_a_pa
 # --- wrong values -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("where", ["0.0.0.0:9092", "[::]:9092", "192.168.1.5:9092", "pbx.example.org:9092"])
+def test_a_port_without_credentials_is_open_to_those_that_are_named(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setenv("TALKWIRE_AUDIOSOCKET", where)
+    with pytest.raises(SettingsError, match=r"^TALKWIRE_AUDIOSOCKET must be .*TALKWIRE_AUDIOSOCKET_ALLOW"):
+        Settings.load(None)
+    monkeypatch.setenv("TALKWIRE_AUDIOSOCKET_ALLOW", "192.168.1.0/24, 10.0.0.5")
+    settings = Settings.load(None)
+    assert settings.audiosocket == where
+    assert settings.audiosocket_allow == ("192.168.1.0/24", "10.0.0.5/32")
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1:9092", "localhost:9092", "[::1]:9092"])
+def test_on_loopback_nobody_need_be_named(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.setenv("TALKWIRE_AUDIOSOCKET", where)
+    assert Settings.load(None).audiosocket == where
+
+
+@pytest.mark.parametrize(
+    "where", ["9092", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:70000", "::1:9092", "a b:1"]
+)
+def test_what_is_no_address_with_a_port_is_told(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.setenv("TALKWIRE_AUDIOSOCKET", where)
+    with pytest.raises(SettingsError, match=r"^TALKWIRE_AUDIOSOCKET must be"):
+        Settings.load(None)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
