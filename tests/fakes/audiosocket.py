@@ -75,6 +75,8 @@ class PbxCall:
         self.ended: asyncio.Future[str] = self._loop.create_future()
         """How it did: ``hangup`` (a message said so), ``closed`` or ``reset``."""
         self.arrivals: list[float] = []
+        self.begun_s = math.nan
+        """The caller's first sample."""
         self._queue: list[Said] = []
         self.reads = True
         self.talks = True
@@ -142,7 +144,7 @@ class PbxCall:
 
     async def speak(self) -> None:
         frame = round(self.rate_hz * PERIOD_S)
-        begun_s = self._loop.time()
+        begun_s = self.begun_s = self._loop.time()
         number = 0
         while not self.ended.done():
             number += 1

@@ -33,6 +33,9 @@ class Arrivals:
         self._position = 0
         self._base_s: float | None = None
         """When the first sample came, or would have."""
+        self._opening_until = 0.0
+        self._opening_s = 0.0
+        self._ticked_at = float("-inf")
         self._hole = False
         """Silence was put in for want of audio, and none has come since."""
         self._look_at = 0.0
@@ -46,21 +49,26 @@ class Arrivals:
         """Audio has come. Returns the silence to put before it; None: it is to be dropped."""
         if self._base_s is None:
             self._base_s = now - samples / self._rate_hz
+            self._opening_until = now + LOOK_S
             self._begin_look(now)
         behind_s = self._behind(samples, now)
         if behind_s < -AHEAD_S:
             self.dropped += samples
             return None
         if behind_s < 0:
-            self._base_s += behind_s * DRIFT
+            self._base_s += self._correction(behind_s, now)
+            behind_s = self._behind(samples, now)
         filled = self._fill(behind_s if self._hole else self._seen(behind_s, now))
         self._hole = False
         self._position += samples
         return filled
 
     def tick(self, now: float) -> int:
-        """The silence to hand on because nothing has come."""
-        if self._base_s is None:
+        """The silence to hand on because nothing has come. To be called every 20 ms: where it was not, we were held up,
+        and what came meanwhile is still to be read."""
+        held_up = now - self._ticked_at > CUSHION_S
+        self._ticked_at = now
+        if self._base_s is None or held_up:
             return 0
         overdue_s = self._behind(self._step, now) - CUSHION_S
         if overdue_s < 0:
@@ -72,6 +80,13 @@ class Arrivals:
         """How much later than the clock says so many samples come now."""
         assert self._base_s is not None
         return now - self._base_s - (self._position + samples) / self._rate_hz
+
+    def _correction(self, behind_s: float, now: float) -> float:
+        """What came before the call was taken comes at once, and says when its caller's clock began."""
+        if now < self._opening_until and self._opening_s - behind_s <= AHEAD_S:
+            self._opening_s -= behind_s
+            return behind_s
+        return behind_s * DRIFT
 
     def _seen(self, behind_s: float, now: float) -> float:
         """How much is missing, as the last while has shown."""
