@@ -17,6 +17,12 @@ TOP = 30
 _FRAME = re.compile(r"(?P<name>.+) \((?P<file>[^()]*?)(?::\d+)?\)$")
 _PARTS = (
     ("voice detection", ("media/vad", "onnxruntime", "media/segmenter", "media/onset", "webrtcvad")),
+    ("echo", ("media/echo", "media/levels", "pipeline/listening", "numpy/fft")),
+    ("browser's leg", ("media/rtc",)),
+    ("ICE", ("aioice/",)),
+    ("DTLS and SRTP", ("dtlstransport", "OpenSSL", "pylibsrtp")),
+    ("data channel", ("sctptransport",)),
+    ("aiortc's RTP", ("aiortc/", "pyee", "av/")),
     ("word times", ("pipeline/alignment",)),
     ("resampling", ("media/resample",)),
     ("G.711", ("media/g711",)),

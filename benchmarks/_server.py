@@ -22,7 +22,7 @@ from server import logs
 from server.app import create_app
 from server.compose import services, started, voice_detector
 from server.engines import EnginePool
-from server.serve import bind, listener
+from server.serve import bind, listener, settle
 from server.settings import Settings
 
 MODELS = {"stt": "whisper-1", "tts": "tts-1", "llm": "gpt-4o-mini"}
@@ -73,6 +73,7 @@ async def main(options: Options) -> None:
     sock = bind(settings)
     engines = started if options["base_url"] else partial(load, options)
     async with services(settings, engines) as made:
+        settle()
         server = listener(create_app(made))
 
         def stop() -> None:

@@ -33,6 +33,7 @@ from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtp import RtpPacket
 from av import Packet
 
+from benchmarks import _profile
 from benchmarks._children import KEY, ROOT, Server, serving
 from benchmarks._process import cpu_times, pss_mb
 from benchmarks._server import Options
@@ -40,6 +41,7 @@ from media import wav
 from media.resample import resample
 from media.rtc.opus import Encoder
 from media.rtc.peer import _Receiver
+from server.looplag import LoopLag
 from tests.e2e.harness import Frame, registered
 
 STORY = (
@@ -145,6 +147,8 @@ class Row:
     worst_ms: float
     per_s: float
     """Packets of each call."""
+    load_late_ms: float
+    """The load's own loop, at its worst: what came then seems late."""
 
 
 async def measured(
@@ -155,6 +159,7 @@ async def measured(
         await page.accept(await ask(await page.offer()))
     await asyncio.sleep(3.0)
     gc.collect()
+    lag = LoopLag()
     since, before = asyncio.get_running_loop().time(), cpu_times(pid, core)
     for _ in range(round(seconds / STALL_EVERY_S) if stall_ms else 0):
         os.kill(pid, signal.SIGSTOP)
@@ -164,13 +169,15 @@ async def measured(
     if not stall_ms:
         await asyncio.sleep(seconds)
     after = cpu_times(pid, core)
+    late_ms = lag.summary()["max_ms"]
+    lag.close()
     mb = await asyncio.to_thread(pss_mb, pid)
     gaps = [gap for page in pages for gap in page.gaps_ms(since) if gap > 20.0]
     came = sum(at >= since for page in pages for at, _ in page.came)
     for page in pages:
         await page.pc.close()
     share = (after.process - before.process) / (after.at - before.at)
-    return Row(calls, 100 * share, mb, len(gaps), max(gaps, default=0.0), came / calls / seconds)
+    return Row(calls, 100 * share, mb, len(gaps), max(gaps, default=0.0), came / calls / seconds, late_ms)
 
 
 # --- Talkwire ---------------------------------------------------------------------------------------------
@@ -256,6 +263,25 @@ def leaks(args: argparse.Namespace, packets: list[bytes]) -> list[str]:
         return uvloop.run(run())
 
 
+def profile(args: argparse.Namespace, packets: list[bytes]) -> list[str]:
+    """What the server's core does with so many calls."""
+    _profile.profiler()
+
+    async def run(server: Server) -> None:
+        async with ours(server) as ask:
+            pages = [Page(packets) for _ in range(args.profile)]
+            for page in pages:
+                await page.accept(await ask(await page.offer()))
+            await asyncio.sleep(3.0)
+            await _profile.record(server.pid, args.seconds, args.profile_file)
+            for page in pages:
+                await page.pc.close()
+
+    with serving(options(args.profile), core=args.server_core, load_core=args.load_core) as server:
+        uvloop.run(run(server))
+    return _profile.table(args.profile_file)
+
+
 # --- aiortc alone -----------------------------------------------------------------------------------------
 
 
@@ -288,13 +314,15 @@ async def _alone(
 
 def _table(rows: list[Row], other: list[Row]) -> list[str]:
     lines = [
-        "| calls | Talkwire, % of a core | aiortc alone, % | gaps > 20 ms (worst) | aiortc's | PSS, MB |",
-        "|---|---|---|---|---|---|",
+        "| calls | Talkwire, % of a core | aiortc alone, % | gaps > 20 ms (worst) | aiortc's | PSS, MB "
+        "| load late, ms, of both |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row, bare in zip(rows, other, strict=True):
         lines.append(
             f"| {row.calls} | {row.percent:.0f} | {bare.percent:.0f} | {row.gaps} ({row.worst_ms:.0f} ms) "
-            f"| {bare.gaps} ({bare.worst_ms:.0f} ms) | {row.mb:.0f} |"
+            f"| {bare.gaps} ({bare.worst_ms:.0f} ms) | {row.mb:.0f} "
+            f"| {row.load_late_ms:.0f}, {bare.load_late_ms:.0f} |"
         )
     return lines
 
@@ -307,12 +335,18 @@ def main() -> None:
     parser.add_argument("--stall-ms", type=int, default=0, help="stop the server for so long every 2 s")
     parser.add_argument("--rounds", type=int, default=0, help="instead: so many rounds of calls, for leaks")
     parser.add_argument("--round-calls", type=int, default=20, help="calls of a round (%(default)s)")
+    parser.add_argument(
+        "--profile", type=int, metavar="CALLS", help="only: what the core does at so many calls"
+    )
+    parser.add_argument("--profile-file", type=Path, default=Path("webrtc.stacks"), help="(%(default)s)")
     parser.add_argument("--server-core", type=int, default=0)
     parser.add_argument("--load-core", type=int, default=1)
     args = parser.parse_args()
     os.sched_setaffinity(0, {args.load_core})
     began_s, packets = time.monotonic(), silence() if args.silent else clip()
-    if args.rounds:
+    if args.profile:
+        lines = profile(args, packets)
+    elif args.rounds:
         lines = leaks(args, packets)
     else:
         numbers = [int(number) for number in args.calls.split(",")]

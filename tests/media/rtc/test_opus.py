@@ -39,6 +39,21 @@ def test_lasting_silence_need_not_be_sent() -> None:
     assert sizes[-1] <= 2
 
 
+@pytest.mark.parametrize("samples", [0, 160, 321])
+def test_a_packet_has_twenty_milliseconds(samples: int) -> None:
+    with pytest.raises(OpusError, match="320 samples"):
+        Encoder(RATE).encode(np.zeros(samples, dtype=np.int16))
+
+
+def test_what_was_decoded_stays_as_it_was() -> None:
+    encoder, decoder = Encoder(RATE), Decoder(RATE)
+    packets = [encoder.encode(part) for part in tone(100).reshape(-1, encoder.frame)]
+    first = decoder.decode(packets[0])
+    kept = first.copy()
+    decoder.decode(packets[1])
+    assert (first == kept).all()
+
+
 def test_a_lost_packet_is_made_up_and_fades() -> None:
     encoder, decoder = Encoder(RATE), Decoder(RATE)
     packets = [encoder.encode(part) for part in tone(400).reshape(-1, encoder.frame)]
