@@ -253,7 +253,7 @@ def leaks(args: argparse.Namespace, packets: list[bytes]) -> list[str]:
                     async with asyncio.TaskGroup() as tasks:
                         for _ in range(args.round_calls):
                             tasks.create_task(one(ask))
-                    if number in (1, 2, args.rounds // 4, args.rounds // 2, args.rounds):
+                    if number == 1 or number % max(1, args.rounds // 10) == 0:
                         mb, files, tasks_left = await look()
                         lines.append(f"| {number} | {mb:.1f} | {files} | {tasks_left} |")
                     else:

@@ -54,23 +54,36 @@ class Visit:
 class Connection:
     """One peer connection of a call, as what aiortc tells of it is understood."""
 
-    def __init__(self, browser: BrowserCall, gathering: Gathering) -> None:
+    def __init__(self, browser: BrowserCall, gathering: Gathering, cursor: int | None) -> None:
         self._browser = browser
+        self._carries = asyncio.Event()
         self.peer = Peer(self, gathering)
+        self.cursor = cursor
+        """The last event that the page has, as it says."""
+
+    def carry(self) -> None:
+        """The call's audio goes by this connection from now on."""
+        self._carries.set()
+
+    def on_connected(self) -> None:
+        self._browser.came(self)
 
     def on_packet(self, ssrc: int, sequence: int, timestamp: int, payload: bytes) -> None:
-        self._browser.leg.on_packet(ssrc, sequence, timestamp, payload)
+        if self._carries.is_set():
+            self._browser.leg.on_packet(ssrc, sequence, timestamp, payload)
 
     def on_text(self, text: str) -> None:
         self._browser.heard(text)
 
     def on_channel(self) -> None:
+        self._browser.came(self)
         self._browser.channel_open()
 
     def on_gone(self, *, closed: bool) -> None:
-        self._browser.leg.gone(closed=closed)
+        self._browser.gone(self, closed=closed)
 
     async def next_packet(self) -> tuple[bytes, int]:
+        await self._carries.wait()
         return await self._browser.leg.next_packet(self.peer)
 
 
@@ -98,6 +111,9 @@ class BrowserCall:
         """Where the call is one that its agent may want to configure as it begins."""
         self.leg = RtcLeg(lead_ms=settings.webrtc_lead_ms, resume_s=settings.webrtc_resume_s)
         self._connection: Connection | None = None
+        self._coming: Connection | None = None
+        """Another one, which the page has asked for and which is not there yet."""
+        self._coming_until: asyncio.TimerHandle | None = None
         self._open = False
         """The data channel of the present connection is."""
         self._cursor = 0
@@ -118,21 +134,67 @@ class BrowserCall:
     # --- connections --------------------------------------------------------------------------------------
 
     async def answer(self, offer: str, gathering: Gathering, cursor: int | None = None) -> str:
-        """Answer an offer; from now on that connection carries the call. Raises ``OfferRefused``, ``NoSocket``, and then
-        everything is as it was. ``cursor``: the last event that the page has; else what was sent to it counts."""
-        connection = Connection(self, gathering)
+        """Answer an offer. Its connection carries the call: the first one at once, another one when it is there; until
+        then the one before does, as far as it can. Raises ``OfferRefused``, ``NoSocket``, and then everything is as it
+        was. ``cursor``: the last event that the page has; else what was sent to it counts."""
+        connection = Connection(self, gathering, cursor)
         try:
             answer = await connection.peer.answer(offer)
         except BaseException:
             await connection.peer.close()
             raise
-        before = self.leg.attach(connection.peer)
-        self._connection, self._open = connection, False
-        if cursor is not None:
-            self._cursor = min(cursor, self._cursor)
-        if before is not None:
-            self._services.tasks.create_task(before.close(), name="close connection")
+        if self._connection is None:
+            self._take(connection)
+            return answer
+        self._drop(self._coming)
+        self._coming, self._open = connection, False
+        self._wait_no_more()
+        self._coming_until = self._loop.call_later(CONNECT_S, self._not_come, connection)
         return answer
+
+    def _wait_no_more(self) -> None:
+        if self._coming_until is not None:
+            self._coming_until.cancel()
+            self._coming_until = None
+
+    def came(self, connection: Connection) -> None:
+        """A connection is there."""
+        if connection is not self._coming:
+            return
+        self._coming = None
+        self._wait_no_more()
+        if connection.cursor is not None:
+            self._cursor = min(connection.cursor, self._cursor)
+        self._take(connection)
+
+    def _take(self, connection: Connection) -> None:
+        before, self._connection, self._open = self._connection, connection, False
+        self.leg.attach(connection.peer)
+        connection.carry()
+        self._drop(before)
+
+    def gone(self, connection: Connection, *, closed: bool) -> None:
+        """A connection is over; ``closed``: the page said so. A page that has another one on the way may close the one
+        before."""
+        if connection is self._coming:
+            self._not_come(connection)
+        elif connection is self._connection and self._coming is None:
+            self.leg.gone(closed=closed)
+
+    def _not_come(self, connection: Connection) -> None:
+        """Another connection was offered, and is not to be had: the call goes on by the one before, or is lost."""
+        if connection is not self._coming:
+            return
+        self._coming = None
+        self._wait_no_more()
+        self._drop(connection)
+        self._open = self._peer.listens
+        self._catch_up()
+
+    def _drop(self, connection: Connection | None) -> None:
+        if connection is not None:
+            connection.peer.release()
+            self._services.tasks.create_task(connection.peer.close(), name="close connection")
 
     @property
     def _peer(self) -> Peer:
@@ -158,6 +220,9 @@ class BrowserCall:
             log.exception("webrtc.crashed", call_id=self.call.call_id)
         finally:
             self.call.unwatch(self)
+            coming, self._coming = self._coming, None
+            self._wait_no_more()
+            self._drop(coming)
             await self._peer.close()
 
     async def _connected(self, peer: Peer) -> bool:
@@ -192,6 +257,8 @@ class BrowserCall:
 
     async def _part(self) -> None:
         """Tell the page that the call is over, before its connection goes: of that alone it would learn late."""
+        if self._coming is not None:
+            self._not_come(self._coming)
         if not self._peer.listens:
             return
         try:
@@ -249,6 +316,7 @@ class BrowserCall:
     def heard(self, text: str) -> None:
         """A message of the page."""
         self.leg.alive()
-        self.way_back.heard()
+        if self._coming is None:
+            self.way_back.heard()
         if not self.leg.over:
             self._act(self, text)

@@ -45,6 +45,9 @@ _OPUS = [codec for codec in RTCRtpSender.getCapabilities("audio").codecs if code
 class PeerUser(Protocol):
     """What a connection tells. All calls are plain and immediate."""
 
+    def on_connected(self) -> None:
+        """Audio can flow. Nothing else is told before."""
+
     def on_packet(self, ssrc: int, sequence: int, timestamp: int, payload: bytes) -> None:
         """An RTP packet of the other side's audio."""
 
@@ -176,6 +179,8 @@ class Peer:
         state = self._pc.connectionState
         if state in ("connected", "failed", "closed"):
             self._settled.set()
+        if state == "connected" and self._user is not None:
+            self._user.on_connected()
         if state == "failed" and self._user is not None:
             self._user.on_gone(closed=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,87 @@ async def test_a_lost_page_comes_back_to_the_same_call(tmp_path: Path) -> None:
             await other.close()
         assert (await agent.wait("call.ended"))["reason"] == "client_hangup"
         in_order(agent.frames)
+
+
+async def resumed(server: Running, page: Browser, *, connect: bool = True) -> Browser:
+    """The same page by another connection."""
+    token = (await page.wait("session.connected"))["resume_token"]
+    other = Browser()
+    seen = max(frame.get("seq", 0) for frame in page.frames)
+    answer = await post_offer(server, await other.offer(resume=token, last_seq=seen))
+    assert answer.status_code == 200, answer.text
+    if connect:
+        await other.accept(answer.json())
+    return other
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_page_that_changes_its_network_is_hardly_interrupted(tmp_path: Path, at_once: bool) -> None:
+    """``at_once``: the old network is gone before the new connection is there."""
+    async with (
+        running(tmp_path) as server,
+        registered(server.ws, greeting=LONG) as agent,
+        browser(server) as page,
+    ):
+        await agent.wait("bot.word", 5)
+        if at_once:
+            lose(page)
+        other = await resumed(server, page)
+        await page.close()
+        try:
+            finished = await agent.wait("bot.finished")
+            await asyncio.sleep(0.3)
+            assert agent.of("call.held") == []
+            heard = [when for when, _, rms in frames_of(page, other) if rms > 500]
+            gaps = sorted(later - earlier for earlier, later in pairwise(heard))
+            assert gaps[-1] < (1.2 if at_once else 0.6), "words have gaps too"
+            assert finished["duration_ms"] > 4000
+            first, then = ([f["seq"] for f in one.frames if "seq" in f] for one in (page, other))
+            assert (first, then) == (sorted(set(first)), sorted(set(then)))
+            assert then[0] <= first[-1] + 1, "nothing is missing"
+        finally:
+            await other.close()
+        assert (await agent.wait("call.ended"))["reason"] == "client_hangup"
+
+
+def frames_of(*pages: Browser) -> list[tuple[float, int, float]]:
+    return sorted((when, place, rms) for page in pages for place, when, rms in page.ear.frames)
+
+
+async def test_a_connection_that_does_not_come_takes_nothing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.browser_call.CONNECT_S", 0.5)
+    async with (
+        running(tmp_path) as server,
+        registered(server.ws, greeting=LONG) as agent,
+        browser(server) as page,
+    ):
+        await agent.wait("bot.word", 3)
+        other = await resumed(server, page, connect=False)
+        again = await resumed(server, page, connect=False)
+        await page.wait("bot.finished")
+        assert page.ear.heard_ms() > 4000
+        told = [frame["seq"] for frame in page.frames if "seq" in frame]
+        assert told == sorted(set(told))
+        await other.close()
+        await again.close()
+        third = await resumed(server, page)
+        await third.wait("session.connected")
+        assert agent.of("call.held") == []
+        await third.close()
+
+
+async def test_pings_alone_are_a_sign_of_life(tmp_path: Path) -> None:
+    async with running(tmp_path) as server, registered(server.ws) as agent, browser(server) as page:
+        await agent.wait("session.ready")
+        (sender,) = page.pc.getSenders()
+        sender._enabled = False  # As a browser whose network lets media through no more.
+        for _ in range(6):
+            page.channel.send("ping")
+            await asyncio.sleep(0.5)
+        assert agent.of("call.held") == []
+        assert (await agent.wait("call.held"))["by"] == "network"
 
 
 async def test_a_lost_page_that_stays_away_ends_its_call(tmp_path: Path) -> None:
