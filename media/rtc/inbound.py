@@ -2,7 +2,9 @@
 
 A conversation is listened to and not played, so that nothing waits without need: a packet in its turn is handed on at
 once. Only a hole makes those behind it wait, for a cushion that a late packet widens. Where nothing comes at all
-the cushion is what time is given before it counts as silence: the clock of the caller's audio goes on.
+nobody waits, but for the clock of the caller's audio, which has to go on: it is given longer before it counts as
+silence, for packets that are held up come in one burst, and what is silence by then cannot become speech any more. Of
+a sender that leaves out its silence (DTX) the cushion is enough.
 
 Pure: time is an argument. Positions are RTP timestamps at 48 kHz (RFC 7587), unwrapped.
 """
@@ -20,6 +22,10 @@ MAX_GAP_S = 5.0
 """A larger leap of the sender's clock is no hole: the clock began anew."""
 CONCEALED = 3 * STEP
 """What is made up of a hole; the rest is silence."""
+HELD_UP_S = 0.25
+"""How late all packets may be: so long a network is seen to stop."""
+PAUSES_S = 30.0
+"""A sender that has left out silence may do so again, for so long."""
 DRIFT = 0.002
 """How far the usual way of a packet follows a slower one, with each."""
 
@@ -75,6 +81,8 @@ class Inbound:
         self._newest = 0
         self._made_up = 0
         """Ticks of the present hole that were filled already."""
+        self._pauses_until: int | None = None
+        """Up to here on the sender's clock it counts as one that leaves out silence."""
         self._way_s = 0.0
         """Of the quickest packets: their arrival on our clock, less their place on the sender's."""
         self._held: dict[int, Packet] = {}
@@ -103,17 +111,23 @@ class Inbound:
 
     def deadline(self) -> float | None:
         """When ``tick`` has something to do, if nothing comes until then."""
-        return None if self._ssrc is None else self._due(self._next) + self._wait_s
+        return None if self._ssrc is None else self._due(self._next) + self._patience_s
 
     def tick(self, now: float) -> list[Output]:
         """What time makes of what did not come."""
         out: list[Output] = []
-        while self._ssrc is not None and now >= self._due(self._next) + self._wait_s:
+        while self._ssrc is not None and now >= self._due(self._next) + self._patience_s:
             if self._held:
                 self._give_up(out)
             else:
                 self._fill(out, STEP)
         return out
+
+    @property
+    def _patience_s(self) -> float:
+        """How late what lies next may be."""
+        pauses = self._pauses_until is not None and self._next < self._pauses_until
+        return self._wait_s if self._held or pauses else max(self._wait_s, HELD_UP_S)
 
     # --- the sender's clock -------------------------------------------------------------------------------
 
@@ -132,6 +146,7 @@ class Inbound:
         self._next = self._newest = packet.timestamp
         self._sequence = packet.sequence - 1
         self._made_up = 0
+        self._pauses_until = None
         self._way_s = now - packet.timestamp / CLOCK_HZ
         return packet.timestamp
 
@@ -156,6 +171,7 @@ class Inbound:
                     return
                 out.append(Silence(place - self._next))
                 self._next = place
+                self._pauses_until = place + round(PAUSES_S * CLOCK_HZ)
             self._take(out, place)
 
     def _take(self, out: list[Output], place: int) -> None:

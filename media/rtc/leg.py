@@ -31,6 +31,9 @@ MAX_BUFFERED: Final = 500
 LOST_S: Final = 2.0
 """Without any sign of life for so long a connection counts as lost."""
 LOOK_S: Final = 0.25
+STALLED_S: Final = 0.02
+READ_S: Final = 0.01
+"""A timer that is so late waits so long again."""
 ROUND_TRIP_EVERY_S: Final = 2.0
 _QUIET = np.zeros(FRAME, dtype=np.int16)
 
@@ -176,14 +179,24 @@ class RtcLeg:
         self._arm()
 
     def _arm(self) -> None:
-        """One timer, which is not moved with every packet: it looks again where it has come too early."""
+        """One timer, which is not moved with every packet: it looks again where it has come too early. Only a hole makes
+        it come sooner."""
         deadline = self._inbound.deadline()
-        if self._timer is None and deadline is not None and not self.lost and not self.over:
-            self._timer = self._loop.call_at(deadline, self._on_timer)
+        if deadline is None or self.lost or self.over:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:
+        late_s = self._loop.time() - self._timer.when() if self._timer is not None else 0.0
         self._timer = None
-        if not self.lost and not self.over:
+        if late_s > STALLED_S:
+            # The loop stood still. What came meanwhile is read behind this, and was not late.
+            self._timer = self._loop.call_later(READ_S, self._on_timer)
+        elif not self.lost and not self.over:
             self._guarded(lambda: self._hand_on(self._inbound.tick(self._loop.time())))
             self._arm()
 
@@ -265,6 +278,8 @@ class RtcLeg:
     def _look(self) -> None:
         """Is anybody there?"""
         now = self._loop.time()
+        if self._watch is not None:
+            self._alive_at += max(0.0, now - self._watch.when())  # Nor does this.
         if self._lost_at is None and now - self._alive_at >= LOST_S:
             self._lose()
         elif self._lost_at is not None and now - self._lost_at >= self._resume_s:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import re
 import socket
 from collections.abc import AsyncIterator
@@ -14,13 +16,15 @@ import pytest
 from aioice import stun
 from aioice.ice import get_host_addresses
 
+from media import wav
 from tests.e2e.browser import Browser, browser, post_offer, token
-from tests.e2e.harness import Running, registered, running
+from tests.e2e.harness import CLIPS, Running, registered, running
 from tests.media.rtc.test_gathering import free_range
 
 pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 CANDIDATE = re.compile(r"^a=candidate:\S+ \d+ udp \d+ (\S+) (\d+) typ (\w+)", re.MULTILINE)
+TIME = wav.read(CLIPS / "time.wav")
 GREETING = "Hello there, and welcome to the shop."
 
 
@@ -49,7 +53,9 @@ async def test_calls_come_on_the_ports_of_a_range(tmp_path: Path) -> None:
             assert all(first <= port <= last for port in ports)
             await agent.wait("bot.finished", 2)
             assert one.ear.heard_ms() > 500
-            body = await Browser().offer(token=await token(server))
+            third = Browser()
+            body = await third.offer(token=await token(server))
+            await third.close()
             held = [open_on(address, range(first, last + 1)) for address in addresses_of_all()]
             try:
                 reply = await post_offer(server, body)
@@ -266,3 +272,54 @@ async def test_what_a_stun_server_sees_is_told(tmp_path: Path) -> None:
         await page.close()
     assert seen == {"203.0.113.7"}
     assert took_s < 0.5
+
+
+# --- loss -------------------------------------------------------------------------------------------------
+
+
+def impair(page: Browser, loss: float, jitter_s: float, seed: int = 3) -> list[int]:
+    """Lose and delay what the page sends at random, but for what ICE and DTLS say. Counts of all and of the lost."""
+    ice = page.pc.getTransceivers()[0].receiver.transport.transport
+    send, chance, loop = ice._send, random.Random(seed), asyncio.get_running_loop()
+    counts = [0, 0]
+
+    async def hardly(data: bytes) -> None:
+        if not 128 <= data[0] < 192:
+            await send(data)
+            return
+        counts[0] += 1
+        if chance.random() < loss:
+            counts[1] += 1
+            return
+        loop.call_later(
+            chance.uniform(0, jitter_s), lambda: sending.append(asyncio.ensure_future(later(data)))
+        )
+
+    async def later(data: bytes) -> None:
+        with contextlib.suppress(ConnectionError):  # The call is over.
+            await send(data)
+
+    sending: list[asyncio.Future[None]] = []
+    ice._send = hardly
+    return counts
+
+
+@pytest.mark.parametrize("loss", [0.05, 0.1])
+async def test_what_is_said_through_a_bad_network_is_understood(tmp_path: Path, loss: float) -> None:
+    async with (
+        running(tmp_path, stt=("pocketsphinx",)) as server,
+        registered(server.ws) as agent,
+        browser(server) as page,
+    ):
+        await agent.wait("session.ready")
+        counts = impair(page, loss, 0.04)
+        await asyncio.sleep(0.5)
+        page.mic.say(*TIME)
+        message = await agent.wait("user.message")
+        await agent.wait("turn.end")
+        (live,) = server.services.calls._calls.values()
+        assert live.session is not None
+        inbound = live.session._leg._inbound  # type: ignore[attr-defined]
+    assert counts[1] > 0.5 * loss * counts[0]
+    assert inbound.lost > 0
+    assert {"can", "you", "time"} <= set(message["text"].split())

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.rtc.inbound import STEP, Conceal, Decode, Inbound, Output, Packet, Silence
+from media.rtc.inbound import (
+    HELD_UP_S,
+    PAUSES_S,
+    STEP,
+    Conceal,
+    Decode,
+    Inbound,
+    Output,
+    Packet,
+    Silence,
+)
 
 BASE = 4_294_966_000
 """Just before the timestamps begin anew."""
@@ -62,7 +72,7 @@ def test_silence_of_the_sender_is_filled_by_time_and_its_clock_goes_on() -> None
         now += 0.01
         outputs += inbound.tick(now)
     assert [type(output) for output in outputs[:4]] == [Conceal, Conceal, Conceal, Silence]
-    assert ticks(outputs) == 17 * STEP, "what is due, but for the cushion"
+    assert ticks(outputs) == 7 * STEP, "what is due, but for the time that all packets may be held up"
     # The next one, numbered on: it was sent behind the pause, and nothing is missing.
     outputs += inbound.receive(packet(30, sequence=1), 0.6)
     assert payloads(outputs) == [30]
@@ -75,18 +85,47 @@ def test_what_is_made_up_begins_anew_with_each_hole() -> None:
     for n in range(0, 60, 6):
         outputs = [*inbound.tick(n * 0.02), *inbound.receive(packet(n, sequence=n // 6), n * 0.02)]
         kinds.extend(type(output).__name__ for output in outputs)
-    assert kinds.count("Conceal") == 9 * 3, "60 ms of each 100; the rest is silence"
     assert kinds.count("Decode") == 10
+    assert kinds[:4] == ["Decode", "Silence", "Decode", "Conceal"], "the first pause is seen when it is over"
+    assert kinds.count("Conceal") == 8 * 3, "60 ms of each 100; the rest is silence"
+
+
+def test_packets_that_are_held_up_together_are_all_heard() -> None:
+    inbound = Inbound(cushion_ms=60)
+    outputs = [*inbound.receive(packet(0), 0.0)]
+    for n in range(1, 11):
+        outputs += inbound.receive(packet(n), 0.02 * n)
+    outputs += inbound.tick(0.44)
+    for n in range(11, 23):
+        outputs += inbound.receive(packet(n), 0.45)
+    assert payloads(outputs) == list(range(23))
+    assert (inbound.lost, inbound.late) == (0, 0)
+    assert inbound.tick(0.7) == []
+    assert inbound.tick(0.72) != [], "by then it is silence"
+
+
+def test_a_sender_that_left_out_silence_is_not_waited_for_so_long() -> None:
+    inbound = Inbound(cushion_ms=60)
+    inbound.receive(packet(0), 0.0)
+    inbound.receive(packet(10, sequence=1), 0.2)
+    assert inbound.deadline() == pytest.approx(0.22 + 0.06)
+    n = 11
+    while n * 0.02 < PAUSES_S + 0.4:
+        inbound.receive(packet(n, sequence=n - 9), 0.02 * n)
+        n += 1
+    assert inbound.deadline() == pytest.approx(0.02 * n + HELD_UP_S), "it does not do so any more"
 
 
 def test_a_late_packet_widens_the_cushion() -> None:
     inbound = Inbound(cushion_ms=60, widest_ms=240)
     inbound.receive(packet(0), 0.0)
-    inbound.tick(0.1)
+    inbound.receive(packet(2), 0.04)
+    assert payloads(inbound.tick(0.1)) == [2]
     assert inbound.receive(packet(1), 0.12) == []
-    inbound.receive(packet(2), 0.13)
     assert inbound.late == 1
-    assert inbound.tick(0.15) == [], "0.06 + 0.06 would be the plain cushion's end"
+    inbound.receive(packet(4), 0.13)
+    assert inbound.tick(0.13) == [], "0.06 + 0.06 would be the plain cushion's end"
+    assert payloads(inbound.tick(0.19)) == [4]
 
 
 def test_another_sender_or_a_leap_of_the_clock_begins_anew() -> None:

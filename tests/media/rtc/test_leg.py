@@ -11,7 +11,7 @@ import numpy as np
 from media.frames import AudioFrame
 from media.rtc.leg import FRAME, LOST_S, RATE_HZ, RtcLeg
 from media.rtc.opus import Encoder, library
-from tests.fakes.loop import run_virtual
+from tests.fakes.loop import VirtualLoop, run_virtual
 
 library()  # As the server does: it reads files.
 
@@ -78,6 +78,13 @@ class Scene:
     far: Far
     heard: Listener
     number: int = 0
+
+    def packet(self) -> bytes:
+        encoder = Encoder(RATE_HZ)
+        try:
+            return encoder.encode(np.full(FRAME, 1000, dtype=np.int16))
+        finally:
+            encoder.close()
 
     async def speak(self, seconds: float, *, ssrc: int = 1) -> None:
         """Packets of a page, in real time."""
@@ -150,6 +157,62 @@ def test_the_caller_is_heard_without_holes_and_at_once() -> None:
     for before, after in zip(scene.heard.frames, scene.heard.frames[1:], strict=False):
         assert before.end == after.start
     assert 50 * FRAME <= scene.heard.frames[-1].end <= 56 * FRAME
+
+
+def test_a_hole_waits_for_its_cushion_and_no_longer() -> None:
+    delays: list[float] = []
+
+    async def script(scene: Scene) -> None:
+        await scene.speak(0.5)
+        scene.number += 1
+        heard, began = len(scene.heard.frames), asyncio.get_running_loop().time()
+        speaking = asyncio.ensure_future(scene.speak(0.5))
+        while len(scene.heard.frames) == heard:
+            await asyncio.sleep(0.001)
+        delays.append(asyncio.get_running_loop().time() - began)
+        await speaking
+
+    played(script)
+    assert 0.035 < delays[0] < 0.065, "60 ms from when it was due"
+
+
+def stall(seconds: float) -> None:
+    """The loop stands still: when it goes on its timers come before what was received meanwhile."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop._jumping.now += seconds
+
+
+def test_what_came_while_the_server_stood_still_was_not_late() -> None:
+    counts: list[tuple[int, int]] = []
+
+    async def script(scene: Scene) -> None:
+        await scene.speak(0.2)
+        overtaken = scene.number
+        scene.number += 1
+        await scene.speak(0.02)
+        stall(0.15)
+        for _ in range(2):
+            await asyncio.sleep(0)  # Its timers.
+        for number in (overtaken, *range(scene.number, scene.number + 8)):
+            scene.leg.on_packet(1, number, number * 960, scene.packet())
+        scene.number += 8
+        await scene.speak(0.3)
+        counts.append((scene.leg._inbound.lost, scene.leg._inbound.late))
+
+    played(script)
+    assert counts == [(0, 0)]
+
+
+def test_a_server_that_stood_still_loses_nobody() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.speak(0.2)
+        await asyncio.sleep(0.1)
+        stall(LOST_S)
+        await asyncio.sleep(0.01)
+        await scene.speak(0.5)
+
+    assert [what for _, what in played(script).heard.log] == ["closed hangup"]
 
 
 def test_without_a_sign_of_life_it_is_lost_comes_back_or_fails() -> None:
