@@ -26,10 +26,6 @@ class TokenError(Exception):
     """The token is not ours, not for this, or no longer good; ``str()`` says which."""
 
 
-class TokenUsed(TokenError):
-    """It was good, and has been used."""
-
-
 class Tokens:
     """Makes and checks tokens. ``secret`` is the server's own, at least 32 characters."""
 
@@ -53,7 +49,7 @@ class Tokens:
         claims = self._claims(token, audience)
         token_id = str(claims.get("jti"))
         if token_id in self._redeemed:
-            raise TokenUsed("the token was used already: ask for another one")
+            raise TokenError("the token was used already: ask for another one")
         if now >= self._purge_at:
             self._redeemed = {known: until for known, until in self._redeemed.items() if until >= now}
             self._purge_at = now + PURGE_S

@@ -36,7 +36,7 @@ from server.page_config import PageConfigError, filtered, joined
 from server.resolve import resolve
 from server.services import Services
 from server.strangers import TooMany
-from server.tokens import TokenError, TokenUsed
+from server.tokens import TokenError
 from server.wire import CallFacts
 
 log = structlog.get_logger(__name__)
@@ -87,19 +87,15 @@ class BrowserCalls:
             return await self._resumed(resume, offer, _last_seq(body))
         # The token last: whatever is wrong with the rest must not cost it.
         wanted, metadata = _wanted(body), _page_metadata(body)
-        claims = self._redeemed(body.get("token"), AUDIENCES[WEBRTC])
+        claims = self._redeemed(body.get("token"))
         visit = self._visit(claims, request)
         return await self._connect(self._begun(wanted, metadata, claims, visit), offer)
 
-    def _redeemed(self, token: object, audience: str) -> dict[str, Any]:
+    def _redeemed(self, token: object) -> dict[str, Any]:
         if not isinstance(token, str) or not token:
             raise Refused(401, "token is missing: get one from /webrtc/token")
         try:
-            return dict(self._services.tokens.redeem(token, audience, self._services.clock.epoch()))
-        except TokenUsed as error:
-            if audience == RESUME_AUDIENCE:
-                raise Refused(409, "somebody has come back to the call with this token already") from None
-            raise Refused(401, str(error)) from None
+            return dict(self._services.tokens.redeem(token, AUDIENCES[WEBRTC], self._services.clock.epoch()))
         except TokenError as error:
             raise Refused(401, str(error)) from None
 
@@ -198,7 +194,7 @@ class BrowserCalls:
         if browser is None or browser.leg.over:
             raise Refused(410, "the call is over: begin another one")
         if not browser.way_back.takes(token):
-            raise Refused(401, "the token was used already: a later session.connected gave another one")
+            raise Refused(409, "somebody has come back to the call with this token already")
         answer = await self._answer(browser, offer, last_seq)
         browser.way_back.came(token)
         return {"type": "answer", "sdp": answer, "call_id": browser.call.call_id}
