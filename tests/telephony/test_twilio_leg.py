@@ -223,3 +223,150 @@ def test_a_stream_that_cannot_be_taken_says_why() -> None:
 
 def test_the_wire_and_the_leg_agree_on_the_frame() -> None:
     assert wire.FRAME_BYTES == 160
+
+
+# --- one call over several streams ------------------------------------------------------------------------
+
+
+class Watching(Listener):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def on_lost(self) -> None:
+        self.seen.append("lost")
+
+    def on_back(self) -> None:
+        self.seen.append("back")
+
+    def on_closed(self, reason: str, detail: str) -> None:
+        self.seen.append(reason)
+        super().on_closed(reason, detail)
+
+
+def over_streams(
+    script: Callable[[TwilioLeg, FakeSocket, Watching, asyncio.TaskGroup], Awaitable[None]],
+    resume_s: float = 10.0,
+    ends: list[float] | None = None,
+) -> Watching:
+    """A leg on its first stream, and a script beside it."""
+
+    async def end_call() -> None:
+        if ends is not None:
+            ends.append(asyncio.get_running_loop().time())
+
+    async def main() -> Watching:
+        socket, listener = FakeSocket(CONNECTED, START), Watching()
+        start = await accept(socket, "CA1")
+        leg = TwilioLeg(socket, start, lead_ms=300, resume_s=resume_s, end_call=end_call)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(leg.run(listener))
+            await asyncio.sleep(0.01)
+            await script(leg, socket, listener, tasks)
+        return listener
+
+    return run_virtual(main())
+
+
+async def another(leg: TwilioLeg, sid: str = "MZ2") -> FakeSocket:
+    start = {**START, "streamSid": sid, "start": {**START["start"], "streamSid": sid}}  # type: ignore[dict-item]
+    socket = FakeSocket(CONNECTED, start)
+    leg.attach(socket, await accept(socket, "CA1"))
+    return socket
+
+
+def test_a_stream_that_comes_back_goes_on_where_time_is_by_now() -> None:
+    async def script(leg: TwilioLeg, first: FakeSocket, listener: Watching, tasks: asyncio.TaskGroup) -> None:
+        first.push(media(1))
+        first.push(None)
+        await asyncio.sleep(2.0)
+        leg.send(np.zeros(160, dtype=np.int16))  # nobody hears it
+        second = await another(leg)
+        tasks.create_task(leg.run(listener))
+        second.push(media(1))
+        await asyncio.sleep(0.1)
+        leg.mark("m1")
+        await asyncio.sleep(0.1)
+        assert [message["streamSid"] for message in second.sent] == ["MZ2"]
+        second.push(STOP)
+
+    listener = over_streams(script)
+    assert listener.seen == ["lost", "back", "hangup"]
+    assert [frame.start for frame in listener.frames] == [0, 160, 160 + 16_000]
+    assert len(listener.frames[1].pcm) == 16_000
+
+
+def test_a_stream_that_does_not_come_back_ends_the_call_once() -> None:
+    async def script(leg: TwilioLeg, first: FakeSocket, listener: Watching, tasks: asyncio.TaskGroup) -> None:
+        first.push(None)
+        await asyncio.sleep(9.9)
+        assert listener.seen == ["lost"]
+        assert not leg.over
+        await asyncio.sleep(0.2)
+        assert leg.over
+
+    assert over_streams(script).seen == ["lost", "failed"]
+
+
+def test_a_stop_ends_the_call_but_where_another_stream_was_asked_for() -> None:
+    async def script(leg: TwilioLeg, first: FakeSocket, listener: Watching, tasks: asyncio.TaskGroup) -> None:
+        leg.reopening()
+        first.push(STOP)
+        await asyncio.sleep(1.0)
+        second = await another(leg)
+        tasks.create_task(leg.run(listener))
+        second.push(STOP)
+
+    assert over_streams(script).seen == ["lost", "back", "hangup"]
+
+
+def test_the_newest_stream_counts_and_the_old_one_is_not_listened_to() -> None:
+    async def script(leg: TwilioLeg, first: FakeSocket, listener: Watching, tasks: asyncio.TaskGroup) -> None:
+        second = await another(leg)
+        tasks.create_task(leg.run(listener))
+        first.push(media(1))
+        first.push(STOP)
+        await asyncio.sleep(0.1)
+        assert listener.seen == []
+        assert listener.frames == []
+        second.push(STOP)
+
+    assert over_streams(script).seen == ["hangup"]
+
+
+def test_hanging_up_asks_the_carrier_once_and_closes_the_stream() -> None:
+    ends: list[float] = []
+
+    async def script(leg: TwilioLeg, first: FakeSocket, listener: Watching, tasks: asyncio.TaskGroup) -> None:
+        await leg.hang_up("bye")
+        await leg.hang_up("bye")
+        assert first.closed == (1000, "bye")
+
+    over_streams(script, ends=ends)
+    assert len(ends) == 1
+
+
+def test_a_call_that_the_caller_has_ended_is_not_ended_again() -> None:
+    ends: list[float] = []
+
+    async def script(leg: TwilioLeg, first: FakeSocket, listener: Watching, tasks: asyncio.TaskGroup) -> None:
+        first.push(STOP)
+        await asyncio.sleep(0.1)
+        await leg.hang_up("bye")
+
+    over_streams(script, ends=ends)
+    assert ends == []
+
+
+def test_streams_are_asked_for_again_three_times_a_minute() -> None:
+    async def script(leg: TwilioLeg, first: FakeSocket, listener: Watching, tasks: asyncio.TaskGroup) -> None:
+        assert [leg.may_resume() for _ in range(4)] == [True, True, True, False]
+        leg.reopening()
+        assert leg.may_resume()
+        await another(leg)
+        await asyncio.sleep(61.0)
+        assert leg.may_resume()
+        first.push(None)
+        await leg.hang_up("bye")
+
+    over_streams(script)
