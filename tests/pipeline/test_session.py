@@ -57,7 +57,7 @@ from pipeline.ports import (
     SttPartial,
     SttStream,
 )
-from pipeline.session import Session
+from pipeline.session import GREET_S, Session
 from pipeline.turns import TurnParams
 from tests.fakes.derived import derived_in_order
 from tests.fakes.leg import FakeLeg
@@ -884,3 +884,31 @@ def test_a_language_that_the_ear_lacks_leaves_a_call_that_speaks() -> None:
     assert "English only" in fault.text
     assert not fault.retryable
     assert scene.of(BotFinished)
+
+
+# --- the other side speaks first --------------------------------------------------------------------------
+
+
+def test_a_greeting_that_lets_the_other_side_speak_first_answers_its_first_turn() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.silence(1.0)
+        assert not scene.of(BotSpeaking)
+        await scene.leg.speak(0.6)
+        await scene.leg.silence(3.0)
+
+    config = SessionConfig(greeting="good day", greet_after_turn=True, endpointing=PLAIN)
+    scene = call(script, "hello", config=config)
+    (spoken,) = scene.of(BotSpeaking)
+    assert spoken.text == "good day"
+    assert scene.at(TurnEnd) <= scene.at(BotSpeaking) < 4.0
+    assert scene.names().index("TurnEnd") < scene.names().index("BotSpeaking")
+
+
+def test_it_is_said_all_the_same_where_nobody_speaks() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.silence(8.0)
+
+    config = SessionConfig(greeting="good day", greet_after_turn=True, endpointing=PLAIN)
+    scene = call(script, config=config)
+    assert scene.at(BotSpeaking) == pytest.approx(GREET_S, abs=0.8)
+    assert len(scene.of(BotSpeaking)) == 1
