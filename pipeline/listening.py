@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from media.echo import LATEST_MS as ECHO_LATE_MS
-from media.echo import NO_ECHO, SAID_WORDS, Echo, EchoGuard, said_by_bot
+from media.echo import SAID_WORDS, EchoGuard, said_by_bot
 from media.frames import AudioFrame, Pcm
 from media.noise import Loudness
 from media.onset import sound_before
@@ -40,9 +40,8 @@ SOUND_MS = 8000
 """What it is given of a turn, at most."""
 ECHO_LOOK_MS = 300
 """Audio before the end of an onset that is compared with what is played."""
-ECHO_FIRST_MS, ECHO_EVERY_MS, ECHO_RARELY_MS = 200, 100, 400
-"""Speech over the bot is compared with what is played when it is so long, and again so often; where nothing in it
-sounds like the bot twice as rarely each time, down to the last. A comparison takes 2 ms, and most callers are none."""
+ECHO_FIRST_MS, ECHO_EVERY_MS = 200, 100
+"""Speech over the bot is compared with what is played when it is so long, and again so often."""
 ECHO_HOLD_MS = 64
 """After what was surely an echo the next onset is not compared at once: an echo goes on for as long as the bot."""
 ECHO_HINT, ECHO_LIKELY = 0.4, 0.55
@@ -122,7 +121,6 @@ class Listening:
         """The last sample of the caller that something of the bot was heard at."""
         self._compare_at = 0
         """The sample from which on speech is compared with the bot's again."""
-        self._compare_ms = ECHO_EVERY_MS
         self._echo_until = 0
         """Up to here an onset is taken for an echo, since one has just been heard."""
         self._likeness: dict[int, float] = {}
@@ -348,35 +346,30 @@ class Listening:
         what it had begun."""
         started = next((event for event in events if isinstance(event, VoiceStarted)), None)
         if started is not None:
-            if at < self._echo_until or self._compared(at - ECHO_LOOK_MS * self._rate // 1000).sure:
+            if at < self._echo_until or self._is_echo(at - ECHO_LOOK_MS * self._rate // 1000):
                 if at >= self._echo_until:
                     self._echo_until = at + ECHO_HOLD_MS * self._rate // 1000
                 self._segmenter.flush(at)
                 return [event for event in events if event is not started]
             self._compare_at = started.onset + ECHO_FIRST_MS * self._rate // 1000
-            self._compare_ms = ECHO_EVERY_MS
         elif self._segmenter.speaking and at >= self._compare_at:
-            echo = self._compared(self._onset)
-            if echo.sure:
+            self._compare_at = at + ECHO_EVERY_MS * self._rate // 1000
+            if self._is_echo(self._onset):
                 self._hearer.perceived(turns.Echo(self._segment))
                 return [*events, *self._segmenter.flush(at)]
-            self._compare_at = at + self._compare_ms * self._rate // 1000
-            likely = echo.likeness >= ECHO_HINT
-            self._compare_ms = ECHO_EVERY_MS if likely else min(2 * self._compare_ms, ECHO_RARELY_MS)
         return events
 
-    def _compared(self, onset: int) -> Echo:
-        """The caller from there on beside what was played."""
+    def _is_echo(self, onset: int) -> bool:
         parts = [frame.pcm[max(0, onset - frame.start) :] for frame in self._pre_roll if frame.end > onset]
         if not parts:
-            return NO_ECHO
+            return False
         pcm = np.concatenate(parts)
         noise_db = self._segmenter.noise_db
         start = self._pre_roll[-1].end - len(pcm)
         echo = self._guard.judge(pcm, start, noise_db if noise_db is not None else -90.0)
         if self._segmenter.speaking and onset == self._onset:
             self._likeness = {self._segment: max(echo.likeness, self._likeness.get(self._segment, 0.0))}
-        return echo
+        return echo.sure
 
     def _repeats_bot(self, segment_id: int, text: str) -> bool:
         """What may be an echo by its sound is one by its words."""

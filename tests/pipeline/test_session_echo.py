@@ -73,29 +73,6 @@ def test_what_repeats_the_bot_and_may_be_its_echo_is_not_the_users(
     assert len(scene.of(BotInterrupted)) == turns_taken
 
 
-@pytest.mark.parametrize(("likeness", "most"), [(0.1, 16), (0.5, 60)])
-def test_a_caller_who_does_not_sound_like_the_bot_is_compared_with_it_more_rarely(
-    likeness: float, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    judged = 0
-
-    def judge(*_: object) -> Echo:
-        nonlocal judged
-        judged += 1
-        return Echo(likeness, 100.0, -20.0, sure=False)
-
-    monkeypatch.setattr(EchoGuard, "judge", judge)
-
-    async def script(scene: Scene) -> None:
-        scene.session.saying.reply("m1", COUNT * 4, "", interruptible=False)
-        await scene.leg.silence(1.0)
-        await scene.leg.speak(5.0)
-        await scene.leg.silence(1.0)
-
-    call(script, "hello")
-    assert most / 2 < judged <= most
-
-
 @pytest.mark.parametrize(("mode", "told"), [("local", 1), ("silence", 0)])
 def test_how_a_voice_sounded_is_told_where_that_counts(
     mode: str, told: int, monkeypatch: pytest.MonkeyPatch

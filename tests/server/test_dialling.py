@@ -49,6 +49,9 @@ class Owner:
         self.frames.append(orjson.loads(data))
         return True
 
+    def has_room(self, size: int) -> bool:
+        return True
+
     def displace(self, agent_id: str, reason: str) -> None: ...
 
     def told(self) -> list[tuple[str, str]]:
