@@ -62,14 +62,14 @@ NODE := $(shell node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 :
 PARTS := clients/node_modules/.package-lock.json
 
 $(PARTS): clients/package-lock.json
-	cd clients && npm ci --ignore-scripts --no-audit --no-fund
+	cd clients && npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1
 	@touch $@
 
 browser:
 ifeq ($(NODE),yes)
 	@if $(MAKE) --no-print-directory $(PARTS); then \
 	  cd clients && npm run --workspaces --if-present check && npm run --workspaces --if-present test; \
-	elif cd clients && npm ping >/dev/null 2>&1; then exit 1; \
+	elif cd clients && npm ping --fetch-retries=0 >/dev/null 2>&1; then exit 1; \
 	else echo "SKIPPED [1] clients: npm's registry is not reached"; fi
 else
 	@echo "SKIPPED [1] clients: Node 20 or newer with npm is not installed"
