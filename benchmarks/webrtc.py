@@ -95,11 +95,12 @@ class Page:
     pc: RTCPeerConnection = field(default_factory=RTCPeerConnection)
     came: list[tuple[float, int]] = field(default_factory=list)
     connected: asyncio.Event = field(default_factory=asyncio.Event)
+    deaf: bool = False
 
     async def offer(self) -> str:
         self.pc.addTrack(Mouth(self.packets))
-        channel = self.pc.createDataChannel("events")
-        channel.on("open", self.connected.set)
+        self.channel = self.pc.createDataChannel("events")
+        self.channel.on("open", self.connected.set)
         await self.pc.setLocalDescription(await self.pc.createOffer())
         receiver = self.pc.getTransceivers()[0].receiver
         receiver.__class__ = _Receiver
@@ -107,7 +108,8 @@ class Page:
         return self.pc.localDescription.sdp
 
     def _came(self, packet: RtpPacket) -> None:
-        self.came.append((asyncio.get_running_loop().time(), packet.timestamp))
+        if not self.deaf:
+            self.came.append((asyncio.get_running_loop().time(), packet.timestamp))
 
     async def accept(self, answer: str) -> None:
         await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
@@ -135,6 +137,13 @@ class Page:
 
 
 Signal = Callable[[str], Awaitable[str]]
+"""From the SDP of an offer to that of its answer."""
+Post = Callable[[dict[str, Any]], Awaitable[str]]
+"""The same, from the body of a request."""
+
+
+def signal_of(post: Post) -> Signal:
+    return lambda sdp: post({"sdp": sdp, "type": "offer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,20 +198,24 @@ def told(call: Frame) -> Frame:
 
 
 @asynccontextmanager
-async def ours(server: Server) -> AsyncIterator[Signal]:
+async def ours(server: Server) -> AsyncIterator[Post]:
     limits = {"idle_timeout_seconds": 0, "max_duration_seconds": 3600}
     url = server.url.replace("http", "ws")
     async with registered(url, session_limits=limits) as agent, httpx.AsyncClient(trust_env=False) as http:
         agent.on["call.started"] = agent.on["bot.finished"] = told
 
-        async def ask(offer: str) -> str:
-            key = {"Authorization": f"Bearer {KEY}"}
-            given = await http.get(server.url + "/webrtc/token?agent_id=tester", headers=key)
-            body = {"sdp": offer, "type": "offer", "token": given.json()["token"]}
+        async def post(body: dict[str, Any]) -> str:
             answer = await http.post(server.url + "/webrtc/offer", json=body, timeout=30)
             answer.raise_for_status()
             sdp: str = answer.json()["sdp"]
             return sdp
+
+        async def ask(body: dict[str, Any]) -> str:
+            if "resume" in body:
+                return await post(body)
+            key = {"Authorization": f"Bearer {KEY}"}
+            given = await http.get(server.url + "/webrtc/token?agent_id=tester", headers=key)
+            return await post({**body, "token": given.json()["token"]})
 
         yield ask
 
@@ -218,7 +231,8 @@ def talkwire(args: argparse.Namespace, numbers: list[int], packets: list[bytes])
     with serving(options(max(numbers)), core=args.server_core, load_core=args.load_core) as server:
 
         async def run() -> list[Row]:
-            async with ours(server) as ask:
+            async with ours(server) as post:
+                ask = signal_of(post)
                 return [
                     await measured(server.pid, args.server_core, n, args.seconds, ask, packets, args.stall_ms)
                     for n in numbers
@@ -248,7 +262,8 @@ def leaks(args: argparse.Namespace, packets: list[bytes]) -> list[str]:
 
         async def run() -> list[str]:
             lines = ["| rounds | PSS, MB | open files | tasks |", "|---|---|---|---|"]
-            async with ours(server) as ask:
+            async with ours(server) as post:
+                ask = signal_of(post)
                 for number in range(args.rounds + 1):
                     async with asyncio.TaskGroup() as tasks:
                         for _ in range(args.round_calls):
@@ -268,7 +283,8 @@ def profile(args: argparse.Namespace, packets: list[bytes]) -> list[str]:
     _profile.profiler()
 
     async def run(server: Server) -> None:
-        async with ours(server) as ask:
+        async with ours(server) as post:
+            ask = signal_of(post)
             pages = [Page(packets) for _ in range(args.profile)]
             for page in pages:
                 await page.accept(await ask(await page.offer()))
@@ -280,6 +296,19 @@ def profile(args: argparse.Namespace, packets: list[bytes]) -> list[str]:
     with serving(options(args.profile), core=args.server_core, load_core=args.load_core) as server:
         uvloop.run(run(server))
     return _profile.table(args.profile_file)
+
+
+def switches(args: argparse.Namespace, packets: list[bytes]) -> list[str]:
+    """Pages that change their network."""
+    from benchmarks import _switch  # It is made of these pages.
+
+    with serving(options(10), core=args.server_core, load_core=args.load_core) as server:
+
+        async def run() -> list[str]:
+            async with ours(server) as post:
+                return await _switch.table(post, packets, args.switch)
+
+        return uvloop.run(run())
 
 
 # --- aiortc alone -----------------------------------------------------------------------------------------
@@ -336,6 +365,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0, help="instead: so many rounds of calls, for leaks")
     parser.add_argument("--round-calls", type=int, default=20, help="calls of a round (%(default)s)")
     parser.add_argument(
+        "--switch", type=int, default=0, metavar="TIMES", help="only: pages that change network"
+    )
+    parser.add_argument(
         "--profile", type=int, metavar="CALLS", help="only: what the core does at so many calls"
     )
     parser.add_argument("--profile-file", type=Path, default=Path("webrtc.stacks"), help="(%(default)s)")
@@ -344,7 +376,9 @@ def main() -> None:
     args = parser.parse_args()
     os.sched_setaffinity(0, {args.load_core})
     began_s, packets = time.monotonic(), silence() if args.silent else clip()
-    if args.profile:
+    if args.switch:
+        lines = switches(args, packets)
+    elif args.profile:
         lines = profile(args, packets)
     elif args.rounds:
         lines = leaks(args, packets)

@@ -62,8 +62,11 @@ class RtcLeg:
         self._outbox: deque[Pcm | str] = deque()
         self._frames = 0
         self._waker: asyncio.Future[None] | None = None
+        # When they are due is kept here: handles of uvloop do not always know.
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
+        self._look_at = 0.0
         self._peer: Connection | None = None
         self._listener: LegListener | None = None
         self._position = 0
@@ -185,17 +188,16 @@ class RtcLeg:
         if deadline is None or self.lost or self.over:
             return
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            if self._timer_at <= deadline:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._on_timer)
+        self._timer_at, self._timer = deadline, self._loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:
-        late_s = self._loop.time() - self._timer.when() if self._timer is not None else 0.0
-        self._timer = None
-        if late_s > STALLED_S:
+        now, self._timer = self._loop.time(), None
+        if now - self._timer_at > STALLED_S:
             # The loop stood still. What came meanwhile is read behind this, and was not late.
-            self._timer = self._loop.call_later(READ_S, self._on_timer)
+            self._timer_at, self._timer = now + READ_S, self._loop.call_later(READ_S, self._on_timer)
         elif not self.lost and not self.over:
             self._guarded(lambda: self._hand_on(self._inbound.tick(self._loop.time())))
             self._arm()
@@ -228,7 +230,7 @@ class RtcLeg:
     async def run(self, listener: LegListener) -> None:
         """Carry the audio until the call is over, and tell the listener how that came."""
         self._listener = listener
-        self._alive_at = self._loop.time()
+        self._alive_at = self._look_at = self._loop.time()
         self._look()
         reason, detail = "failed", "internal error"
         try:
@@ -278,8 +280,7 @@ class RtcLeg:
     def _look(self) -> None:
         """Is anybody there?"""
         now = self._loop.time()
-        if self._watch is not None:
-            self._alive_at += max(0.0, now - self._watch.when())  # Nor does this.
+        self._alive_at += max(0.0, now - self._look_at)  # If this is late, so is what was received.
         if self._lost_at is None and now - self._alive_at >= LOST_S:
             self._lose()
         elif self._lost_at is not None and now - self._lost_at >= self._resume_s:
@@ -288,7 +289,7 @@ class RtcLeg:
                 f"the browser's media was lost, and it did not come back within {self._resume_s:g} s",
             )
         if not self.over:
-            self._watch = self._loop.call_later(LOOK_S, self._look)
+            self._look_at, self._watch = now + LOOK_S, self._loop.call_later(LOOK_S, self._look)
 
     def _lose(self) -> None:
         self._lost_at = self._loop.time()
