@@ -71,7 +71,7 @@ def _lose(page: Page) -> None:
 
     async def nowhere(data: bytes) -> None: ...
 
-    page.pc.getTransceivers()[0].receiver.transport.transport._send = nowhere  # type: ignore[method-assign]
+    page.pc.getTransceivers()[0].receiver.transport.transport._send = nowhere
     page.deaf = True
 
 

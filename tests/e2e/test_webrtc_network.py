@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import uvloop
 from aioice import stun
 from aioice.ice import get_host_addresses
 
@@ -323,3 +324,23 @@ async def test_what_is_said_through_a_bad_network_is_understood(tmp_path: Path, 
     assert counts[1] > 0.5 * loss * counts[0]
     assert inbound.lost > 0
     assert {"can", "you", "time"} <= set(message["text"].split())
+
+
+def test_on_the_loop_that_a_server_runs_on_lost_packets_harm_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with (
+            running(tmp_path) as server,
+            registered(server.ws, greeting=GREETING) as agent,
+            browser(server) as page,
+        ):
+            impair(page, 0.3, 0.04)
+            await agent.wait("bot.finished")
+            await asyncio.sleep(1.0)
+            assert page.ear.heard_ms() > 500
+            page.mic.say(*TIME)
+            await agent.wait("speech.ended")
+
+    uvloop.run(main())
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
