@@ -45,9 +45,6 @@ class Owner:
     def __init__(self) -> None:
         self.frames: list[dict[str, Any]] = []
 
-    def has_room(self, size: int) -> bool:
-        return True
-
     def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         self.frames.append(orjson.loads(data))
         return True
