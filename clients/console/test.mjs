@@ -23,6 +23,8 @@ try {
     platform: "node",
     target: ["node20"],
     packages: "external",
+    // What a test imports for its effects is wanted first.
+    ignoreAnnotations: true,
     jsx: "automatic",
     jsxImportSource: "preact",
     sourcemap: "inline",

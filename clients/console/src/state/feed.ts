@@ -18,6 +18,8 @@ export class CallFeed {
   bot = new Peaks();
   /** Why the call cannot be shown. */
   problem: string | null = null;
+  /** The server has let go of it: what was seen of it is all that there is. */
+  gone = false;
   connected = false;
   /** The server's clock against ours: what to add to `Date.now()`, milliseconds. */
   #skewMs: number | null = null;
@@ -54,7 +56,7 @@ export class CallFeed {
   }
 
   get live(): boolean {
-    return this.call.ending === null && this.facts !== null && this.facts.state !== "ended";
+    return !this.gone && this.call.ending === null && this.facts !== null && this.facts.state !== "ended";
   }
 
   /** How far the call is by now, milliseconds since it started; of one that is over, its end. */
@@ -86,10 +88,10 @@ export class CallFeed {
 
   #fail(refused: Refused): void {
     // What was seen of it stays to be seen, also when the server keeps it no longer.
-    if (refused.status !== 401 && this.call.events.length === 0) {
-      this.problem = refused.message;
-      this.stop();
-    }
+    if (refused.status === 401) return;
+    if (this.call.events.length === 0) this.problem = refused.message;
+    else this.gone = true;
+    this.stop();
     this.changes.touch();
   }
 

@@ -7,7 +7,8 @@ export type Access =
   | { readonly at: "unknown" }
   | { readonly at: "unreachable"; readonly why: string }
   | { readonly at: "login"; readonly server: ServerSession }
-  | { readonly at: "in"; readonly server: ServerSession };
+  /** `reachable` false: it was, and does not answer now. What is looked at stays. */
+  | { readonly at: "in"; readonly server: ServerSession; readonly reachable: boolean };
 
 export const access = new Store<Access>({ at: "unknown" });
 export const agents = new Store<readonly Agent[] | null>(null);
@@ -25,11 +26,14 @@ export async function refresh(): Promise<void> {
     if (server.authorized) {
       const online = await api.agents();
       if (!same(online, agents.value)) agents.set(online);
-      if (access.value.at !== "in" || !same(access.value.server, server)) access.set({ at: "in", server });
+      const next: Access = { at: "in", server, reachable: true };
+      if (!same(access.value, next)) access.set(next);
     } else access.set({ at: "login", server });
   } catch (error) {
     const why = error instanceof Refused ? error.message : "The server cannot be reached.";
-    if (access.value.at !== "unreachable") access.set({ at: "unreachable", why });
+    const now = access.value;
+    if (now.at === "in") access.set({ ...now, reachable: false });
+    else if (now.at !== "unreachable") access.set({ at: "unreachable", why });
   }
 }
 

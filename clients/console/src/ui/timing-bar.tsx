@@ -4,7 +4,7 @@ import { millis } from "../timeline/items.ts";
 /** The wait for an answer as a bar: end of speech, end of turn, first word heard. `scaleMs` is the whole width. */
 export function TimingBar({ timing, scaleMs }: { timing: Timing; scaleMs: number }) {
   const { phase, endpointMs, answerMs, totalMs, parts } = timing;
-  const share = (ms: number): string => `${Math.min(100, (ms / scaleMs) * 100)}%`;
+  const share = (ms: number): string => `${Math.min(100, (ms / scaleMs) * 100).toFixed(1)}%`;
   const growing = phase === "ending" || phase === "answering";
   const told = parts.map(({ name, ms }) => `${name} ${millis(ms)}`).join(", ");
   return (

@@ -22,6 +22,7 @@ export function App() {
       <main id="main" class="page">
         {now.at === "unreachable" && <Unreachable why={now.why} />}
         {now.at === "login" && <Login password={now.server.password} />}
+        {now.at === "in" && !now.reachable && <p class="strip" role="status">The server does not answer. This page tries again by itself.</p>}
         {now.at === "in" && <Routed />}
       </main>
     </>
@@ -30,6 +31,9 @@ export function App() {
 
 function Routed() {
   const now = useStore(route);
+  useEffect(() => {
+    document.title = `${{ talk: "Talk", calls: "Calls", call: "A call" }[now.at]} · Talkwire`;
+  }, [now.at]);
   if (now.at === "call") return <CallPage key={now.id} id={now.id} />;
   return now.at === "calls" ? <CallsPage /> : <TalkPage />;
 }

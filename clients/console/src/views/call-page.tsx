@@ -28,7 +28,7 @@ export function CallPage({ id }: { id: string }) {
     <div class="call">
       <Facts feed={feed} />
       <Timeline feed={feed} look={look} />
-      {feed.facts?.recording && !feed.live && <Player id={id} look={look} />}
+      {feed.facts?.recording && !feed.live && !feed.gone && <Player id={id} look={look} />}
       <div class="columns">
         <Transcript feed={feed} look={look} />
         <EventTable feed={feed} look={look} />
@@ -64,6 +64,7 @@ function Facts({ feed }: { feed: CallFeed }) {
         {call.ending && <div class="wide"><dt>End</dt><dd>{reasonOf(call.ending.reason, call.ending.detail)}</dd></div>}
         {facts?.metadata && Object.keys(facts.metadata).length > 0 && <div class="wide"><dt>Metadata</dt><dd><code>{JSON.stringify(facts.metadata)}</code></dd></div>}
       </dl>
+      {feed.gone && <p class="problem" role="status">The server no longer keeps this call. What this page has seen of it is still here.</p>}
       {call.lost > 0 && <p class="problem" role="status">{plural(call.lost, "event")} of this call {call.lost === 1 ? "is" : "are"} no longer kept: what is shown is not all.</p>}
     </div>
   );

@@ -34,19 +34,19 @@ export function Captions() {
   );
 }
 
-const Line = memo(drawLine);
+const Line = memo(drawLine, ["stamp"]);
 
 /** `stamp`: of what is shown; the entry itself changes in place. */
 function drawLine({ entry }: { entry: Entry; stamp: string }) {
   switch (entry.kind) {
     case "user":
-      return <p class="line user"><span class="who">You</span><UserText said={entry.said} /></p>;
+      return <p class="line user"><span class="who">You</span><span dir="auto"><UserText said={entry.said} /></span></p>;
     case "bot": {
       const told = fate(entry.message);
       return (
         <p class="line bot">
           <span class="who">Bot{told && <span class="fate">{told}</span>}</span>
-          <BotText message={entry.message} />
+          <span dir="auto"><BotText message={entry.message} /></span>
         </p>
       );
     }

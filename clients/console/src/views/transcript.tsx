@@ -1,3 +1,4 @@
+import { Fragment } from "preact";
 import { useRef } from "preact/hooks";
 
 import type { Entry, ToolRun } from "../fold/model.ts";
@@ -32,7 +33,7 @@ export function Transcript({ feed, look }: { feed: CallFeed; look: Look }) {
         {call.entries.length === 0 && <p class="muted pad">{feed.live ? "Nothing was said yet." : "Nothing was said."}</p>}
         {call.entries.map((entry) => {
           const timing = entry.kind === "user" && lastOfTurn.get(entry.said.turnId) === entry ? byTurn.get(entry.said.turnId) : undefined;
-          const stamp = `${stampOf(entry)}|${timing?.phase}${timing?.totalMs}/${scaleMs}`;
+          const stamp = timing ? `${stampOf(entry)}|${timing.phase}${timing.totalMs}/${scaleMs}` : stampOf(entry);
           return <Row key={keyOf(entry)} entry={entry} timing={timing} scaleMs={scaleMs} stamp={stamp} current={entry === current} look={look} />;
         })}
       </div>
@@ -61,7 +62,7 @@ function drawRow({ entry, timing, scaleMs, current, look }: RowProps) {
 }
 
 /** Long calls have hundreds: one that has not changed is not drawn again. */
-const Row = memo(drawRow);
+const Row = memo(drawRow, ["stamp", "current", "look"]);
 
 function Body({ entry }: { entry: Entry }) {
   switch (entry.kind) {
@@ -69,7 +70,7 @@ function Body({ entry }: { entry: Entry }) {
       return (
         <>
           <span class="who">Caller{entry.said.typed && <span class="muted"> (typed)</span>}</span>
-          <p><UserText said={entry.said} /></p>
+          <p dir="auto"><UserText said={entry.said} /></p>
         </>
       );
     case "bot": {
@@ -77,7 +78,7 @@ function Body({ entry }: { entry: Entry }) {
       return (
         <>
           <span class="who">Bot{told && <span class="fate">{told}</span>}</span>
-          <p><BotText message={entry.message} /></p>
+          <p dir="auto"><BotText message={entry.message} /></p>
         </>
       );
     }
@@ -129,7 +130,7 @@ function Answer({ timing, scaleMs }: { timing: Timing; scaleMs: number }) {
         <dt>end of speech → end of turn</dt><dd class="figure">{millis(timing.endpointMs)}</dd>
         {timing.phase === "answered" && (<><dt>end of turn → first heard word</dt><dd class="figure">{millis(timing.answerMs)}</dd></>)}
         {timing.parts.filter(({ name }) => name !== "end of turn").map(({ name, ms }) => (
-          <><dt class="muted">{name}{slowest && NAMES[slowest] === name ? " (slowest)" : ""}</dt><dd class="figure muted">{millis(ms)}</dd></>
+          <Fragment key={name}><dt class="muted">{name}{slowest && NAMES[slowest] === name ? " (slowest)" : ""}</dt><dd class="figure muted">{millis(ms)}</dd></Fragment>
         ))}
         {timing.turn.reason && (<><dt class="muted">found by</dt><dd class="muted">{timing.turn.reason}{timing.turn.probability !== null && `, ${Math.round(timing.turn.probability * 100)} %`}</dd></>)}
       </dl>
