@@ -214,14 +214,15 @@ async def test_the_waveform_is_that_of_the_recording_and_fits_the_events(
             share = (ts - whole["start_ts"]) / (whole["until_ts"] - whole["start_ts"])
             return float(share * whole["until_ms"])
 
+        # To 20 ms on virtual time (tests/server/test_v1_calls.py); here with whatever the machine does meanwhile.
         bot_from = onsets_ms(whole["bot"])[0]
-        assert at_ms(agent.of("bot.speaking")[0]["ts"]) == pytest.approx(bot_from, abs=80)
+        assert at_ms(agent.of("bot.speaking")[0]["ts"]) == pytest.approx(bot_from, abs=250)
         last = max(hop for hop, peak in enumerate(whole["bot"]) if peak) * 20
         if not agent.of("bot.resumed"):
             played_ms = agent.of("bot.interrupted")[0]["played_ms"]
-            assert last - bot_from == pytest.approx(played_ms, abs=80), "what was cleared is not there"
+            assert last - bot_from == pytest.approx(played_ms, abs=250), "what was cleared is not there"
         said_from = onsets_ms(whole["user"])[0]
-        assert at_ms(agent.of("speech.started")[0]["timestamp"]) == pytest.approx(said_from, abs=80)
+        assert at_ms(agent.of("speech.started")[0]["timestamp"]) == pytest.approx(said_from, abs=250)
 
         reply = await get(server, f"/v1/calls/{call_id}/recording")
         if not recorded:
