@@ -236,6 +236,11 @@ class Playout:
         at = self._run_at + self._way_s if position == self._run_position else now
         self._anchor_position, self._anchor_at = position, at
 
+    @property
+    def way_s(self) -> float | None:
+        """One way to the far end; None: no mark has told yet, and it is taken for none."""
+        return self._way_s if self._trips else None
+
     def heard(self, now: float) -> int:
         """The position up to which the listener has heard the audio."""
         return self._position(now, self._limit(self._way_s))

@@ -4,7 +4,7 @@ and the echo guard."""
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,6 +17,18 @@ from pipeline.listening import Listening
 
 SURE_S = 0.2
 """After so long frames of the caller have come that were no later than usual, and tell the time right."""
+TIMED_S = 0.5
+"""After so long a first mark has come back and told the way, or none will."""
+
+
+class _Heard(NamedTuple):
+    """Audio of the bot that was heard."""
+
+    at: float
+    timed: bool
+    """The way was known; else it is to be added."""
+    position: int
+    pcm: Pcm
 
 
 class Listener(Protocol):
@@ -63,8 +75,8 @@ class Monitor:
         self._clock = CallerClock(sample_rate_hz)
         self._meters: _Meters | None = None
         self._interval_ms: int | None = None
-        self._heard: deque[tuple[float, int, Pcm]] = deque()
-        """What was heard of the bot and is not placed yet: when, and from which position on."""
+        self._heard: deque[_Heard] = deque()
+        """What is not placed yet."""
         self._bot_next = (-1, 0)
         self._sent_next = (-1, 0)
         self.measure(metrics_interval_ms)
@@ -129,16 +141,22 @@ class Monitor:
 
     def note_bot(self, now: float, *, rest: bool = False) -> None:
         """Place what was heard of the bot on the caller's clock; ``rest``: no more frames come."""
+        way_s = self._playout.way_s
         for position, pcm in self._playout.take_heard(self._playout.heard(now)):
             at = self._playout.time_of(position)
-            self._heard.append((at if at is not None else now, position, pcm))
+            self._heard.append(_Heard(at if at is not None else now, way_s is not None, position, pcm))
             if self._meters is not None:
                 self._meters.bot.append(pcm)
-        while self._heard and (rest or self._heard[0][0] <= now - SURE_S) and self._ears.end:
-            self._place(*self._heard.popleft())
+        while self._heard and self._ears.end:
+            first = self._heard[0]
+            patience_s = SURE_S if first.timed or way_s is not None else TIMED_S
+            if not rest and first.at > now - patience_s:
+                return
+            self._place(self._heard.popleft(), way_s or 0.0)
 
-    def _place(self, at: float, position: int, pcm: Pcm) -> None:
-        sample = self._clock.sample(at)
+    def _place(self, heard: _Heard, way_s: float) -> None:
+        position, pcm = heard.position, heard.pcm
+        sample = self._clock.sample(heard.at if heard.timed else heard.at + way_s)
         expected_position, expected_sample = self._bot_next
         if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
             sample = expected_sample  # One flow of audio: the clock's jitter must not cut it up.

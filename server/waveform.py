@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 from typing import Final
 
+from media.callerclock import CallerClock
 from media.frames import Pcm
 from media.peaks import HOP_MS, SETTLE_MS, Peaks
 
-RECENT: Final = 101
-"""Frames whose arrival tells what the caller's clock says now: two seconds, so that a stall does not count."""
 SETTLED: Final = 150
-"""Frames after which the beginning of the call is dated for good, by the last two thirds of them: the first come in a
-burst."""
+"""Frames after which the beginning of the call is dated for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +35,10 @@ class Waveform:
     """Of one call. Takes what a recorder takes, and is cheap enough to do so always."""
 
     def __init__(self, sample_rate_hz: int, now: Callable[[], float]) -> None:
-        self._rate = sample_rate_hz
         self._now = now
         self._peaks = Peaks(sample_rate_hz)
-        self._offsets: deque[float] = deque(maxlen=RECENT)
-        """When the first sample was, as each of the last frames has it."""
+        self._clock = CallerClock(sample_rate_hz)
+        """The same that the bot is placed with."""
         self._frames = 0
         self._starts_at = 0.0
         self.over = False
@@ -53,10 +48,10 @@ class Waveform:
     def caller(self, start: int, pcm: Pcm) -> None:
         """A frame of the caller has come."""
         self._peaks.caller(start, pcm)
-        self._offsets.append(self._now() - (start + len(pcm)) / self._rate)
+        self._clock.frame(start + len(pcm), self._now())
         self._frames += 1
-        if self._frames == SETTLED:
-            self._starts_at = median(self._offsets)
+        if self._frames <= SETTLED:
+            self._starts_at = self._clock.origin
 
     @property
     def size(self) -> int:
@@ -65,18 +60,17 @@ class Waveform:
 
     def strip(self, from_ms: int) -> Strip | None:
         """All behind ``from_ms``, in whole hops. None: there was no audio yet."""
-        if not self._offsets:
+        if not self._frames:
             return None
         until_ms = self._peaks.until_ms
         from_ms = min(from_ms // HOP_MS * HOP_MS, until_ms)
-        latest = median(self._offsets)
         user, bot = self._peaks.between(from_ms, until_ms)
         return Strip(
             from_ms,
             until_ms,
             until_ms if self.over else max(0, until_ms - SETTLE_MS),
-            self._starts_at if self._frames >= SETTLED else latest,
-            latest + until_ms / 1000.0,
+            self._starts_at,
+            self._clock.origin + until_ms / 1000.0,
             user,
             bot,
         )

@@ -25,10 +25,11 @@ class Stretch:
 
 @dataclass
 class FakeLeg:
-    """The far end of a phone call at 8 kHz. ``delay_s`` is the way of a mark back."""
+    """The far end of a phone call at 8 kHz. ``delay_s`` is the way of a mark back, ``way_s`` that of audio there."""
 
     lead_ms: int = 300
     delay_s: float = 0.0
+    way_s: float = 0.0
     marks_on_clear: bool = True
     stretches: list[Stretch] = field(default_factory=list)
     hung_up: str | None = None
@@ -49,15 +50,21 @@ class FakeLeg:
 
     def send(self, pcm: Pcm) -> None:
         assert len(pcm) % 160 == 0
-        start = max(self._loop.time(), self._ends)
+        start = max(self._loop.time() + self.way_s, self._ends)
         self.stretches.append(Stretch(start, pcm))
         self._ends = start + len(pcm) / 8000
 
     def mark(self, name: str) -> None:
-        due = max(self._loop.time(), self._ends) + self.delay_s
+        due = max(self._loop.time() + self.way_s, self._ends) + self.delay_s
         self._marks[name] = self._loop.call_at(due, self._return, name)
 
     def clear(self) -> None:
+        if self.way_s:
+            self._loop.call_later(self.way_s, self._clear)
+        else:
+            self._clear()
+
+    def _clear(self) -> None:
         now = self._loop.time()
         for stretch in self.stretches:
             if stretch.heard < 0 and stretch.at + len(stretch.pcm) / 8000 > now:

@@ -72,10 +72,10 @@ class Site:
     def end(self, call: Call) -> None:
         self.calls.never_began(call, EndReason.HANGUP, "")
 
-    def live(self, call: Call, delay_s: float = 0.0) -> tuple[FakeLeg, LegListener]:
-        """With a conversation; ``delay_s``: the way of a mark back."""
+    def live(self, call: Call, there_s: float = 0.0, back_s: float = 0.0) -> tuple[FakeLeg, LegListener]:
+        """With a conversation, over a line of so long ways."""
         self.calls.connecting(call)
-        leg = FakeLeg(delay_s=delay_s)
+        leg = FakeLeg(way_s=there_s, delay_s=back_s)
         leg.listener = self.calls.start(call, leg)
         return leg, leg.listener
 

@@ -602,13 +602,15 @@ def test_the_waveform_of_a_conversation(tmp_path: Path) -> None:
     run_virtual(main())
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.03])
-def test_events_lie_within_20_ms_of_what_they_tell_in_the_waveform(tmp_path: Path, delay_s: float) -> None:
+@pytest.mark.parametrize(
+    ("there_s", "back_s"), [(0.0, 0.0), (0.0, 0.03), (0.02, 0.02), (0.05, 0.05), (0.1, 0.1)]
+)
+def test_waveform_events_and_far_end_agree_to_20_ms(tmp_path: Path, there_s: float, back_s: float) -> None:
     async def main() -> None:
         async with site(tmp_path) as made:
             made.agent.configuration["greeting"] = "a b c d e f g h i j k l m n o p"
             call = made.ring()
-            leg, _ = made.live(call, delay_s)
+            leg, _ = made.live(call, there_s, back_s)
             await leg.silence(2.61)
             await leg.speak(1.47)
             await leg.silence(3)
@@ -617,8 +619,8 @@ def test_events_lie_within_20_ms_of_what_they_tell_in_the_waveform(tmp_path: Pat
             told = [orjson.loads(entry.data) for entry in call.events.since(0)]
             strip = (await made.web.get("/v1/calls/CA1/waveform")).json()
 
-            def at_ms(event: dict[str, Any], key: str = "ts") -> float:
-                share = (event[key] - strip["start_ts"]) / (strip["until_ts"] - strip["start_ts"])
+            def at_ms(ts: float) -> float:
+                share = (ts - strip["start_ts"]) / (strip["until_ts"] - strip["start_ts"])
                 return float(share * strip["until_ms"])
 
             def of(name: str) -> list[dict[str, Any]]:
@@ -630,17 +632,25 @@ def test_events_lie_within_20_ms_of_what_they_tell_in_the_waveform(tmp_path: Pat
                 change = np.diff(sounding.astype(np.int8), prepend=0, append=0)
                 return (np.flatnonzero(change > 0) * 20).tolist(), (np.flatnonzero(change < 0) * 20).tolist()
 
-            words, ends = edges_ms("bot")
-            assert at_ms(of("bot.speaking")[0]) == pytest.approx(words[0], abs=20)
-            spoken = of("bot.word")
-            assert len(spoken) == len(words) >= 8
-            for word, onset in zip(spoken, words, strict=True):
-                assert at_ms(word) == pytest.approx(onset, abs=20)
+            onsets, ends = edges_ms("bot")
+            far_end_ms = at_ms(made.services.clock.epoch(leg.stretches[0].at))
+            assert onsets[0] == pytest.approx(far_end_ms, abs=20)
+            words = [at_ms(word["ts"]) for word in of("bot.word")]
+            assert len(words) == len(onsets) >= 8
+            assert onsets == pytest.approx([onsets[0] + 300 * index for index in range(len(onsets))], abs=20)
+            # Before the first mark comes back nobody knows how long the way is.
+            assert (
+                words[0]
+                == at_ms(of("bot.speaking")[0]["ts"])
+                == pytest.approx(onsets[0], abs=there_s * 1000 + 20)
+            )
+            assert words[1:] == pytest.approx(onsets[1:], abs=20)
             (cut,) = of("bot.interrupted")
-            assert ends[-1] - words[0] == pytest.approx(cut["played_ms"], abs=20)
+            # Both are whole hops of 20 ms.
+            assert ends[-1] - onsets[0] == pytest.approx(cut["played_ms"], abs=40)
             began, ended = edges_ms("user")
-            assert at_ms(of("speech.started")[0], "timestamp") == pytest.approx(began[0], abs=20)
-            assert at_ms(of("speech.ended")[-1], "timestamp") == pytest.approx(ended[-1], abs=20)
+            assert at_ms(of("speech.started")[0]["timestamp"]) == pytest.approx(began[0], abs=20)
+            assert at_ms(of("speech.ended")[-1]["timestamp"]) == pytest.approx(ended[-1], abs=20)
 
     run_virtual(main())
 
