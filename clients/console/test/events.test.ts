@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FAMILIES, Filtered, familyOf, matches, parseQuery, summary } from "../src/events/filter.ts";
+import { FAMILIES, Filtered, familyOf, matches, parseQuery, shortened, summary } from "../src/events/filter.ts";
 import { rowsInSight, scrollTo } from "../src/events/rows.ts";
 import { SseParser } from "../src/net/sse.ts";
 import { parseRoute } from "../src/state/route.ts";
@@ -43,6 +43,15 @@ test("each event of the golden call has a family and a line", () => {
   assert.equal(familyOf("llm.tool_call"), "tool");
   assert.equal(familyOf("barge_in"), "bot");
   assert.equal(familyOf("something.new"), "call");
+});
+
+test("a recording within an event is neither shown nor searched", () => {
+  const event = { event: "call.recording", seq: 1, ts: 1, audio: "QUJD".repeat(100_000), format: "wav" };
+  assert.ok(JSON.stringify(event, shortened).length < 300);
+  assert.match(summary(event), /format: wav/);
+  assert.ok(summary(event).length < 300);
+  assert.equal(matches(event, parseQuery("wav")), true);
+  assert.equal(matches(event, parseQuery("400000")), true);
 });
 
 test("only the rows in sight, and a few beside them", () => {

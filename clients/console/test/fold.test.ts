@@ -163,6 +163,18 @@ test("time counts from when the call was taken, not from when it began to ring",
   assert.equal(fold([{ ...event(0, "call.started"), event: "call.dialing" }]).calling, "dialing");
 });
 
+test("the recording is laid against the call by its own beginning", () => {
+  const told = fold([
+    event(0, "call.started"),
+    event(0, "recording.started", { at_ms: 0 }),
+    event(4000, "recording.paused", { at_ms: 4000 }),
+    event(9000, "call.ended", { reason: "hangup" }),
+    event(9001, "call.recording", { started_at: 1_700_000_000.25, duration_ms: 8750 }),
+  ]);
+  assert.equal(told.recordingStartMs, 250);
+  assert.deepEqual(told.entries.map(line), ["note: Recording paused"]);
+});
+
 test("fields of the wrong kind do no harm", () => {
   const told = emptyCall();
   for (const name of new Set(GOLDEN.map(({ event: each }) => each))) {

@@ -55,7 +55,7 @@ function searched(event: WireEvent): string {
   let text = lowered.get(event);
   if (text === undefined) {
     const { agent_id, call_id, session_id, correlation_id, event: name, ...own } = event;
-    text = `${name}\n${JSON.stringify(own)}`.toLowerCase();
+    text = `${name}\n${JSON.stringify(own, shortened)}`.toLowerCase();
     lowered.set(event, text);
   }
   return text;
@@ -92,6 +92,13 @@ export class Filtered {
   }
 }
 
+const LONG = 2000;
+
+/** For JSON: a recording within an event is nothing to read. */
+export function shortened(_field: string, value: unknown): unknown {
+  return typeof value === "string" && value.length > LONG ? `${value.slice(0, 80)}… (${value.length} characters)` : value;
+}
+
 /** What an event says beside its name, in one line. */
 export function summary(event: WireEvent): string {
   const { agent_id, call_id, session_id, correlation_id, event: name, seq, ts, turn_id, ...own } = event;
@@ -101,6 +108,6 @@ export function summary(event: WireEvent): string {
 }
 
 function short(value: unknown): string {
-  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+  const text = typeof value === "string" ? value : (JSON.stringify(value, shortened) ?? "");
   return text.length > 160 ? `${text.slice(0, 159)}…` : text;
 }

@@ -8,7 +8,7 @@ import { useStore } from "../state/store.ts";
 import { stamp } from "../timeline/scale.ts";
 import { Copy } from "../ui/copy.tsx";
 import { Icon } from "../ui/icon.tsx";
-import { FAMILIES, type Family, Filtered, familyOf, parseQuery, summary } from "./filter.ts";
+import { FAMILIES, type Family, Filtered, familyOf, parseQuery, shortened, summary } from "./filter.ts";
 import { rowsInSight, scrollTo } from "./rows.ts";
 
 const ROW_PX = 26;
@@ -127,7 +127,7 @@ export function EventTable({ feed, look }: { feed: CallFeed; look: Look }) {
             <Copy label="Copy" text={() => JSON.stringify(open)} />
             <button type="button" class="button quiet small square" aria-label="Close" onClick={() => look.choose(null)}><Icon name="close" size={15} /></button>
           </div>
-          <pre>{JSON.stringify(open, null, 2)}</pre>
+          <pre>{JSON.stringify(open, shortened, 2)}</pre>
         </div>
       )}
     </section>

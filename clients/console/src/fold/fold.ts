@@ -2,7 +2,7 @@
 
 import { botHandlers } from "./bot.ts";
 import { type Call, type WireEvent, emptyCall } from "./model.ts";
-import { at, number, text } from "./read.ts";
+import { at, clock, number, text } from "./read.ts";
 import { type Handler, mark, note } from "./tell.ts";
 import { userHandlers } from "./user.ts";
 
@@ -81,6 +81,13 @@ const callHandlers: Record<string, Handler> = {
     mark(call, event, "dtmf", digit);
     note(call, event, `Key ${digit} pressed`);
   },
+  "recording.started": (call, event) => {
+    const place = number(event, "at_ms") ?? 0;
+    if (place > 0) note(call, event, "Recording began");
+  },
+  "recording.announced": (call, event) => note(call, event, "The caller was told that the call is recorded"),
+  "recording.paused": (call, event) => note(call, event, "Recording paused"),
+  "recording.resumed": (call, event) => note(call, event, "Recording goes on"),
   "session.idle_warning": (call, event) => {
     const left = number(event, "remaining_seconds") ?? 0;
     mark(call, event, "idle", left > 0 ? `silent; ${left} s left` : "silent for too long");
@@ -106,7 +113,8 @@ const callHandlers: Record<string, Handler> = {
     mark(call, event, "end", call.ending.detail ?? call.ending.reason);
   },
   "call.recording": (call, event) => {
-    call.recordingMs = number(event, "duration_ms");
+    const began = number(event, "started_at");
+    if (began !== null) call.recordingStartMs = clock(call, began);
   },
 };
 

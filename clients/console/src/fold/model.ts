@@ -165,7 +165,8 @@ export interface Call {
   ready: boolean;
   language: string | null;
   ending: Ending | null;
-  recordingMs: number | null;
+  /** Where the recording begins, milliseconds of the call. */
+  recordingStartMs: number;
   events: WireEvent[];
   entries: Entry[];
   speech: Speech[];
@@ -187,7 +188,7 @@ export function emptyCall(startTs: number | null = null): Call {
     ready: false,
     language: null,
     ending: null,
-    recordingMs: null,
+    recordingStartMs: 0,
     events: [],
     entries: [],
     speech: [],

@@ -140,6 +140,7 @@ export const api = {
   call: (id: string): Promise<CallFacts> => get(call(id)),
   waveform: (id: string, afterMs: number): Promise<WaveformPiece> => get(`${call(id)}/waveform?after_ms=${afterMs}`),
   recordingUrl: (id: string): string => `${call(id)}/recording`,
+  downloadUrl: (id: string): string => `${call(id)}/recording?download=1`,
   eventsUrl: (id: string): string => `${call(id)}/events`,
   /** Where a token for a call of ours is had: here a cookie opens, too. */
   tokenUrl: (agentId: string): string => `/console/token?agent_id=${encodeURIComponent(agentId)}`,

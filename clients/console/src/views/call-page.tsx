@@ -28,7 +28,7 @@ export function CallPage({ id }: { id: string }) {
     <div class="call">
       <Facts feed={feed} />
       <Timeline feed={feed} look={look} />
-      {feed.facts?.recording && !feed.live && !feed.gone && <Player id={id} look={look} />}
+      {feed.facts?.recording && !feed.live && !feed.gone && <Player id={id} look={look} startMs={feed.call.recordingStartMs} />}
       <div class="columns">
         <Transcript feed={feed} look={look} />
         <EventTable feed={feed} look={look} />

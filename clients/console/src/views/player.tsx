@@ -3,21 +3,21 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { api } from "../net/api.ts";
 import type { Look } from "../state/look.ts";
 
-/** The recording, in the browser's own player, in step with the timeline. */
-export function Player({ id, look }: { id: string; look: Look }) {
+/** The recording, in the browser's own player, in step with the timeline. `startMs`: where in the call it begins. */
+export function Player({ id, look, startMs }: { id: string; look: Look; startMs: number }) {
   const audio = useRef<HTMLAudioElement>(null);
   const [failed, setFailed] = useState(false);
   useEffect(() => {
     const element = audio.current;
     if (!element) return;
     look.seek = (ms, play) => {
-      element.currentTime = Math.max(0, ms / 1000);
+      element.currentTime = Math.max(0, (ms - startMs) / 1000);
       look.cursorMs.set(Math.max(0, ms));
       if (play) void element.play().catch(() => undefined);
     };
     let frame = 0;
     const follow = (): void => {
-      look.cursorMs.set(element.currentTime * 1000);
+      look.cursorMs.set(element.currentTime * 1000 + startMs);
       if (!element.paused) frame = requestAnimationFrame(follow);
     };
     const begin = (): void => (cancelAnimationFrame(frame), follow());
@@ -27,7 +27,7 @@ export function Player({ id, look }: { id: string; look: Look }) {
       cancelAnimationFrame(frame);
       for (const name of ["play", "seeked"]) element.removeEventListener(name, begin);
     };
-  }, [id]);
+  }, [id, startMs]);
   return (
     <section class="player card" aria-label="Recording">
       {failed ? (
@@ -35,7 +35,7 @@ export function Player({ id, look }: { id: string; look: Look }) {
       ) : (
         <audio ref={audio} controls preload="metadata" src={api.recordingUrl(id)} onError={() => setFailed(true)} />
       )}
-      <a class="button small" href={api.recordingUrl(id)} download={`${id}.wav`}>Download</a>
+      <a class="button small" href={api.downloadUrl(id)} download>Download</a>
     </section>
   );
 }
