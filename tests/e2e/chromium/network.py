@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,12 +31,23 @@ class _Side(asyncio.DatagramProtocol):
         self.transport: asyncio.DatagramTransport | None = None
         self.other: _Side | None = None
         self.peer: Address | None = None
+        self._due = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         self.peer = addr
+        jitter_ms = self._path.jitter_ms
+        if jitter_ms == 0:
+            self._hand_on(data)
+            return
+        # Packets keep their order, as on most paths.
+        loop = asyncio.get_running_loop()
+        self._due = max(self._due, loop.time() + random.uniform(0, jitter_ms) / 1000)
+        loop.call_at(self._due, self._hand_on, data)
+
+    def _hand_on(self, data: bytes) -> None:
         other = self.other
         if self._path.open and other is not None and other.peer is not None and other.transport is not None:
             other.transport.sendto(data, other.peer)
@@ -47,8 +59,9 @@ class _Side(asyncio.DatagramProtocol):
 class Path:
     """What one connection goes over."""
 
-    def __init__(self, *, open: bool = True) -> None:
+    def __init__(self, *, open: bool = True, jitter_ms: float = 0.0) -> None:
         self.open = open
+        self.jitter_ms = jitter_ms
         self.to_server, self.to_browser = _Side(self), _Side(self)
         self.to_server.other, self.to_browser.other = self.to_browser, self.to_server
 
@@ -66,8 +79,10 @@ class Path:
 class Network:
     """Everything between one page and the server."""
 
-    def __init__(self) -> None:
+    def __init__(self, jitter_ms: float = 0.0) -> None:
         self.paths: list[Path] = []
+        self.jitter_ms = jitter_ms
+        """Up to so much longer a packet takes than another, each way."""
         self.dead = False
         """New paths carry nothing either."""
         self.down = False
@@ -84,7 +99,7 @@ class Network:
             await route.abort("internetdisconnected")
             return
         body: dict[str, Any] = json.loads(route.request.post_data or "{}")
-        path = Path(open=not self.dead)
+        path = Path(open=not self.dead, jitter_ms=self.jitter_ms)
         self.paths.append(path)
         path.to_browser.peer = _address(body["sdp"])
         await path.lay(path.to_browser.peer[0])
@@ -100,9 +115,9 @@ class Network:
 
 
 @asynccontextmanager
-async def between(page: Page) -> AsyncIterator[Network]:
+async def between(page: Page, jitter_ms: float = 0.0) -> AsyncIterator[Network]:
     """Put a network in between, for the calls that the page makes from now on."""
-    network = Network()
+    network = Network(jitter_ms)
     await page.route("**/webrtc/offer", network.offer)
     try:
         yield network
