@@ -49,7 +49,9 @@ class _Side(asyncio.DatagramProtocol):
 
     def _hand_on(self, data: bytes) -> None:
         other = self.other
-        if self._path.open and other is not None and other.peer is not None and other.transport is not None:
+        if not self._path.open or other is None or other.peer is None or other.transport is None:
+            return
+        if not other.transport.is_closing():
             other.transport.sendto(data, other.peer)
 
     def error_received(self, exc: Exception) -> None:
