@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from playwright.async_api import Browser
+from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from tests.e2e.browser import token
 from tests.e2e.chromium.harness import BLANK, Tab, chromium, tab
@@ -86,10 +87,10 @@ async def onsets(server: Running, browser: Browser, figures: Figures) -> None:
             await page.wait("speech.ended", number)
 
 
-async def interruption(server: Running, browser: Browser, figures: Figures, dice: random.Random) -> None:
-    async with called(server, browser, LONG, "time.wav") as page:
-        await page.wait("bot.word", dice.randint(8, 16))
-        onset, _ = await page.say("time.wav")
+async def interruption(server: Running, browser: Browser, figures: Figures) -> None:
+    async with called(server, browser, LONG, "repeat.wav") as page:
+        await page.wait("bot.word", random.randint(8, 16))
+        onset, _ = await page.say("repeat.wav")
         cut = await page.wait("bot.interrupted")
         await page.quiet()
         start, silent = (await page.heard()).whole
@@ -140,14 +141,16 @@ async def connecting(folder: Path, browser: Browser, figures: Figures, rounds: i
 
 
 async def measure(rounds: int) -> Figures:
-    figures, dice = Figures(), random.Random(1)
+    figures = Figures()
     with tempfile.TemporaryDirectory() as folder:
         async with chromium() as browser, running(Path(folder)) as server:
             for _ in range(rounds):
-                await captions(server, browser, figures)
-                await onsets(server, browser, figures)
-                await interruption(server, browser, figures, dice)
-                await loss(server, browser, figures)
+                for one in (captions, onsets, interruption, loss):
+                    try:
+                        await one(server, browser, figures)
+                    except* (TimeoutError, PlaywrightTimeout) as late:
+                        # What does not come on a busy machine is no figure.
+                        print(f"left out: {one.__name__}: {late.exceptions[0]!r}"[:200])
         async with chromium() as browser:
             await connecting(Path(folder), browser, figures, rounds)
     return figures

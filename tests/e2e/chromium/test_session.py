@@ -80,12 +80,12 @@ async def test_a_conversation_from_the_button_to_the_end(server: Running, browse
 async def test_speech_over_the_bot_is_told_as_an_interruption(server: Running, browser: Browser) -> None:
     async with (
         registered(server.ws, "talker", greeting=LONG, stt="none"),
-        tab(browser, f"{server.url}/page", "time.wav", html=BLANK) as page,
+        tab(browser, f"{server.url}/page", "repeat.wav", html=BLANK) as page,
     ):
         await page.session(server.url, "talker")
         await page.connect()
         await page.wait("bot.word", 9)
-        onset, _ = await page.say("time.wav")
+        onset, _ = await page.say("repeat.wav")
         cut = await page.event("talk.interrupted")
         assert cut["reason"] == "user_spoke"
         await page.quiet()

@@ -57,11 +57,11 @@ async def test_captions_keep_step_with_the_voice(server: Running, browser: Brows
 async def test_speech_over_the_bot_silences_it(server: Running, browser: Browser) -> None:
     async with (
         registered(server.ws, "talker", greeting=LONG),
-        tab(browser, f"{server.url}/page", "time.wav", html=BLANK) as page,
+        tab(browser, f"{server.url}/page", "repeat.wav", html=BLANK) as page,
     ):
         await called(page, server, "talker")
         await page.wait("bot.word", 8)
-        onset, _ = await page.say("time.wav")
+        onset, _ = await page.say("repeat.wav")
         interrupted = await page.wait("bot.interrupted")
         await page.quiet()
         heard = await page.heard()
