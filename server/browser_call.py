@@ -56,20 +56,20 @@ class Connection:
 
     def __init__(self, browser: BrowserCall, gathering: Gathering, cursor: int | None) -> None:
         self._browser = browser
-        self._carries = asyncio.Event()
+        self._carries = False
         self.peer = Peer(self, gathering)
         self.cursor = cursor
         """The last event that the page has, as it says."""
 
     def carry(self) -> None:
         """The call's audio goes by this connection from now on."""
-        self._carries.set()
+        self._carries = True
 
     def on_connected(self) -> None:
         self._browser.came(self)
 
     def on_packet(self, ssrc: int, sequence: int, timestamp: int, payload: bytes) -> None:
-        if self._carries.is_set():
+        if self._carries:
             self._browser.leg.on_packet(ssrc, sequence, timestamp, payload)
 
     def on_text(self, text: str) -> None:
@@ -82,9 +82,9 @@ class Connection:
     def on_gone(self, *, closed: bool) -> None:
         self._browser.gone(self, closed=closed)
 
-    async def next_packet(self) -> tuple[bytes, int]:
-        await self._carries.wait()
-        return await self._browser.leg.next_packet(self.peer)
+    def on_ready(self) -> None:
+        if self._carries:
+            self._browser.leg.pump()
 
 
 class BrowserCall:

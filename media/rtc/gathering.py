@@ -13,13 +13,15 @@ import asyncio
 import contextlib
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 
 from aioice import Candidate, Connection, stun
 from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.ice import StunProtocol
+from aioice.ice import CandidatePair, StunProtocol
+
+from media.rtc.rtp import is_media
 
 BUFFER_BYTES: Final = 1 << 18
 STUN_S: Final = 0.5
@@ -104,10 +106,26 @@ class Gathering:
         self._resting[server] = now + STUN_REST_S
 
 
+class _Socket(StunProtocol):
+    """Hands media on before anybody looks whether it is STUN, which is found by an exception."""
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        take = self.receiver.media if isinstance(self.receiver, Sockets) else None
+        if take is None or not isinstance(data, bytes) or not is_media(data) or not take(data):
+            super().datagram_received(data, addr)
+
+
 class Sockets(Connection):
     """aioice's connection, but for its sockets."""
 
     gathering: Gathering
+    media: Callable[[bytes], bool] | None = None
+    """Takes a datagram that is RTP or RTCP; False: it is for aiortc."""
+
+    @property
+    def nominated(self) -> CandidatePair | None:
+        """The way to the other side; None: there is none."""
+        return self._nominated.get(1)
 
     @classmethod
     def put_in(cls, connection: Connection, gathering: Gathering) -> None:
@@ -135,7 +153,7 @@ class Sockets(Connection):
         with contextlib.suppress(OSError):
             sock = self.gathering.bind(address)
             _, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: StunProtocol(self), sock=sock
+                lambda: _Socket(self), sock=sock
             )
             protocol.local_candidate = _host(component, address, sock.getsockname()[1])
             return protocol

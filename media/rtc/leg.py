@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -41,6 +42,12 @@ _QUIET = np.zeros(FRAME, dtype=np.int16)
 class Connection(Protocol):
     """The peer connection, as far as its audio is concerned."""
 
+    @property
+    def ready(self) -> bool:
+        """Packets can be sent."""
+
+    def send(self, payload: bytes, timestamp: int) -> None: ...
+
     def release(self) -> None: ...
 
     async def close(self) -> None: ...
@@ -61,7 +68,8 @@ class RtcLeg:
         self._decoder = Decoder(RATE_HZ)
         self._outbox: deque[Pcm | str] = deque()
         self._frames = 0
-        self._waker: asyncio.Future[None] | None = None
+        self._pumping: asyncio.TimerHandle | None = None
+        self._pump_at = math.inf
         # When they are due is kept here: handles of uvloop do not always know.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -100,7 +108,7 @@ class RtcLeg:
                 return
             self._outbox.append(pcm[start : start + FRAME])
             self._frames += 1
-        self._wake()
+        self.pump()
 
     def mark(self, name: str) -> None:
         self._outbox.append(name)
@@ -115,22 +123,33 @@ class RtcLeg:
         """The call is over. Its door closes the connection, when the page has been told."""
         self._end("hangup", detail)
 
-    async def next_packet(self, peer: Connection) -> tuple[bytes, int]:
-        """The next packet for the browser, when it is due. Raises ``ConnectionError`` where another connection has
-        taken this one's place, and at the end of the call."""
-        while True:
-            if peer is not self._peer or self.over:
-                raise ConnectionError("nothing more is sent on this connection")
-            what = self._clock.next(self._loop.time(), audio=self._frames > 0)
-            if what is None:
-                await self._sleep(self._clock.deadline(audio=self._frames > 0))
-                continue
+    def pump(self) -> None:
+        """Send what is due, and see to it that the rest is sent when that is."""
+        self._pump_when(self._clock.deadline(audio=self._frames > 0))
+
+    def _pump_when(self, due: float | None) -> None:
+        if self._pumping is not None:
+            if due is not None and self._pump_at <= due:
+                return
+            self._pumping.cancel()
+            self._pumping = None
+        if due is not None and not self.over:
+            self._pump_at = max(due, self._loop.time())
+            self._pumping = self._loop.call_at(self._pump_at, self._guarded, self._pump)
+
+    def _pump(self) -> None:
+        self._pumping, peer = None, self._peer
+        if peer is None or not peer.ready or self.over:
+            return  # Who makes it ready pumps again.
+        now = max(self._loop.time(), self._pump_at)  # Timers of some loops come a little early.
+        while (what := self._clock.next(now, audio=self._frames > 0)) is not None:
             payload = self._encoder.encode(self._fetch() if what is Next.AUDIO else _QUIET)
             timestamp = self._clock.sent(what)
             if what is Next.AUDIO:
                 self._return_marks()
             if what is Next.AUDIO or len(payload) > 2:
-                return payload, timestamp
+                peer.send(payload, timestamp)
+        self.pump()
 
     def _fetch(self) -> Pcm:
         self._return_marks()
@@ -150,21 +169,6 @@ class RtcLeg:
     def _heard(self, name: Pcm | str) -> None:
         if self._listener is not None and isinstance(name, str):
             self._listener.on_mark(name)
-
-    async def _sleep(self, until: float | None) -> None:
-        self._waker = waker = self._loop.create_future()
-        handle = None if until is None else self._loop.call_at(until, _resolve, waker)
-        try:
-            await waker
-        finally:
-            if self._waker is waker:
-                self._waker = None
-            if handle is not None:
-                handle.cancel()
-
-    def _wake(self) -> None:
-        if self._waker is not None:
-            _resolve(self._waker)
 
     # --- from the caller ----------------------------------------------------------------------------------
 
@@ -237,7 +241,7 @@ class RtcLeg:
             reason, detail = await asyncio.shield(self._over)
         finally:
             self._end(reason, detail)
-            for handle in (self._timer, self._watch):
+            for handle in (self._timer, self._watch, self._pumping):
                 if handle is not None:
                     handle.cancel()
             self._encoder.close()
@@ -251,7 +255,7 @@ class RtcLeg:
         before, self._peer = self._peer, peer
         if before is not None:
             before.release()
-        self._wake()
+        self.pump()
         return before
 
     def connected(self) -> None:
@@ -318,9 +322,3 @@ class RtcLeg:
         if not self._over.done():
             self._over.set_result((reason, detail))
             self.clear()
-            self._wake()
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -1,17 +1,15 @@
 """One peer connection of aiortc: the only module that knows it.
 
-Audio goes through it as Opus packets both ways. aiortc's own decoding (a thread for each connection, and 80 ms of
-prefetch) and encoding (stereo at 96 kb/s, on a thread) are left aside by what it offers for that: a track may give
-packets instead of frames, and a receiver without a decoder only counts. Another engine would take this module's
-place, with the same face.
+It connects, and carries the data channel. Audio goes as Opus packets both ways, past aiortc's own decoding (a thread
+for each connection, and 80 ms of prefetch) and encoding (stereo at 96 kb/s, on a thread), and past its queues
+(``path``). Another engine would take this module's place, with the same face.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from fractions import Fraction
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from aiortc import (
@@ -22,13 +20,14 @@ from aiortc import (
     RTCPeerConnection,
     RTCRtpReceiver,
     RTCRtpSender,
+    RTCRtpTransceiver,
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError
-from aiortc.rtp import RtpPacket
-from av import Packet as AvPacket
+from av import AudioFrame
 
 from media.rtc.gathering import Gathering, NoSocket, Sockets
+from media.rtc.path import AudioPath, Line
 from media.rtc.sdp import OfferRefused, checked, tuned
 
 CHANNEL = "events"
@@ -38,7 +37,6 @@ CLOSE_S = 2.0
 MAX_BUFFERED = 1 << 20
 """Bytes that may wait for a page that does not read."""
 MAX_TEXT = 64 << 10
-_CLOCK = Fraction(1, 48_000)
 _OPUS = [codec for codec in RTCRtpSender.getCapabilities("audio").codecs if codec.mimeType == "audio/opus"]
 
 
@@ -60,40 +58,32 @@ class PeerUser(Protocol):
     def on_gone(self, *, closed: bool) -> None:
         """The connection is over; ``closed``: the other side said so."""
 
-    async def next_packet(self) -> tuple[bytes, int]:
-        """The next packet to send, when it is due, and its RTP timestamp."""
+    def on_ready(self) -> None:
+        """Packets can be sent."""
 
 
 class _Receiver(RTCRtpReceiver):
-    """Hands packets on as they come. What it inherits keeps the figures that the browser's encoder goes by."""
-
-    sink: Callable[[RtpPacket], None]
+    """Only reports: the packets do not pass it."""
 
     async def receive(self, parameters: Any) -> None:
         await super().receive(parameters)
         # Ends the decoder's thread, which has had nothing to do yet; that waits for it.
         await asyncio.to_thread(self._handle_disconnect)
 
-    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        await super()._handle_rtp_packet(packet, arrival_time_ms)
-        if packet.payload:
-            self.sink(packet)
-
 
 class _Track(MediaStreamTrack):
+    """Is there for aiortc to have something to send, and gives nothing."""
+
     kind = "audio"
 
-    def __init__(self, fetch: Callable[[], Awaitable[tuple[bytes, int]]]) -> None:
+    def __init__(self, asked: Callable[[], None]) -> None:
         super().__init__()
-        self._fetch = fetch
+        self._asked = asked
 
-    async def recv(self) -> AvPacket[Any]:
-        if self.readyState != "live":
-            raise MediaStreamError
-        payload, timestamp = await self._fetch()
-        packet = AvPacket(payload)
-        packet.pts, packet.time_base = timestamp, _CLOCK
-        return packet
+    async def recv(self) -> AudioFrame:
+        self._asked()
+        await asyncio.get_running_loop().create_future()
+        raise MediaStreamError
 
 
 class Peer:
@@ -105,6 +95,7 @@ class Peer:
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._channel: RTCDataChannel | None = None
         self._sender: RTCRtpSender | None = None
+        self._path: AudioPath | None = None
         self._settled = asyncio.Event()
         self._closed = False
         self._dtls: RTCDtlsTransport | None = None
@@ -118,9 +109,10 @@ class Peer:
         try:
             async with asyncio.timeout(ANSWER_S):
                 await self._pc.setRemoteDescription(RTCSessionDescription(checked(offer), "offer"))
-                self._join_audio()
+                audio = self._join_audio()
                 self._choose_sockets()
                 await self._pc.setLocalDescription(await self._pc.createAnswer())
+                self._lay_path(audio)
         except (OfferRefused, NoSocket):
             raise
         except Exception as error:
@@ -128,17 +120,16 @@ class Peer:
             raise OfferRefused(f"sdp cannot be answered: {type(error).__name__} {error}"[:200]) from error
         return tuned(self._pc.localDescription.sdp)
 
-    def _join_audio(self) -> None:
-        user = self._user
-        if user is None:
+    def _join_audio(self) -> RTCRtpTransceiver:
+        if self._user is None:
             raise OfferRefused("the call is over")
         transceiver = next(t for t in self._pc.getTransceivers() if t.kind == "audio")
         transceiver.receiver.__class__ = _Receiver
-        transceiver.receiver.sink = self._on_packet  # type: ignore[attr-defined]
         transceiver.setCodecPreferences(_OPUS)
         self._dtls = transceiver.receiver.transport
         self._dtls.on("statechange", self._on_dtls)
-        self._sender = self._pc.addTrack(_Track(user.next_packet))
+        self._sender = self._pc.addTrack(_Track(self._on_sending))
+        return transceiver
 
     def _choose_sockets(self) -> None:
         """Before anything is gathered: after that aiortc and aioice have no say in it any more."""
@@ -147,6 +138,15 @@ class Peer:
             transports.append(self._pc.sctp.transport)
         for connection in {dtls.transport._connection for dtls in transports}:
             Sockets.put_in(connection, self._gathering)
+
+    def _lay_path(self, audio: RTCRtpTransceiver) -> None:
+        """Both sides have agreed: from here on audio passes aiortc by."""
+        dtls, codec = audio.receiver.transport, audio._codecs[0]
+        connection = dtls.transport._connection
+        assert isinstance(connection, Sockets)
+        line = Line(codec.payloadType or 0, audio.mid or "")
+        self._path = AudioPath(connection, dtls, line, self._on_packet)
+        self._path.listen(audio.receiver)
 
     async def connected(self, within_s: float) -> bool:
         """Wait until media can flow; False: it cannot."""
@@ -169,6 +169,8 @@ class Peer:
         self._user = None
         if not self._closed:
             self._closed = True
+            if self._path is not None:
+                self._path.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
                     await self._pc.close()
@@ -189,9 +191,15 @@ class Peer:
         if self._dtls is not None and self._dtls.state == "closed" and self._user is not None:
             self._user.on_gone(closed=self._pc.iceConnectionState == "completed")
 
-    def _on_packet(self, packet: RtpPacket) -> None:
+    def _on_packet(self, ssrc: int, sequence: int, timestamp: int, payload: bytes) -> None:
         if self._user is not None:
-            self._user.on_packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload)
+            self._user.on_packet(ssrc, sequence, timestamp, payload)
+
+    def _on_sending(self) -> None:
+        if self._path is not None and self._sender is not None:
+            self._path.speak(self._sender)
+        if self._user is not None:
+            self._user.on_ready()
 
     def _on_datachannel(self, channel: RTCDataChannel) -> None:
         if channel.label != CHANNEL or self._channel is not None:
@@ -207,6 +215,16 @@ class Peer:
             self._user.on_text(message)
 
     # --- sending ------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Packets can be sent."""
+        return self._path is not None and self._path.open
+
+    def send(self, payload: bytes, timestamp: int) -> None:
+        """A packet of audio, now."""
+        if self._path is not None:
+            self._path.send(payload, timestamp)
 
     def send_text(self, text: str) -> bool:
         """A message on the data channel. False: there is none, or the page does not read what is sent."""

@@ -18,9 +18,9 @@ library()  # As the server does: it reads files.
 
 @dataclass
 class Far:
-    """A connection whose other side notes what comes, as aiortc's sender would fetch it."""
+    """A connection whose other side notes what comes."""
 
-    leg: RtcLeg
+    ready: bool = True
     sent: list[tuple[float, int]] = field(default_factory=list)
     released: bool = False
 
@@ -32,14 +32,8 @@ class Far:
     async def round_trip_s(self) -> float | None:
         return None
 
-    async def play(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while True:
-                _, timestamp = await self.leg.next_packet(self)
-                self.sent.append((loop.time(), timestamp))
-        except ConnectionError:
-            pass
+    def send(self, payload: bytes, timestamp: int) -> None:
+        self.sent.append((asyncio.get_running_loop().time(), timestamp))
 
 
 @dataclass
@@ -102,18 +96,16 @@ def played(
 ) -> Scene:
     async def main() -> Scene:
         leg = RtcLeg(lead_ms=60, resume_s=resume_s)
-        scene = Scene(leg, Far(leg), Listener(asyncio.get_running_loop()))
+        scene = Scene(leg, Far(), Listener(asyncio.get_running_loop()))
         leg.attach(scene.far)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(scene.far.play())
-            running = asyncio.ensure_future(leg.run(scene.heard))
-            await asyncio.sleep(0)
-            await script(scene)
-            await leg.hang_up("enough")
-            await asyncio.wait([running])
-            error = running.exception()
-            assert (error is not None) is crash, error
-            await asyncio.sleep(1.0)
+        running = asyncio.ensure_future(leg.run(scene.heard))
+        await asyncio.sleep(0)
+        await script(scene)
+        await leg.hang_up("enough")
+        await asyncio.wait([running])
+        error = running.exception()
+        assert (error is not None) is crash, error
+        await asyncio.sleep(1.0)
         return scene
 
     return run_virtual(main())
@@ -222,7 +214,7 @@ def test_without_a_sign_of_life_it_is_lost_comes_back_or_fails() -> None:
         await scene.speak(1.0)
         await asyncio.sleep(LOST_S + 0.5)
         lost.append(scene.leg.lost)
-        other = Far(scene.leg)
+        other = Far()
         assert scene.leg.attach(other) is scene.far
         await scene.speak(1.0, ssrc=2)
         lost.append(scene.leg.lost)
@@ -240,16 +232,30 @@ def test_without_a_sign_of_life_it_is_lost_comes_back_or_fails() -> None:
 def test_only_the_connection_that_was_attached_last_sends() -> None:
     async def script(scene: Scene) -> None:
         await scene.speak(0.1)
-        other = Far(scene.leg)
+        other = Far()
         scene.leg.attach(other)
-        sending = asyncio.ensure_future(other.play())
         scene.leg.send(np.zeros(FRAME * 10, dtype=np.int16))
         await scene.speak(0.5)
         assert len(other.sent) >= 10
-        scene.leg.give_up("enough")
-        await sending
 
     assert played(script).far.sent == []
+
+
+def test_what_waits_for_a_connection_goes_when_that_is_ready() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.speak(0.1)
+        other = Far(ready=False)
+        scene.leg.attach(other)
+        scene.leg.send(np.zeros(FRAME * 10, dtype=np.int16))
+        await scene.speak(0.5)
+        assert other.sent == []
+        other.ready = True
+        scene.leg.pump()
+        began = asyncio.get_running_loop().time()
+        await scene.speak(0.5)
+        assert [round(at - began, 2) for at, _ in other.sent[:6]] == [0, 0, 0, 0, 0.02, 0.04]
+
+    played(script)
 
 
 def test_a_word_of_the_page_is_a_sign_of_life_too() -> None:
@@ -294,7 +300,7 @@ def test_a_bug_of_the_conversation_ends_it_and_garbage_does_not() -> None:
 
 def test_what_nobody_fetches_is_bounded() -> None:
     async def script(scene: Scene) -> None:
-        scene.leg.attach(Far(scene.leg))
+        scene.leg.attach(Far())
         for _ in range(100):
             scene.leg.send(np.zeros(FRAME * 10, dtype=np.int16))
         assert scene.leg._frames == 500
