@@ -35,6 +35,7 @@ NoResponseReason = Literal["empty", "no_followup", "paused", "ending"]
 """Why the model says nothing: it gave nothing, or its tools wanted no answer; somebody has paused it; a limit of the
 call is reached."""
 RejectReason = Literal["rejected", "busy"]
+ForwardFailure = Literal["busy", "no_answer", "failed", "canceled"]
 Answerer = Literal["human", "machine", "fax", "screening", "unknown"]
 """``screening``: a robot that asks who calls, before somebody may pick up."""
 LimitReason = Literal["idle_timeout", "max_duration"]
@@ -42,7 +43,7 @@ MuteReason = Literal["muted", "held", "bot_speaking"]
 """Why the user is not listened to: by command, for the call is on hold, for the bot is heard."""
 MutedBy = Literal["agent", "user"]
 HeldBy = Literal["agent", "network"]
-"""``network``: the caller's connection is lost, and may come back."""
+"""``network``: the caller's connection is lost, and may come back; or his carrier does something else with it."""
 ToolKind = Literal["client", "page", "system"]
 """Who runs it: the agent's process, or the server itself."""
 SkillBy = Literal["model", "manual"]
@@ -600,6 +601,38 @@ class CallUnheld:
 
 
 @dataclass(frozen=True, slots=True)
+class DigitReceived:
+    """The other side pressed a key."""
+
+    digit: str
+    digits: str
+    """All of them so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsSent:
+    """Keys were pressed for the other side, and the conversation goes on."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """The caller speaks with somebody else."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardFailed:
+    """Nobody took the call over: the caller comes back."""
+
+    to: str
+    reason: ForwardFailure
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     role: Literal["user", "assistant"]
     content: str
@@ -705,6 +738,9 @@ RuleEvent = (
 RecordingEvent = RecordingStarted | RecordingAnnounced | RecordingPaused | RecordingResumed | Recorded
 """About the recording of a call."""
 
+ControlEvent = DigitReceived | DigitsSent | Forwarded | ForwardFailed
+"""About keys, and what a carrier does with a call."""
+
 Event = (
     SpeechStarted
     | SpeechEnded
@@ -757,6 +793,10 @@ Event = (
     | CallMuted
     | CallUnmuted
     | CallHeld
+    | DigitReceived
+    | DigitsSent
+    | Forwarded
+    | ForwardFailed
     | CallUnheld
     | CallEnded
     | RecordingEvent

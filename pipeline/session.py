@@ -9,6 +9,7 @@ the making.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -37,6 +38,7 @@ from pipeline.events import (
     UserMessage,
     Utterance,
 )
+from pipeline.keys import Keys
 from pipeline.listening import Listening
 from pipeline.message import Message
 from pipeline.monitor import CallRecorder, Listener, Monitor
@@ -109,6 +111,9 @@ class Session:
         self._over = asyncio.Event()
         self._crash: Exception | None = None
         self._held_by: set[HeldBy] = set()
+        self._keys = Keys(self._rate)
+        self._quiet = asyncio.Event()
+        """Nothing is being said, nor waits to be; or the call is over."""
         self._late_greeting: asyncio.TimerHandle | None = None
 
         self.answering = Answering(
@@ -246,6 +251,7 @@ class Session:
             for handle in (self._timer, self._housekeeper, self._late_greeting):
                 if handle is not None:
                     handle.cancel()
+            self._quiet.set()
             self._over.set()
 
     def _housekeep(self) -> None:
@@ -301,6 +307,12 @@ class Session:
     def say(self, message: Message) -> None:
         self.saying.say(message)
 
+    async def said(self, within_s: float) -> None:
+        """Wait until the caller has heard all that is being said, and waits to be; not longer than this."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._quiet.wait()
+
     def history_changed(self) -> None:
         """The agent has changed what the call's own mind knows."""
         self._telling.history_changed()
@@ -314,7 +326,7 @@ class Session:
         self._ears.note(frame)
         for metrics in self._monitor.frame(frame, bot_speaks=self._speech.current is not None):
             self.emit(metrics)
-        self._ears.feed(frame)
+        self._ears.feed(self._keys.without_tone(frame))
 
     def on_mark(self, name: str) -> None:
         if self._end is None:
@@ -322,8 +334,10 @@ class Session:
             self.guarded(self._advance)
 
     def on_dtmf(self, digit: str) -> None:
-        """Nobody is told of keys yet; that there is a caller they show."""
-        self.activity()
+        """A key says that there is a caller, and interrupts nothing."""
+        if self._end is None:
+            self.activity()
+            self.guarded(lambda: self.emit(self._keys.pressed(digit, self._ears.end)))
 
     def on_lost(self) -> None:
         """The path to the caller is gone, and may come back: its leg decides how long that is waited for."""
@@ -499,6 +513,10 @@ class Session:
         if self._end is None:
             self._telling.look(now)
             self._telling.look_whose_move()
+            if self._speech.empty:
+                self._quiet.set()
+            else:
+                self._quiet.clear()
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:

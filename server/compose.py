@@ -22,6 +22,7 @@ from server.auth import KeyRing, open_door
 from server.book import CallBook
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
+from server.control import Control
 from server.dialling import Dialling, DialRules
 from server.doors.audiosocket import listening
 from server.doors.recording import linker
@@ -353,6 +354,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 book=book,
                 ringing=Ringing(agents, calls, defaults, rules),
                 dialling=Dialling(agents, calls, networks, defaults, pace, tasks),
+                control=Control(calls, tasks),
                 carriers=networks,
                 defaults=defaults,
                 lag=lag,

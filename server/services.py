@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from server.book import CallBook
     from server.calls import CallRegistry
     from server.clock import Clock
+    from server.control import Control
     from server.dialling import Dialling
     from server.looplag import LoopLag
     from server.resolve import Defaults
@@ -40,6 +41,7 @@ class Services:
     book: CallBook
     ringing: Ringing
     dialling: Dialling
+    control: Control
     carriers: Mapping[str, Carrier]
     """The phone networks, by their names."""
     defaults: Defaults

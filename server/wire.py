@@ -216,6 +216,8 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
             return wire.CallHeld(**ids, by=event.by)
         case events.CallUnheld():
             return wire.CallUnheld(**ids)
+        case events.DigitReceived() | events.DigitsSent() | events.Forwarded() | events.ForwardFailed():
+            return _control_to_wire(event, ids)
         case events.CallEnded():
             lines = spoken(event.transcript)
             return wire.CallEnded(
@@ -284,6 +286,22 @@ def _rules_to_wire(event: events.RuleEvent, ids: dict[str, Any]) -> AnyCallEvent
             return wire.UserMuteStarted(**ids, reason=event.reason)
         case events.UserMuteStopped():
             return wire.UserMuteStopped(**ids, reason=event.reason)
+        case _:
+            assert_never(event)
+
+
+def _control_to_wire(event: events.ControlEvent, ids: dict[str, Any]) -> AnyCallEvent:
+    match event:
+        case events.DigitReceived():
+            return wire.CallDtmfReceived(**ids, digit=event.digit, digits=event.digits)
+        case events.DigitsSent():
+            return wire.CallDtmfSent(**ids, digits=event.digits)
+        case events.Forwarded():
+            return wire.CallForwarded(**ids, to=event.to)
+        case events.ForwardFailed():
+            return wire.CallForwardFailed(
+                **ids, to=event.to, reason=event.reason, detail=event.detail or None
+            )
         case _:
             assert_never(event)
 

@@ -8,6 +8,7 @@
      +- CarrierError            the carrier did not do what it was asked to
          +- Unsupported         this carrier never does
          +- CarrierRefused      it said no, and why
+         |   +- NoSuchCall      the call is over, or never was
          +- CarrierUnreachable  it gave no answer: nobody knows whether it did it
 """
 
@@ -67,6 +68,10 @@ class CarrierRefused(CarrierError):
         self.number = number
         """The carrier's own code of the error, where it has one."""
         self.retryable = status == 429 or status >= 500
+
+
+class NoSuchCall(CarrierRefused):
+    """It is over already, or never was."""
 
 
 class CarrierUnreachable(CarrierError):

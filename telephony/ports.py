@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 RefuseReason = Literal["rejected", "busy"]
 DigitsOut = Literal["no", "in_stream", "reopens_stream"]
@@ -119,8 +119,13 @@ class ForwardOrder:
     """Whom else the caller shall speak with."""
 
     to: str
-    caller_id: str
+    """E.164, or ``sip:...``."""
+    caller_id: str = ""
+    """Who is shown to call: a number of the operator's; empty: as the carrier does it by itself."""
     ring_timeout_s: int = 25
+    announcement: str = ""
+    """Is told to who picks up, before the two are joined; empty: nothing."""
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,26 @@ class OwnNumber:
     """What is asked when it is called, as the carrier has it configured; empty: nothing."""
     receives: bool = True
     """False: it may be shown as the caller, and cannot be called through this carrier."""
+
+
+@runtime_checkable
+class Reopens(Protocol):
+    """An audio path that its carrier closes for a while, and opens again in the same call. A leg that has it is an
+    ``AudioLeg`` besides."""
+
+    @property
+    def open(self) -> bool:
+        """Audio flows now."""
+
+    def reopening(self, within_s: float | None) -> None:
+        """The carrier is told to close it and to open it again: its end is not that of the call, if it is back within
+        this time; None: however long that takes."""
+
+    def stays(self) -> None:
+        """It is not going to be closed after all."""
+
+    async def reopened(self) -> bool:
+        """Wait for it to be open again. False: the call is over instead."""
 
 
 class Carrier(Protocol):
@@ -156,10 +181,11 @@ class Carrier(Protocol):
         """End a call in whatever state it is. One that is over already is no error."""
 
     async def forward(self, call_id: str, order: ForwardOrder) -> None:
-        """Join the caller to somebody else. Its audio path to us ends."""
+        """Join the caller to somebody else. Its audio path to us ends (``Reopens``); how it went is told at the
+        carrier's door."""
 
     async def send_digits(self, call_id: str, digits: str) -> None:
-        """Press keys for the other side: ``0-9 * # A-D``, ``w`` waits half a second."""
+        """Press keys for the other side: ``0-9 * # A-D``, ``w`` waits half a second and ``W`` a whole one."""
 
     async def transfer(self, call_id: str, conference: str) -> None:
         """Put the caller into a conference."""

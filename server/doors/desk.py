@@ -12,6 +12,8 @@ import structlog
 from pipeline.events import EndReason
 from server import protocol as wire
 from server.agents import Agent, AgentConflict, NumberInUse, Owner, TooManyAgents, merged
+from server.call import Call
+from server.control import ControlRefused
 from server.dialling import DialRefused
 from server.doors import history
 from server.doors.commands_on_call import Tell, no_call, on_call
@@ -100,7 +102,23 @@ class Desk:
             call = None
         if call is not None and isinstance(command, wire.RecordingStart):
             return DONE if self._services.calls.record(call) else no_call(command.call_id)
+        if call is not None and isinstance(command, wire.CallDtmf | wire.CallForward):
+            return self._control(call, command)
         return on_call(call, command, self._tell)
+
+    def _control(self, call: Call, command: wire.CallDtmf | wire.CallForward) -> Outcome:
+        control = self._services.control
+        if call.session is None or call.session.ended:
+            return no_call(command.call_id)
+        try:
+            if isinstance(command, wire.CallDtmf):
+                control.press(call, command.digits)
+            else:
+                control.forward(call, command)
+        except ControlRefused as refused:
+            place = {"agent_id": call.facts.agent_id, "call_id": call.call_id, "session_id": call.call_id}
+            return self._deny(ErrorEvent(error=str(refused), code=refused.code, key=refused.key, **place))
+        return Outcome("processing")
 
     # --- agents and channels ----------------------------------------------------------------------------------
 

@@ -171,13 +171,15 @@ class CallUnmuted(CallEvent):
 class CallHeld(CallEvent):
     """The call is on hold: neither side hears the other. A message that was being spoken is paused.
 
-    So it is, too, while the audio connection of a call is lost and may come back.
+    So it is, too, while the audio connection of a call is lost and may come back, and while its carrier presses keys
+    or forwards it.
     """
 
     event: Literal["call.held"] = "call.held"
     by: Literal["agent", "network"] = Field(
         default="agent",
-        description="`network`: the caller's connection is lost; the agent need not do anything.",
+        description="`network`: the caller's connection is lost, or used by the carrier; the agent need not do "
+        "anything.",
     )
 
 
@@ -185,6 +187,41 @@ class CallUnheld(CallEvent):
     """The conversation goes on, and with it a message that was paused."""
 
     event: Literal["call.unheld"] = "call.unheld"
+
+
+class CallDtmfReceived(CallEvent):
+    """The other side pressed a key. It interrupts nothing, is no speech, and sets the idle time back; on hold and while
+    muted it is told as well."""
+
+    event: Literal["call.dtmf_received"] = "call.dtmf_received"
+    digit: str = Field(description="The key: one of `0-9 * # A-D`.")
+    digits: str = Field(description="All keys of the call so far, this one last; the last 1000.")
+
+
+class CallDtmfSent(CallEvent):
+    """The keys of `call.dtmf` were pressed, and both sides hear each other again. Once for each command."""
+
+    event: Literal["call.dtmf_sent"] = "call.dtmf_sent"
+    digits: str = Field(description="As in the command.")
+
+
+class CallForwarded(CallEvent):
+    """The other side of `call.forward` has picked up, and the caller speaks with it. `call.ended` (`hangup`) follows
+    when one of them hangs up."""
+
+    event: Literal["call.forwarded"] = "call.forwarded"
+    to: str = Field(description="As in the command.")
+
+
+class CallForwardFailed(CallEvent):
+    """Nobody took the call over. The caller comes back to the agent: `call.unheld` follows, in the same call."""
+
+    event: Literal["call.forward_failed"] = "call.forward_failed"
+    to: str = Field(description="As in the command.")
+    reason: Literal["busy", "no_answer", "failed", "canceled"] = Field(
+        description="Why. `failed`: the number could not be reached."
+    )
+    detail: str | None = Field(default=None, description="Why, in words, as far as the carrier tells.")
 
 
 class CallEnded(CallEvent):

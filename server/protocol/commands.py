@@ -392,6 +392,40 @@ class CallUnhold(CallCommand):
     event: Literal["call.unhold"] = "call.unhold"
 
 
+class CallDtmf(CallCommand):
+    """Presses keys for the other side, as for a menu; followed by `call.dtmf_sent`. What is being said is paused for
+    it, and goes on behind it. Where the carrier cannot: `error` with `CARRIER_UNSUPPORTED`.
+    """
+
+    event: Literal["call.dtmf"] = "call.dtmf"
+    digits: Annotated[
+        str,
+        Field(min_length=1, max_length=32, pattern=r"^[0-9A-D*#wW]{1,32}$"),
+        Allowed("1 to 32 of 0-9 A-D * # w W"),
+    ] = Field(
+        description="1 to 32 of `0-9 A-D * #`; `w` waits half a second, `W` a whole one.",
+    )
+
+
+class CallForward(CallCommand):
+    """Joins the caller to somebody else, when he has heard what is being said (10 s at most); followed by
+    `call.forwarded`, or by `call.forward_failed` and `call.unheld`. Where the carrier cannot: `error` with
+    `CARRIER_UNSUPPORTED`.
+    """
+
+    event: Literal["call.forward"] = "call.forward"
+    to: Id = Field(description="A number as `+15550002222`, or a `sip:` address.")
+    message: str = Field(
+        default="",
+        max_length=500,
+        description="Is said before, to the caller; see `announce`. Empty: nothing.",
+    )
+    announce: bool = Field(
+        default=False,
+        description="`message` is told to who picks up, by a voice of the carrier's, before the two are joined.",
+    )
+
+
 class ScreeningCommand(AgentCommand):
     """Says what shall become of a call that rings."""
 
@@ -562,6 +596,8 @@ COMMANDS: tuple[type[Command], ...] = (
     CallUnmute,
     CallHold,
     CallUnhold,
+    CallDtmf,
+    CallForward,
     CallAccept,
     CallReject,
     CallDial,
@@ -593,6 +629,8 @@ AnyCallCommand = (
     | CallUnmute
     | CallHold
     | CallUnhold
+    | CallDtmf
+    | CallForward
     | CallHangup
     | RecordingStart
     | RecordingPause

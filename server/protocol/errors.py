@@ -79,6 +79,15 @@ class ErrorCode(Code):
         "CALL_NOT_RINGING",
         "Only in an `ack`: the call is answered already, or over. Without `ack` nothing is said of it.",
     )
+    CALL_BUSY = (
+        "CALL_BUSY",
+        "The call is being forwarded already, or as many keys wait to be pressed as the server allows. Wait for their "
+        "event.",
+    )
+    FORWARD_REFUSED = (
+        "FORWARD_REFUSED",
+        "A call cannot be forwarded there: `key` names what is wrong with the command.",
+    )
     MESSAGE_UNKNOWN = (
         "MESSAGE_UNKNOWN",
         "Only in an `ack`: no such message is being spoken or waits.",

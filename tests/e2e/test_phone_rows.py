@@ -69,18 +69,6 @@ async def test_row_9_an_interruption_clears_and_marks_after_it_raise_nothing(
         in_order(line.agent.frames)
 
 
-@pytest.mark.skip(reason="keys are not told to agents yet")
-async def test_row_11_dtmf_during_bot_speech_hold_and_mute() -> None: ...
-
-
-@pytest.mark.skip(reason="digits cannot be sent yet; the port has Carrier.send_digits")
-async def test_row_12_dtmf_out() -> None: ...
-
-
-@pytest.mark.skip(reason="calls cannot be forwarded yet; the port has Carrier.forward")
-async def test_row_14_forward() -> None: ...
-
-
 async def test_row_15_hold_plays_music_and_hears_nobody(tmp_path: Path) -> None:
     limits = {"idle_timeout_seconds": 1.0, "idle_warning_seconds": 0, "idle_grace_seconds": 0.5}
     async with phone(tmp_path, config={"session_limits": limits}) as line:

@@ -20,6 +20,7 @@ from server.book import CallBook
 from server.call import Call
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
+from server.control import Control
 from server.dialling import Dialling, DialRules
 from server.engines import EnginePool
 from server.looplag import LoopLag
@@ -105,6 +106,7 @@ async def site(tmp_path: Path, keys: tuple[str, ...] = (KEY,), **settings: Any) 
             book=book,
             ringing=Ringing(agents, calls, DEFAULTS, RingingRules(5.0, "")),
             dialling=Dialling(agents, calls, {}, DEFAULTS, DialRules(), tasks),
+            control=Control(calls, tasks),
             carriers={},
             defaults=DEFAULTS,
             lag=lag,

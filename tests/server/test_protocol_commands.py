@@ -241,6 +241,17 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     ],
     "CallHold": [{"event": "call.hold", "call_id": "CA1"}],
     "CallUnhold": [{"event": "call.unhold", "call_id": "CA1"}],
+    "CallDtmf": [{"event": "call.dtmf", "call_id": "CA1", "digits": digits} for digits in ("1", "wW09*#AD")],
+    "CallForward": [
+        {"event": "call.forward", "call_id": "CA1", "to": "+15550003333"},
+        {
+            "event": "call.forward",
+            "call_id": "CA1",
+            "to": "sip:a@example.org",
+            "message": "A caller.",
+            "announce": True,
+        },
+    ],
     "CallAccept": [{"event": "call.accept", "agent_id": "clock", "call_id": "CA1"}],
     "CallReject": [
         {"event": "call.reject", "agent_id": "clock", "call_id": "CA1"},

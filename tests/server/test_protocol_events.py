@@ -517,6 +517,19 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     "CallUnmuted": [{"event": "call.unmuted", **CALL, "muted_transcript": "are you there"}],
     "CallHeld": [{"event": "call.held", **CALL, "by": by} for by in ("agent", "network")],
     "CallUnheld": [{"event": "call.unheld", **CALL}],
+    "CallDtmfReceived": [{"event": "call.dtmf_received", **CALL, "digit": "#", "digits": "12#"}],
+    "CallDtmfSent": [{"event": "call.dtmf_sent", **CALL, "digits": "ww12#"}],
+    "CallForwarded": [{"event": "call.forwarded", **CALL, "to": "+15550003333"}],
+    "CallForwardFailed": [
+        {
+            "event": "call.forward_failed",
+            **CALL,
+            "to": "+15550003333",
+            "reason": reason,
+            "detail": "Twilio says so",
+        }
+        for reason in ("busy", "no_answer", "failed", "canceled")
+    ],
     "BotFinished": [{"event": "bot.finished", **TURN, "message_id": "m1", "duration_ms": 1460}],
     "BotInterrupted": [
         {

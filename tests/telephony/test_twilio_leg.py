@@ -310,7 +310,7 @@ def test_a_stream_that_does_not_come_back_ends_the_call_once() -> None:
 
 def test_a_stop_ends_the_call_but_where_another_stream_was_asked_for() -> None:
     async def script(leg: TwilioLeg, first: FakeSocket, listener: Watching, tasks: asyncio.TaskGroup) -> None:
-        leg.reopening()
+        leg.reopening(10.0)
         first.push(STOP)
         await asyncio.sleep(1.0)
         second = await another(leg)
@@ -361,7 +361,7 @@ def test_a_call_that_the_caller_has_ended_is_not_ended_again() -> None:
 def test_streams_are_asked_for_again_three_times_a_minute() -> None:
     async def script(leg: TwilioLeg, first: FakeSocket, listener: Watching, tasks: asyncio.TaskGroup) -> None:
         assert [leg.may_resume() for _ in range(4)] == [True, True, True, False]
-        leg.reopening()
+        leg.reopening(10.0)
         assert leg.may_resume()
         await another(leg)
         await asyncio.sleep(61.0)
@@ -370,3 +370,96 @@ def test_streams_are_asked_for_again_three_times_a_minute() -> None:
         await leg.hang_up("bye")
 
     over_streams(script)
+
+
+# --- a stream that the carrier opens again ----------------------------------------------------------------
+
+
+def test_a_stop_that_was_expected_is_not_the_end_and_another_stream_goes_on() -> None:
+    async def main() -> tuple[Listener, bool, list[bool]]:
+        leg, listener, first = await _leg(resume_s=0.0)
+        leg.reopening(10.0)
+        open_ = [leg.open]
+        first.push(STOP)
+        await leg.run(listener)
+        open_.append(leg.open)
+        waiting = asyncio.get_running_loop().create_task(leg.reopened())
+        await asyncio.sleep(5)
+        assert (listener.ends, waiting.done(), leg.may_resume()) == ([], False, True)
+        second = FakeSocket(STOP)
+        leg.attach(second, await accept(FakeSocket(CONNECTED, START), "CA1"))
+        open_.append(leg.open)
+        back = await waiting
+        await leg.run(listener)
+        return listener, back, open_
+
+    listener, back, open_ = run_virtual(main())
+    assert (back, open_) == (True, [True, False, True])
+    assert listener.ends == [("hangup", "the caller hung up")]
+    assert sum(len(frame.pcm) for frame in listener.frames) == 5 * 8000
+
+
+def test_a_stream_that_does_not_come_back_in_time_is_a_failure() -> None:
+    async def main() -> tuple[Listener, bool, float]:
+        leg, listener, first = await _leg(resume_s=15.0)
+        leg.reopening(10.0)
+        first.push(STOP)
+        began = asyncio.get_running_loop().time()
+        await leg.run(listener)
+        back = await leg.reopened()
+        return listener, back, asyncio.get_running_loop().time() - began
+
+    listener, back, took_s = run_virtual(main())
+    assert not back
+    assert took_s == pytest.approx(10.0)
+    assert listener.ends == [("failed", "the carrier did not open the media stream again")]
+
+
+def test_it_is_waited_for_as_long_as_it_takes_where_that_is_said() -> None:
+    async def main() -> Listener:
+        leg, listener, first = await _leg(resume_s=15.0)
+        leg.reopening(10.0)
+        first.push(STOP)
+        await leg.run(listener)
+        leg.reopening(None)
+        await asyncio.sleep(3600)
+        assert not listener.ends
+        leg.reopening(10.0)
+        await asyncio.sleep(9)
+        assert not listener.ends
+        assert await leg.reopened() is False
+        return listener
+
+    assert run_virtual(main()).ends == [("failed", "the carrier did not open the media stream again")]
+
+
+def test_who_waits_for_a_stream_is_woken_by_the_end_of_the_call() -> None:
+    async def main() -> bool:
+        leg, listener, first = await _leg(resume_s=15.0)
+        leg.reopening(None)
+        first.push(STOP)
+        await leg.run(listener)
+        waiting = asyncio.get_running_loop().create_task(leg.reopened())
+        await leg.hang_up("over")
+        return await waiting
+
+    assert run_virtual(main()) is False
+
+
+def test_a_stream_that_stays_ends_with_its_call() -> None:
+    async def main() -> Listener:
+        leg, listener, first = await _leg(resume_s=15.0)
+        leg.reopening(10.0)
+        leg.stays()
+        assert await leg.reopened() is True
+        first.push(STOP)
+        await leg.run(listener)
+        return listener
+
+    assert run_virtual(main()).ends == [("hangup", "the caller hung up")]
+
+
+async def _leg(resume_s: float) -> tuple[TwilioLeg, Listener, FakeSocket]:
+    socket = FakeSocket(CONNECTED, START)
+    leg = TwilioLeg(socket, await accept(socket, "CA1"), lead_ms=300, resume_s=resume_s)
+    return leg, Listener(), socket

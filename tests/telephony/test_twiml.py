@@ -15,6 +15,8 @@ from telephony.carriers.twilio.simulator.errors import (
 )
 from telephony.carriers.twilio.simulator.instructions import StreamPlan, read_twiml
 from telephony.errors import InvalidInstruction
+from telephony.ports import ForwardOrder
+from tests.fakes.twilio.fields import oddities
 
 
 def test_connect_stream_is_one_bidirectional_stream_with_its_parameters() -> None:
@@ -116,3 +118,57 @@ def test_the_carrier_refuses_what_twilio_refuses(body: str, error: type[Exceptio
 def test_a_stream_on_this_machine_needs_no_tls() -> None:
     body = '<Response><Say>hi</Say><Connect><Stream url="ws://127.0.0.1:8080/m"/></Connect></Response>'
     assert read_twiml(body, "CA1").url == "ws://127.0.0.1:8080/m"
+
+
+def test_keys_are_pressed_and_what_comes_next_is_asked_for() -> None:
+    root = ElementTree.fromstring(twiml.press("ww12#", "https://h.example/p/twilio/resume"))
+    assert [(verb.tag, verb.attrib, verb.text) for verb in root] == [
+        ("Play", {"digits": "ww12#"}, None),
+        ("Redirect", {"method": "POST"}, "https://h.example/p/twilio/resume"),
+    ]
+    assert oddities(root) == []
+
+
+@pytest.mark.parametrize("digits", ["", "12x", "1" * 33, "1\n", "٣"])
+def test_what_twilio_has_no_tones_for_is_refused(digits: str) -> None:
+    with pytest.raises(InvalidInstruction, match="1 to 32"):
+        twiml.press(digits, "https://h/r")
+
+
+def test_a_forward_to_a_number_rings_on_and_tells_who_picks_up() -> None:
+    order = ForwardOrder("+15550003333", "+15550002222", announcement="hello")
+    root = ElementTree.fromstring(twiml.dial(order, "https://h/done", "https://h/told", "https://h/whisper"))
+    (verb,) = root
+    assert (verb.tag, verb.attrib) == (
+        "Dial",
+        {
+            "answerOnBridge": "true",
+            "timeout": "25",
+            "action": "https://h/done",
+            "method": "POST",
+            "callerId": "+15550002222",
+        },
+    )
+    (noun,) = verb
+    assert (noun.tag, noun.text, noun.get("url")) == ("Number", "+15550003333", "https://h/whisper")
+    assert (noun.get("statusCallback"), noun.get("statusCallbackEvent")) == (
+        "https://h/told",
+        "answered completed",
+    )
+    assert oddities(root) == []
+
+
+def test_a_forward_to_a_sip_address_is_escaped_and_shows_what_the_carrier_shows() -> None:
+    order = ForwardOrder("sip:a@h.example?X-A=1&X-B=<2>")
+    root = ElementTree.fromstring(twiml.dial(order, "https://h/done", "https://h/told"))
+    (verb,), (noun,) = root, root[0]
+    assert "callerId" not in verb.attrib
+    assert (noun.tag, noun.text, noun.get("url")) == ("Sip", order.to, None)
+    assert oddities(root) == []
+
+
+def test_a_whisper_is_spoken_and_goes_on_to_the_caller() -> None:
+    root = ElementTree.fromstring(twiml.whisper("Fish & <chips>", "de-AT"))
+    assert [(verb.tag, verb.text, verb.get("language")) for verb in root] == [
+        ("Say", "Fish & <chips>", "de-DE")
+    ]

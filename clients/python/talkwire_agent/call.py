@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack
@@ -41,6 +42,8 @@ from talkwire_agent.utterances import Utterances
 
 if TYPE_CHECKING:
     from talkwire_agent.agent import Agent
+
+_DIGITS = re.compile(r"[0-9A-D*#wW]{1,32}", re.ASCII)
 
 
 class Call(Handlers, ModelOfCall):
@@ -232,6 +235,21 @@ class Call(Handlers, ModelOfCall):
         """Where it is so already the server tells nothing: then it is enough that it has read this."""
         self.send(command)
         self.agent.when_dealt_with(lambda: pending.settle(None))
+
+    def send_dtmf(self, digits: str) -> None:
+        """Press keys for the other side: 1 to 32 of ``0-9 A-D * #``; ``w`` waits half a second, ``W`` a whole one.
+        ``call.dtmf_sent`` tells that it is done. What is being said is paused for it. Raises ``ValueError``."""
+        if not _DIGITS.fullmatch(digits):
+            raise ValueError(f"digits must be 1 to 32 of 0-9 A-D * # w W, not {digits[:40]!r}")
+        self.send("call.dtmf", digits=digits)
+
+    def forward(self, to: str, *, message: str = "", announce: bool = False) -> None:
+        """Join the caller to somebody else, a number or a ``sip:`` address, when he has heard what is being said.
+        ``message`` is said to him before; with ``announce`` it is told to who picks up instead. ``call.forwarded``
+        tells that they speak, and the call ends with their conversation; ``call.forward_failed`` why not, and the
+        caller is back."""
+        more = {name: value for name, value in (("message", message), ("announce", announce)) if value}
+        self.send("call.forward", to=to, **more)
 
     def hangup(self, reason: str | None = None) -> Pending[CallEnded | None]:
         """End the call at once; what was still to be spoken is dropped. ``reason`` becomes

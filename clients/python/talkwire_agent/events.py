@@ -22,6 +22,8 @@ ErrorCode = Literal[
     "CHANNEL_UNKNOWN",
     "CALL_UNKNOWN",
     "CALL_NOT_RINGING",
+    "CALL_BUSY",
+    "FORWARD_REFUSED",
     "MESSAGE_UNKNOWN",
     "REPLY_REJECTED",
     "RESULT_UNKNOWN",
@@ -1151,18 +1153,63 @@ class CallUnmuted(CallEvent):
 class CallHeld(CallEvent):
     """The call is on hold: neither side hears the other. A message that was being spoken is paused.
 
-    So it is, too, while the audio connection of a call is lost and may come back.
+    So it is, too, while the audio connection of a call is lost and may come back, and while its carrier
+    presses keys or forwards it.
     """
 
     event: Literal["call.held"] = "call.held"
     by: Literal["agent", "network"] | str
-    """`network`: the caller's connection is lost; the agent need not do anything."""
+    """`network`: the caller's connection is lost, or used by the carrier; the agent need not do anything."""
 
 
 class CallUnheld(CallEvent):
     """The conversation goes on, and with it a message that was paused."""
 
     event: Literal["call.unheld"] = "call.unheld"
+
+
+class CallDtmfReceived(CallEvent):
+    """The other side pressed a key. It interrupts nothing, is no speech, and sets the idle time back; on
+    hold and while muted it is told as well.
+    """
+
+    event: Literal["call.dtmf_received"] = "call.dtmf_received"
+    digit: str
+    """The key: one of `0-9 * # A-D`."""
+    digits: str
+    """All keys of the call so far, this one last; the last 1000."""
+
+
+class CallDtmfSent(CallEvent):
+    """The keys of `call.dtmf` were pressed, and both sides hear each other again. Once for each command."""
+
+    event: Literal["call.dtmf_sent"] = "call.dtmf_sent"
+    digits: str
+    """As in the command."""
+
+
+class CallForwarded(CallEvent):
+    """The other side of `call.forward` has picked up, and the caller speaks with it. `call.ended`
+    (`hangup`) follows when one of them hangs up.
+    """
+
+    event: Literal["call.forwarded"] = "call.forwarded"
+    to: str
+    """As in the command."""
+
+
+class CallForwardFailed(CallEvent):
+    """Nobody took the call over. The caller comes back to the agent: `call.unheld` follows, in the same
+    call.
+    """
+
+    event: Literal["call.forward_failed"] = "call.forward_failed"
+    to: str
+    """As in the command."""
+    reason: Literal["busy", "no_answer", "failed", "canceled"] | str
+    """Why. `failed`: the number could not be reached."""
+    detail: str | None = None
+    """Why, in words, as far as the carrier tells."""
 
 
 class UserMuteStarted(CallEvent):
@@ -1414,6 +1461,10 @@ EVENTS: dict[str, type[Event]] = {
     "call.unmuted": CallUnmuted,
     "call.held": CallHeld,
     "call.unheld": CallUnheld,
+    "call.dtmf_received": CallDtmfReceived,
+    "call.dtmf_sent": CallDtmfSent,
+    "call.forwarded": CallForwarded,
+    "call.forward_failed": CallForwardFailed,
     "user.mute_started": UserMuteStarted,
     "user.mute_stopped": UserMuteStopped,
     "audio.metrics": AudioMetrics,

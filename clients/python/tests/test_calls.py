@@ -221,6 +221,24 @@ async def test_hold_and_mute_settle_when_they_are_so() -> None:
 
 
 @virtual_time
+async def test_keys_and_forwards_are_sent_as_they_are_on_the_wire() -> None:
+    async with talking() as (server, _, call, _):
+        call.send_dtmf("ww12#")
+        call.forward("+15550003333")
+        call.forward("sip:ann@example.org", message="A caller.", announce=True)
+        for digits in ("", "12x", "1" * 33):
+            with pytest.raises(ValueError, match="1 to 32"):
+                call.send_dtmf(digits)
+        await call.hold()
+        sent = [frame for frame in server.commands if frame["event"] in ("call.dtmf", "call.forward")]
+        assert [{k: v for k, v in frame.items() if k not in ("call_id", "ack")} for frame in sent] == [
+            {"event": "call.dtmf", "digits": "ww12#"},
+            {"event": "call.forward", "to": "+15550003333"},
+            {"event": "call.forward", "to": "sip:ann@example.org", "message": "A caller.", "announce": True},
+        ]
+
+
+@virtual_time
 async def test_hangup_settles_when_the_call_is_over_and_nothing_is_sent_any_more() -> None:
     async with talking() as (server, _, call, _):
         ended = await call.hangup("we are done")

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request, Response, WebSocket
 
-from server.doors.twilio import dialled
+from server.doors.twilio import dialled, forwarded
 from server.doors.twilio import voice as incoming
 from server.doors.twilio.media import media as carry
 from server.doors.twilio.request import MEDIA_PATH
 from server.services import Services
-from telephony.carriers.twilio.carrier import ANSWER_PATH, MACHINE_PATH, STATUS_PATH
+from telephony.carriers.twilio.carrier import (
+    ANSWER_PATH,
+    FORWARD_STATUS_PATH,
+    FORWARDED_PATH,
+    MACHINE_PATH,
+    RESUME_PATH,
+    STATUS_PATH,
+    WHISPER_PATH,
+)
 
 
 def add_routes(app: FastAPI, services: Services) -> None:
@@ -19,7 +27,7 @@ def add_routes(app: FastAPI, services: Services) -> None:
     async def voice(request: Request) -> Response:
         return await incoming.voice(request, services)
 
-    @app.post(incoming.RESUME_PATH)
+    @app.post(RESUME_PATH)
     async def resume(request: Request) -> Response:
         return await incoming.resume(request, services)
 
@@ -38,6 +46,18 @@ def add_routes(app: FastAPI, services: Services) -> None:
     @app.post(MACHINE_PATH + "{dial_id}")
     async def machine(request: Request, dial_id: str) -> Response:
         return await dialled.machine(request, dial_id, services)
+
+    @app.post(FORWARDED_PATH + "{call_id}")
+    async def forward_done(request: Request, call_id: str) -> Response:
+        return await forwarded.done(request, call_id, services)
+
+    @app.post(FORWARD_STATUS_PATH + "{call_id}")
+    async def forward_progress(request: Request, call_id: str) -> Response:
+        return await forwarded.progress(request, call_id, services)
+
+    @app.post(WHISPER_PATH + "{call_id}")
+    async def whisper(request: Request, call_id: str) -> Response:
+        return await forwarded.whisper(request, call_id, services)
 
     @app.websocket(MEDIA_PATH + "{token}")
     async def media(websocket: WebSocket, token: str) -> None:

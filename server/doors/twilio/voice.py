@@ -12,11 +12,10 @@ from server.doors.twilio.media import stream_url
 from server.doors.twilio.request import Form, answer, read
 from server.services import Services
 from telephony.carriers.twilio import status, twiml
-from telephony.carriers.twilio.carrier import NAME
+from telephony.carriers.twilio.carrier import NAME, RESUME_PATH
 from telephony.carriers.twilio.leg import TwilioLeg
 from telephony.ports import Answer, HangUp, Incoming, Refuse, Verdict
 
-RESUME_PATH = "/twilio/resume"
 log = structlog.get_logger(__name__)
 
 _TOLD = {"ForwardedFrom": "forwarded_from", "CallerName": "caller_name", "StirVerstat": "stir_verstat"}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import Final
 
-from telephony.carriers.twilio.rest import Rest
-from telephony.errors import CarrierRefused, Unsupported
+from telephony.carriers.twilio import twiml
+from telephony.carriers.twilio.rest import Fields, Rest
+from telephony.errors import CarrierRefused, NoSuchCall, Unsupported
 from telephony.numbers import normalise
 from telephony.ports import Capabilities, DialOrder, ForwardOrder, OwnNumber
 
@@ -15,6 +17,11 @@ NAME: Final = "twilio"
 ANSWER_PATH: Final = "/twilio/answer/"
 STATUS_PATH: Final = "/twilio/status/"
 MACHINE_PATH: Final = "/twilio/machine/"
+RESUME_PATH: Final = "/twilio/resume"
+"""Is asked what comes next when a media stream is over."""
+FORWARDED_PATH: Final = "/twilio/forwarded/"
+FORWARD_STATUS_PATH: Final = "/twilio/forward-status/"
+WHISPER_PATH: Final = "/twilio/whisper/"
 OVER: Final = frozenset({20404, 21220})
 """Twilio's codes for a call that is over: nothing is left to be ended."""
 FRESH_S: Final = 300.0
@@ -49,16 +56,24 @@ class TwilioCarrier:
     def capabilities(self) -> Capabilities:
         if self._rest is None:
             return _AUDIO_ALONE
-        return replace(_AUDIO_ALONE, dials=True, hangs_up=True, detects_machines=True)
+        return replace(
+            _AUDIO_ALONE,
+            dials=True,
+            hangs_up=True,
+            detects_machines=True,
+            digits_out="reopens_stream",
+            forwards=True,
+            forward_returns=True,
+        )
 
     async def dial(self, order: DialOrder) -> str:
         """Twilio runs what ``ANSWER_PATH`` says when somebody picks up."""
         fields = [
             ("To", order.to),
             ("From", order.from_),
-            ("Url", self._url(ANSWER_PATH, order)),
+            ("Url", self._url(ANSWER_PATH, order.reference)),
             ("Method", "POST"),
-            ("StatusCallback", self._url(STATUS_PATH, order)),
+            ("StatusCallback", self._url(STATUS_PATH, order.reference)),
             ("StatusCallbackMethod", "POST"),
             *(("StatusCallbackEvent", event) for event in _PROGRESS),
             ("Timeout", str(order.ring_timeout_s)),
@@ -68,7 +83,7 @@ class TwilioCarrier:
             fields += [
                 ("MachineDetection", "Enable" if order.detect_machine == "start" else "DetectMessageEnd"),
                 ("AsyncAmd", "true"),
-                ("AsyncAmdStatusCallback", self._url(MACHINE_PATH, order)),
+                ("AsyncAmdStatusCallback", self._url(MACHINE_PATH, order.reference)),
                 ("AsyncAmdStatusCallbackMethod", "POST"),
             ]
         placed = await self._needed("dial without TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN").create_call(
@@ -79,22 +94,33 @@ class TwilioCarrier:
             raise CarrierRefused("Twilio placed the call and did not say its id", status=201)
         return sid
 
-    def _url(self, path: str, order: DialOrder) -> str:
-        return self._public_url + path + order.reference
+    def _url(self, path: str, reference: str = "") -> str:
+        return self._public_url + path + reference
 
     async def hang_up(self, call_id: str) -> None:
-        rest = self._needed("hang up without TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")
-        try:
-            await rest.update_call(call_id, [("Status", "completed")])
-        except CarrierRefused as refused:
-            if refused.status != 404 and refused.number not in OVER:
-                raise
+        with contextlib.suppress(NoSuchCall):
+            await self._update(call_id, [("Status", "completed")], "hang up")
 
     async def forward(self, call_id: str, order: ForwardOrder) -> None:
-        raise Unsupported(self.name, "forward calls")
+        """``FORWARD_STATUS_PATH`` is told when somebody picks up, and ``FORWARDED_PATH`` asked what comes next."""
+        announced = self._url(WHISPER_PATH, call_id) if order.announcement else ""
+        told = self._url(FORWARD_STATUS_PATH, call_id)
+        document = twiml.dial(order, self._url(FORWARDED_PATH, call_id), told, announced)
+        await self._update(call_id, [("Twiml", document)], "forward calls")
 
     async def send_digits(self, call_id: str, digits: str) -> None:
-        raise Unsupported(self.name, "send digits")
+        """``RESUME_PATH`` opens the stream again."""
+        document = twiml.press(digits, self._url(RESUME_PATH))
+        await self._update(call_id, [("Twiml", document)], "send digits")
+
+    async def _update(self, call_id: str, fields: Fields, what: str) -> None:
+        rest = self._needed(f"{what} without TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")
+        try:
+            await rest.update_call(call_id, fields)
+        except CarrierRefused as refused:
+            if refused.status == 404 or refused.number in OVER:
+                raise NoSuchCall(str(refused), status=refused.status, number=refused.number) from None
+            raise
 
     async def transfer(self, call_id: str, conference: str) -> None:
         raise Unsupported(self.name, "transfer calls")

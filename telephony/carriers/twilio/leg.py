@@ -157,8 +157,14 @@ class TwilioLeg:
         self._chunks = ChunkSequence()
         self._position = 0
         self._lost_at: float | None = None
+        self._lost: tuple[LegListener, _End] | None = None
+        """Who is told, and what, if it stays so."""
         self._giving_up: asyncio.TimerHandle | None = None
         self._expects_another = False
+        self._another_within_s: float | None = None
+        self._settled = asyncio.Event()
+        """It flows, or is over."""
+        self._settled.set()
         self._over = False
         self._told = False
         self._resumed: list[float] = []
@@ -175,9 +181,29 @@ class TwilioLeg:
 
     # --- streams ------------------------------------------------------------------------------------------
 
-    def reopening(self) -> None:
-        """The carrier was told to end the stream and to open another one: its end is not that of the call."""
-        self._expects_another = True
+    @property
+    def open(self) -> bool:
+        """Audio flows now."""
+        return self._stream is not None and not self._over
+
+    def reopening(self, within_s: float | None) -> None:
+        """The carrier is told to end the stream and to open another one: its end is not that of the call, if another
+        is there within this time; None: however long that takes."""
+        self._expects_another, self._another_within_s = True, within_s
+        self._settled.clear()
+        if self._lost is not None:
+            self._wait(within_s, *self._lost)
+
+    def stays(self) -> None:
+        """The stream is not going to be ended after all."""
+        self._expects_another = False
+        if self.open:
+            self._settled.set()
+
+    async def reopened(self) -> bool:
+        """Wait for another stream. False: the call is over instead."""
+        await self._settled.wait()
+        return not self._over
 
     def may_resume(self) -> bool:
         """Another stream may be asked for: at most ``RESUMES`` in ``RESUMES_S``, unless it is one of ours."""
@@ -192,6 +218,7 @@ class TwilioLeg:
         """Go on over another stream of the same call: the newest counts. ``run`` carries it."""
         old, self._stream = self._stream, _Stream(socket, start.stream_sid)
         self._expects_another = False
+        self._settled.set()
         self._chunks = ChunkSequence()
         if old is not None:
             old.closing = True
@@ -221,15 +248,28 @@ class TwilioLeg:
                 self._ended(end, listener, by_us=closing)
 
     def _ended(self, end: _End, listener: LegListener, *, by_us: bool) -> None:
-        waits = (end.may_come_back or self._expects_another) and self._resume_s > 0
-        if not waits or by_us or self._over:
+        within_s: float | None = self._resume_s if end.may_come_back else 0.0
+        if self._expects_another:
+            within_s = self._another_within_s
+            end = _End("failed", "the carrier did not open the media stream again")
+        if within_s == 0 or by_us or self._over:
             self._close(listener, end)
             return
         self._lost_at = self._loop.time()
-        self._giving_up = self._loop.call_later(self._resume_s, self._close, listener, end)
+        self._lost = (listener, end)
+        self._wait(within_s, listener, end)
         listener.on_lost()
 
+    def _wait(self, within_s: float | None, listener: LegListener, end: _End) -> None:
+        """Give the call up when no other stream is there by then."""
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+        if within_s is not None:
+            self._giving_up = self._loop.call_later(within_s, self._close, listener, end)
+
     def _back(self, listener: LegListener) -> None:
+        self._lost = None
         if self._giving_up is not None:
             self._giving_up.cancel()
             self._giving_up = None
@@ -242,6 +282,8 @@ class TwilioLeg:
 
     def _close(self, listener: LegListener, end: _End) -> None:
         self._over = True
+        self._lost = None
+        self._settled.set()
         if not self._told:
             self._told = True
             listener.on_closed(end.reason, end.detail)
@@ -265,6 +307,7 @@ class TwilioLeg:
     async def hang_up(self, detail: str) -> None:
         """End the call at the carrier, then close its stream. What the carrier asks after that is told to hang up."""
         was_over, self._over = self._over, True
+        self._settled.set()
         if self._giving_up is not None:
             self._giving_up.cancel()
         stream = self._stream

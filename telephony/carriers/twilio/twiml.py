@@ -6,16 +6,19 @@ call, where nobody sees why, is refused here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from telephony.errors import InvalidInstruction
+from telephony.ports import ForwardOrder
 
 CONTENT_TYPE: Final = "text/xml"
 PARAMETER_LIMIT: Final = 500
 """Name and value of one ``<Parameter>`` together must have fewer characters."""
+DIGITS: Final = re.compile(r"[0-9A-D*#wW]{1,32}", re.ASCII)
 
 
 _SPOKEN: Final = {
@@ -86,6 +89,49 @@ def connect_stream(
     stream = connect.stream(url=url, **callback)
     for name, value in values.items():
         stream.parameter(name=name, value=value)
+    return str(response)
+
+
+def press(digits: str, then: str) -> str:
+    """Press keys for the other side, and ask the absolute URL ``then`` what comes next.
+
+    Raises ``InvalidInstruction`` for what Twilio has no tones for (error 13430).
+    """
+    if not DIGITS.fullmatch(digits):
+        raise InvalidInstruction(f"Twilio plays 1 to 32 of 0-9 A-D * # w W as digits, not {digits[:40]!r}")
+    response = _response_class()()
+    response.play(digits=digits)
+    response.redirect(then, method="POST")
+    return str(response)
+
+
+def dial(order: ForwardOrder, action: str, told: str, announced: str = "") -> str:
+    """Join the caller to somebody else; ``action`` is asked what comes next when that is over, or does not come about.
+    ``told``: is told when somebody picks up and when he hangs up. ``announced``: is asked for what he is told before.
+    All are absolute URLs. The caller hears it ring, and is billed as one call, until then (``answerOnBridge``)."""
+    response = _response_class()()
+    shown = {"caller_id": order.caller_id} if order.caller_id else {}
+    verb = response.dial(
+        answer_on_bridge=True, timeout=order.ring_timeout_s, action=action, method="POST", **shown
+    )
+    how = {
+        "status_callback": told,
+        "status_callback_method": "POST",
+        "status_callback_event": "answered completed",
+    }
+    if announced:
+        how |= {"url": announced, "method": "POST"}
+    if order.to.startswith(("sip:", "sips:")):
+        verb.sip(order.to, **how)
+    else:
+        verb.number(order.to, **how)
+    return str(response)
+
+
+def whisper(text: str, language: str = "en") -> str:
+    """Have Twilio speak a text to who has picked up; then he is joined to the caller."""
+    response = _response_class()()
+    response.say(text, language=_SPOKEN.get(language.split("-")[0].lower(), "en-US"))
     return str(response)
 
 

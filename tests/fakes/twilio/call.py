@@ -52,6 +52,10 @@ class FakeCall:
         """Pressed by ``<Play digits>``."""
         self.dialled: list[tuple[str, str]] = []
         """Target and outcome of each ``<Dial>``."""
+        self.joined = False
+        """With whom <Dial> has called."""
+        self.whispered: list[str] = []
+        """To who was called, before he was joined to the caller."""
         self.conferences: list[str] = []
         self.rejected: str | None = None
         self.documents: list[str] = []
@@ -64,6 +68,8 @@ class FakeCall:
         self._sequence = 0
         self._running: asyncio.Task[None] | None = None
         self._left = False
+        self._streams = False
+        """The document waits for the end of the newest stream."""
         self._begun_at = asyncio.get_running_loop().time()
 
     # --- what a test does -----------------------------------------------------------------------------------
@@ -96,7 +102,7 @@ class FakeCall:
         if self.over or self._left:
             return
         self._left = True
-        if self.streams and self.streams[-1].end is None:
+        if self._streams:
             self.streams[-1].hang_up()  # what runs the document goes on from there
         elif self._running is not None:
             self._running.cancel()
@@ -114,6 +120,7 @@ class FakeCall:
     def redirect(self, document: str | None, url: str | None) -> None:
         """Something else from here on; its media stream ends."""
         running, self._running = self._running, None
+        self._streams = False
         if running is not None:
             running.cancel()
         if self.streams and self.streams[-1].end is None:
@@ -246,9 +253,11 @@ class FakeCall:
             await self._tell_stream(told, "stream-error", str(error))
         else:
             self.streams.append(opened)
+            self._streams = True
             self.news.set()
             await self._tell_stream(told, "stream-started")
             await opened.ended(timeout_s=3600)
+            self._streams = False
             self.account.faults += opened.faults
             opened.faults.clear()
             await self._tell_stream(told, "stream-stopped")
@@ -278,14 +287,35 @@ class FakeCall:
         outcome = "completed" if callee.does == "answer" else callee.does
         self.dialled.append((target, outcome))
         self.news.set()
+        child = new_sid("CA")
         if callee.does == "answer":
+            await self._child(noun, child, "in-progress", "answered")
+            if noun is not None and noun.get("url"):
+                await self._whisper(noun.get("url", ""), child)
+            self.joined = True
+            self.news.set()
             await asyncio.sleep(callee.talk_s)
+        await self._child(noun, child, outcome, "completed")
         action = verb.get("action")
         if action and not self._left:
             extra = [("DialCallStatus", outcome), ("DialCallSid", new_sid("CA")), ("DialCallDuration", "1")]
             await self._fetch(action, verb.get("method", "POST"), extra)
             return True
         return False
+
+    async def _child(self, noun: ElementTree.Element | None, sid: str, status: str, event: str) -> None:
+        """Tell of the call that <Dial> makes, where that is wanted."""
+        url = noun.get("statusCallback") if noun is not None else None
+        wanted = (noun.get("statusCallbackEvent") or "completed").split() if noun is not None else []
+        if url and event in wanted:
+            form = [("CallSid", sid), ("ParentCallSid", self.sid), ("AccountSid", self.account.sid)]
+            await self.post(url, [*form, ("CallStatus", status)])
+
+    async def _whisper(self, url: str, sid: str) -> None:
+        form = [("CallSid", sid), ("ParentCallSid", self.sid), ("AccountSid", self.account.sid)]
+        document = (await self.post(url, [*form, ("CallStatus", "in-progress")])).body
+        self.documents.append(document)
+        self.whispered += [verb.text or "" for verb in ElementTree.fromstring(document).iter("Say")]
 
     # --- what it tells --------------------------------------------------------------------------------------
 
