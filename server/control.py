@@ -63,8 +63,10 @@ class _Line:
     carrier: Carrier
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
+    asked: ForwardOrder | None = None
+    """The newest forward, as long as it waits, or may still come about."""
     order: ForwardOrder | None = None
-    """The forward that is under way, or waits."""
+    """The forward that is under way."""
     joined: bool = False
     """Somebody has picked up."""
     failed: bool = False
@@ -92,10 +94,9 @@ class Control:
         if to == ANY or not can_be_called(to) or not to.startswith(("+", "sip:", "sips:")):
             text = f"{command.to[:60]!r} is no number: give one such as +15550002222, or a sip: address"
             raise ControlRefused(ErrorCode.FORWARD_REFUSED, text, key="to")
-        if line.order is not None:
-            raise ControlRefused(
-                ErrorCode.CALL_BUSY, f"the call is being forwarded to {line.order.to} already"
-            )
+        if line.asked is not None:
+            text = f"the call is being forwarded to {line.asked.to} already"
+            raise ControlRefused(ErrorCode.CALL_BUSY, text)
         facts = call.facts
         ours = normalise(facts.to if facts.direction == "inbound" else facts.from_)
         order = ForwardOrder(
@@ -107,7 +108,7 @@ class Control:
         )
         message = "" if command.announce else command.message
         self._begin(line, partial(self._forward, line, order, message))
-        line.order = order
+        line.asked = order
 
     def _line(self, call: Call, able: Callable[[Capabilities], bool], what: str) -> _Line:
         carrier, session = call.carrier, call.session
@@ -152,7 +153,7 @@ class Control:
 
     async def _forward(self, line: _Line, order: ForwardOrder, message: str) -> None:
         session = line.session
-        line.joined = line.failed = False
+        line.order, line.joined, line.failed = order, False, False
         if message:
             session.guarded(partial(session.say, Message(f"msg_{secrets.token_hex(6)}", message)))
         await session.said(SAID_S)
@@ -164,6 +165,8 @@ class Control:
                 await line.leg.reopened()
         finally:
             line.order = None
+            if line.asked is order:
+                line.asked = None
 
     async def _asked(self, line: _Line, asking: Awaitable[None]) -> bool:
         """Ask the carrier, with the call on hold. False: it does not do it, which is told."""
@@ -219,6 +222,7 @@ class Control:
             return False
         if not line.failed:
             line.failed = True
+            line.asked = None  # From here on the agent may try somebody else.
             line.leg.reopening(REOPEN_S)
             self._tell(line, ForwardFailed(line.order.to, failure, detail))
         return True

@@ -162,6 +162,24 @@ async def test_row_14_a_forward_that_fails_comes_back_to_the_agent(
         in_order(line.agent.frames)
 
 
+async def test_row_14_somebody_else_may_be_tried_at_once(tmp_path: Path) -> None:
+    async with phone(tmp_path) as line:
+        second = "+15550004444"
+        line.twilio.callees[OTHER] = Callee("busy")
+        call = line.twilio.call(FROM, TO)
+        await line.agent.wait("call.started")
+        line.agent.on["call.forward_failed"] = lambda frame: {
+            "event": "call.forward",
+            "call_id": frame["call_id"],
+            "to": second,
+        }
+        await line.says("call.forward", call.sid, to=OTHER)
+        assert (await line.agent.wait("call.forwarded"))["to"] == second
+        assert (await line.agent.wait("call.ended"))["reason"] == "hangup"
+        assert call.dialled == [(OTHER, "busy"), (second, "completed")]
+        assert not line.agent.of("error")
+
+
 async def test_row_14_who_picks_up_is_told_what_is_announced(tmp_path: Path) -> None:
     async with phone(tmp_path) as line:
         call = line.twilio.call(FROM, TO)

@@ -43,7 +43,12 @@ from tests.protocol.walker import (
 pytestmark = pytest.mark.e2e
 
 KIND_OF = {str(event.model_fields["event"].default): event.__name__ for event in EVENTS}
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "call.dtmf_received": "tests/e2e/test_phone_control.py, row 11",
+    "call.dtmf_sent": "tests/e2e/test_phone_control.py, row 12",
+    "call.forwarded": "tests/e2e/test_phone_control.py, row 14",
+    "call.forward_failed": "tests/e2e/test_phone_control.py, row 14",
+}
 """Events that no call here can see, and why."""
 
 
@@ -65,16 +70,16 @@ async def walking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     ):
         await twilio.serve(server.url)
         twilio.callee = Callee("busy")
-        call = await twilio.carrier.place_call("+15550001111", "+15550002222")
+        call = twilio.call(FROM, TO)
         await agent.wait("session.ready")
-        walker = Walker(agent, call.call_sid)
+        walker = Walker(agent, call.sid)
         yield walker
         if not walker.over:
-            await agent.send("bot.clear", call_id=call.call_sid)
-            await agent.send("bot.reply", call_id=call.call_sid, message_id="alive", text="Alive.")
+            await agent.send("bot.clear", call_id=call.sid)
+            await agent.send("bot.reply", call_id=call.sid, message_id="alive", text="Alive.")
             await agent.wait("bot.finished", message_id="alive")
             call.hang_up()
-        await agent.wait("call.ended", call_id=call.call_sid)
+        await agent.wait("call.ended", call_id=call.sid)
         valid(agent.frames)
 
 

@@ -58,8 +58,8 @@ ACK = "walked"
 """What each command carries to be acknowledged."""
 NEEDED = {"ChannelAdd": ("ref",), "CallDial": ("from",)}
 """Fields without which a command makes no sense, though the schema does not say so."""
-LAST = ("CallHangup",)
-"""Commands that end what the others need."""
+LAST = ("CallDtmf", "CallForward", "CallHangup")
+"""Commands that end what the others need, or take it away for a while."""
 
 WALKED = sorted((c for c in COMMANDS if c is not Connect), key=lambda command: command.__name__ in LAST)
 
@@ -85,6 +85,7 @@ class Walker:
             "from": "+15550002222",
             "timezone": "Europe/Madrid",
             "skill": "nobody",
+            "digits": "12",
             "api_key": KEY,
             "in_reply_to": "",
             "ack": ACK,
