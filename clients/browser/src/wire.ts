@@ -563,7 +563,8 @@ export interface PageCallUnmuted {
 
 /**
  * The call is on hold: neither side hears the other. A message that was being spoken is paused. So it is, too,
- * while the audio connection of a call is lost and may come back.
+ * while the audio connection of a call is lost and may come back, and while its carrier presses keys or forwards
+ * it.
  */
 export interface PageCallHeld {
   event: "call.held";
@@ -577,7 +578,7 @@ export interface PageCallHeld {
   turn_id?: number;
   /** Id of that turn: the same on each of its events, unique among calls. */
   correlation_id?: string;
-  /** `network`: the caller's connection is lost; the agent need not do anything. */
+  /** `network`: the caller's connection is lost, or used by the carrier; the agent need not do anything. */
   by: "agent" | "network";
 }
 
@@ -725,6 +726,8 @@ export type ErrorCode =
   | "CHANNEL_UNKNOWN"
   | "CALL_UNKNOWN"
   | "CALL_NOT_RINGING"
+  | "CALL_BUSY"
+  | "FORWARD_REFUSED"
   | "MESSAGE_UNKNOWN"
   | "REPLY_REJECTED"
   | "RESULT_UNKNOWN"
