@@ -74,8 +74,6 @@ async def captions(server: Running, browser: Browser, figures: Figures) -> None:
             figures.add("`bot.word` against the word's first sound (T1)", *steps)
         start, end = heard.whole
         figures.add("`duration_ms` against what was heard (T4)", abs(end - start - finished["duration_ms"]))
-        concealed_ms = await page.page.evaluate("lab.concealedMs()")
-        figures.add("made up by the browser, in a message of 5.5 s", concealed_ms)
 
 
 async def onsets(server: Running, browser: Browser, figures: Figures) -> None:
@@ -88,9 +86,9 @@ async def onsets(server: Running, browser: Browser, figures: Figures) -> None:
 
 
 async def interruption(server: Running, browser: Browser, figures: Figures) -> None:
-    async with called(server, browser, LONG, "repeat.wav") as page:
+    async with called(server, browser, LONG, "time.wav") as page:
         await page.wait("bot.word", random.randint(8, 16))
-        onset, _ = await page.say("repeat.wav")
+        onset, _ = await page.say("time.wav")
         cut = await page.wait("bot.interrupted")
         await page.quiet()
         start, silent = (await page.heard()).whole

@@ -109,12 +109,6 @@
     return pair && [stats.get(pair.localCandidateId), stats.get(pair.remoteCandidateId)].map((c) => c.candidateType);
   };
 
-  // Sound that the browser made up, in place of packets that had not come when they were due.
-  lab.concealedMs = async () => {
-    const stats = [...(await lab.peers.at(-1).getStats()).values()].find(({ type }) => type === "inbound-rtp");
-    return ((stats.concealedSamples - stats.silentConcealedSamples) * 1000) / RATE_HZ;
-  };
-
   // --- a session of the browser client ----------------------------------------------------------------------
 
   const NAMES = [
