@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.e2e.chromium.harness import BLANK, tab
+from tests.e2e.chromium.harness import tab
 from tests.e2e.harness import KEY, TIMEOUT_S, Running, registered, reply, running
 from tests.e2e.test_openai import ENGINES
 from tests.fakes.openai_endpoint import endpoint
@@ -168,32 +168,3 @@ async def test_a_stranger_signs_in(tmp_path: Path, browser: Browser) -> None:
         await agent.wait("call.ended")
         await page.get_by_role("button", name="Sign out").click()
         await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-
-
-async def test_one_line_of_html_is_a_call(server: Running, browser: Browser) -> None:
-    """``<talkwire-call>``, by keyboard."""
-    html = (
-        BLANK
-        + '<script type="module" src="/talkwire.js"></script><talkwire-call agent="widget"></talkwire-call>'
-    )
-    async with (
-        registered(server.ws, "widget", "+15550000003", greeting=GREETING) as agent,
-        tab(browser, f"{server.url}/shop", "time.wav", html=html) as lab,
-    ):
-        agent.on["turn.end"] = reply("It is ten past eight.")
-        page: Page = lab.page
-        await page.keyboard.press("Tab")
-        await page.keyboard.press("Enter")
-        log = page.get_by_role("list", name="Conversation")
-        await expect(log).to_contain_text("Hello, this is the clock.")
-        await lab.say("time.wav")
-        await expect(log).to_contain_text("can you tell me the time")
-        await expect(log).to_contain_text("It is ten past eight.")
-        await expect(page.get_by_text(re.compile("answered in"))).to_be_visible()
-        assert (await lab.heard()).loud
-        await page.get_by_role("button", name="Mute").click()
-        await agent.wait("call.muted")
-        await page.get_by_role("button", name="Hang up").click()
-        assert (await agent.wait("call.ended"))["reason"] == "client_hangup"
-        await expect(page.get_by_role("button", name="Call again")).to_be_visible()
-        assert lab.errors == []
