@@ -3,14 +3,13 @@
     .venv/bin/python examples/recorder.py                     # beside `make run`
     .venv/bin/talkwire call examples/clips/story.wav
 
-It writes ``recordings/<call>.wav`` (left the caller, right what the caller heard) and ``recordings/<call>.json``.
+It tells its callers that they are recorded, and writes ``recordings/<call>.wav`` (left the caller, right what the caller
+heard) and ``recordings/<call>.json``.
 ``RECORDINGS`` names another folder.
 """
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import json
 import os
 import re
@@ -25,7 +24,7 @@ tw = Talkwire()
 agent = tw.agent(
     "recorder",
     greeting="Nobody is here right now. Leave a message, and hang up when you are done.",
-    analysis={"recording": True},
+    recording={"consent": "on"},
 )
 agent.phone("+15550002222")
 
@@ -50,11 +49,7 @@ def keep_words(event: CallEnded, call: Call) -> None:
 
 @agent.on("call.recording")
 async def keep_sound(event: CallRecording, call: Call) -> None:
-    if event.audio is None:
-        print(f"the recording of {call.id} is too long for a message: {event.url}")
-        return
-    path = place(call, "wav")
-    await asyncio.to_thread(path.write_bytes, base64.b64decode(event.audio))
+    path = await event.save(place(call, event.format))
     print(f"{path}: {event.duration_ms / 1000:.1f} s from {call.from_}")
 
 

@@ -26,6 +26,8 @@ WIDTH = 108
 SHORT = 70
 """A choice of words whose text is longer gets a name of its own."""
 CALL_FIELDS = ("agent_id", "call_id", "session_id", "seq", "ts", "turn_id", "correlation_id")
+ABLE = {"CallRecording": "RecordedEvent"}
+"""Events that can do something have a base of their own."""
 PLAIN = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 REGISTRATION = ("event", "ack", "agent_id", "session_id", "type", "ref")
 """Fields of the commands with configuration keys that are none."""
@@ -91,10 +93,10 @@ def events(schema: Json) -> str:
     objects = [name for name in _reached(definitions, names) if name not in names]
     classes = [
         *(_model(module, definitions, name, "Part") for name in objects),
-        *(_model(module, definitions, name, _base(definitions[name])) for name in names),
+        *(_model(module, definitions, name, _base(name, definitions[name])) for name in names),
     ]
     table = [f'    "{definitions[name]["properties"]["event"]["const"]}": {name},' for name in names]
-    bases = sorted({"Event", "Part", *(_base(definitions[name]) for name in names)}, key=str.lower)
+    bases = {"Event", "Part", *(_base(name, definitions[name]) for name in names)} - set(ABLE.values())
     return "\n".join(
         [
             '"""All that a server says, as classes. Made by ``generate.py``; do not edit."""',
@@ -105,7 +107,8 @@ def events(schema: Json) -> str:
             "",
             "from pydantic import Field",
             "",
-            f"from talkwire_agent.base import {', '.join(bases)}",
+            f"from talkwire_agent.base import {', '.join(sorted(bases, key=str.lower))}",
+            "from talkwire_agent.recorded import RecordedEvent",
             *_aliases(module, definitions),
             *classes,
             "",
@@ -191,7 +194,9 @@ def _keys(command: Json) -> Json:
     return {name: value for name, value in command["properties"].items() if name not in REGISTRATION}
 
 
-def _base(definition: Json) -> str:
+def _base(name: str, definition: Json) -> str:
+    if name in ABLE:
+        return ABLE[name]
     required = set(definition.get("required", ()))
     if {"call_id", "seq", "ts", "agent_id", "session_id"} <= required:
         return "TurnEvent" if {"turn_id", "correlation_id"} <= required else "CallEvent"
@@ -221,7 +226,7 @@ def _model(module: Module, definitions: Json, name: str, base: str) -> str:
     lines = ["", "", f"class {name}({base}):", *prose]
     fields: list[str] = []
     for field, value in definition["properties"].items():
-        if base in ("CallEvent", "TurnEvent") and field in CALL_FIELDS:
+        if base in ("CallEvent", "TurnEvent", *ABLE.values()) and field in CALL_FIELDS:
             continue
         if field == "event" and base != "Part":
             fields += [f'    event: Literal["{value["const"]}"] = "{value["const"]}"']

@@ -159,7 +159,7 @@ async def test_recorder(example: Example, monkeypatch: pytest.MonkeyPatch, tmp_p
         caller.says("call me back")
         caller.hangs_up()
         caller.emit(
-            "call.recording", audio=sound, duration_ms=1000, format="wav", sample_rate=8000, channels=2
+            "call.recording", audio=sound, duration_ms=1000, format="wav", sample_rate=8000, channels="stereo"
         )
         async with asyncio.timeout(5):
             while not (tmp_path / "kept" / "CA1.wav").exists():

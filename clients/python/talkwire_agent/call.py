@@ -223,6 +223,19 @@ class Call(Handlers, ModelOfCall):
         """Listen to the user again."""
         return self._switch("mute", "call.unmute")
 
+    def start_recording(self) -> Pending[None]:
+        """Record the call from now on, where it is not recorded already; ``recording`` says how."""
+        return self._requests.ask("recording.start", again=True, by="ack")
+
+    def pause_recording(self) -> Pending[None]:
+        """Keep nothing of what is said from now on: a card number, say. Awaiting it raises ``Refused`` where the call
+        is not recorded."""
+        return self._requests.ask("recording.pause", again=True, by="ack")
+
+    def resume_recording(self) -> Pending[None]:
+        """Keep what is said again."""
+        return self._requests.ask("recording.resume", again=True, by="ack")
+
     def _switch(self, kind: str, command: str) -> Pending[None]:
         current, pending = self._states.get(kind, ("", _done()))
         if current != command and self.live:

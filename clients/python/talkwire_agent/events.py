@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from talkwire_agent.base import CallEvent, Event, Part, TurnEvent
+from talkwire_agent.recorded import RecordedEvent
 
 ErrorCode = Literal[
     "UNAUTHORIZED",
@@ -1359,7 +1360,7 @@ class CallEnded(CallEvent):
     """As in `call.started`."""
 
 
-class CallRecording(CallEvent):
+class CallRecording(RecordedEvent):
     """The recording of an ended call, where there is one.
 
     Follows `call.ended`, which does not wait for it. For a client that did not announce `talkwire/1` in
