@@ -23,6 +23,8 @@ SETTLED_MS = 350
 """Where no mark is lost. Of a file that cannot be written over more would be missing after a crash; there the audio
 behind a lost mark stands as much too late."""
 _JOB_MS = 400
+_ENCODED_JOB_MS = 250
+"""Of a file that is behind already."""
 _LONGEST_JOB_MS = 10_000
 """What one job writes at most, where the clock has jumped or the disk was slow."""
 
@@ -62,7 +64,7 @@ class Recorder:
         self._timeline = StereoTimeline(sample_rate_hz)
         self._job: asyncio.Future[None] | None = None
         self._job_end = 0
-        self._job_samples = sample_rate_hz * _JOB_MS // 1000
+        self._job_samples = sample_rate_hz * (_JOB_MS if file.rewrites else _ENCODED_JOB_MS) // 1000
         self._written = 0
         self._failed = False
         self._closing = False

@@ -107,7 +107,8 @@ def repair(file: BinaryIO) -> int:
         return 0
     layout: tuple[int, ...] = struct.unpack_from("<HHIIHH", start, 20)
     code, channels, rate, _, frame, bits = layout
-    if start != header(rate, channels, *struct.unpack_from("<I", start, 40)) or (code, bits) != (_PCM, 16):
+    ours = start[:4] == b"RIFF" and start[8:16] == b"WAVEfmt " and start[36:40] == b"data"
+    if not ours or (code, bits, frame) != (_PCM, 16, 2 * channels) or not rate:
         raise ValueError("its header is not one that was written here")
     size -= size % frame
     file.truncate(HEADER + size)

@@ -156,14 +156,13 @@ class Monitor:
 
     def _place(self, heard: _Heard, way_s: float) -> None:
         position, pcm = heard.position, heard.pcm
-        sample = self._clock.sample(heard.at if heard.timed else heard.at + way_s)
+        sample = max(0, self._clock.sample(heard.at if heard.timed else heard.at + way_s))
         expected_position, expected_sample = self._bot_next
         if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
             sample = expected_sample  # One flow of audio: the clock's jitter must not cut it up.
         self._bot_next = (position + len(pcm), sample + len(pcm))
-        # What was heard before the caller's first sample has no place.
         for listener in self._listeners:
-            listener.bot(max(0, sample), pcm[max(0, -sample) :])
+            listener.bot(sample, pcm)
 
 
 class _Meters:

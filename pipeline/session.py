@@ -497,11 +497,10 @@ class Session:
                 job = self._speaking.next(self._tasks)
                 if job is not None:
                     self._telling.begun(job, now)
-                self.taping.play(free=self._playing.quiet)
-                self._playing.send(now, floor_free=self._machine.floor_free)
+                self.taping.play(now, free=self._playing.quiet)
+                self._playing.send(now, floor_free=self._machine.floor_free and not self.taping.sounds)
                 if not self._playing.progress(now):
                     break
-            self.taping.progress(now)
             self._look(now)
         finally:
             self._advancing = False

@@ -98,19 +98,24 @@ class Taping:
 
     # --- the announcement ---------------------------------------------------------------------------------
 
-    def play(self, *, free: bool) -> None:
-        """Give out the tone, where it waits and nothing else is being heard (``free``)."""
+    @property
+    def sounds(self) -> bool:
+        """The tone is being heard: what comes next waits, so that it is told when it begins."""
+        return self._tone_end is not None
+
+    def play(self, now: float, *, free: bool) -> None:
+        """Give out the tone, where it waits and nothing else is being heard (``free``); tell that it was heard."""
+        if self._tone_end is not None and not free:
+            # The call is put on hold in the middle of it: it is heard once more afterwards.
+            self._tone_end, self._tone_waits = None, True
+        elif self._tone_end is not None and self._playout.heard(now) >= self._tone_end:
+            self._tone_end = None
+            self._call.emit(RecordingAnnounced(self._at_ms, "tone", ""))
         if self._tone_waits and free:
             self._tone_waits = False
             self._playout.write(beep(self._playout.sample_rate_hz))
             self._playout.end_message()
             self._tone_end = self._playout.written
-
-    def progress(self, now: float) -> None:
-        """Tell that the tone was heard."""
-        if self._tone_end is not None and self._playout.heard(now) >= self._tone_end:
-            self._tone_end = None
-            self._call.emit(RecordingAnnounced(self._at_ms, "tone", ""))
 
     def note(self, event: Event) -> None:
         """See whether the words were."""

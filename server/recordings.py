@@ -7,6 +7,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -59,12 +60,13 @@ class Recordings:
         link: Callable[[str], str] | None = None,
         inline_bytes: int = 8 << 20,
         keep: Keep | None = None,
+        writer: Executor | None = None,
     ) -> None:
         self._folder = folder
         self._link = link
         self.inline_bytes = inline_bytes
         self._keep = keep or Keep()
-        self._writer = writer_thread()
+        self._writer = writer or writer_thread()
 
     def begin(
         self,
@@ -101,7 +103,10 @@ class Recordings:
         """The closed file in base64; None where it is too large, or does not fit. ``fits`` is asked for so many
         bytes."""
         try:
-            return await asyncio.to_thread(self._read, recorder.path, fits)
+            reading = asyncio.get_running_loop().run_in_executor(
+                self._writer, self._read, recorder.path, fits
+            )
+            return await reading
         except OSError as error:
             log.error("recording.unreadable", path=str(recorder.path), error=str(error))
             return None

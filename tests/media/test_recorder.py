@@ -6,8 +6,7 @@ import asyncio
 import errno
 import stat
 import wave
-from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -19,36 +18,12 @@ from media import recordfile as module
 from media.frames import Pcm
 from media.recorder import Recorder, writer_thread
 from media.recordfile import WavFile, is_live, part_of, repair
+from tests.fakes.writer import Writer
 
 pytestmark = pytest.mark.inline_io
 
 RATE = 8000
 FRAME = 160
-
-
-class Writer(Executor):
-    """A writer thread that works when it is told to."""
-
-    def __init__(self, *, at_once: bool = True) -> None:
-        self.at_once = at_once
-        self.jobs: list[tuple[Future[Any], Callable[[], Any]]] = []
-        self.most_waiting = 0
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        self.jobs.append((future, lambda: fn(*args, **kwargs)))
-        self.most_waiting = max(self.most_waiting, len(self.jobs))
-        if self.at_once:
-            self.work()
-        return future
-
-    def work(self) -> None:
-        while self.jobs:
-            future, job = self.jobs.pop(0)
-            try:
-                future.set_result(job())
-            except (OSError, ValueError) as fault:
-                future.set_exception(fault)
 
 
 async def settle() -> None:
