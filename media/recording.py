@@ -78,14 +78,24 @@ class _Channel:
 
     def render(self, out: npt.NDArray[np.int16], begin: int) -> None:
         """Write what stands from ``begin`` on into ``out``, as far as it reaches."""
-        until = begin + len(out)
+        until, first = begin + len(out), begin
+        flow: list[Pcm] = []
+        """Pieces without a gap between them, the last one first: they are written at once."""
         for start, pcm in reversed(self._pieces):
             end = start + len(pcm)
             if end <= begin:
-                return
-            if start < until:
-                first = max(start, begin)
-                out[first - begin : min(end, until) - begin] = pcm[first - start : until - start]
+                break
+            if start >= until:
+                continue
+            if start < begin or end > until:
+                pcm = pcm[max(0, begin - start) : until - start]
+                start, end = max(start, begin), min(end, until)
+            if flow and end != first:
+                _write(flow, out[first - begin :])
+            flow.append(pcm)
+            first = start
+        if flow:
+            _write(flow, out[first - begin :])
 
     def forget(self, before: int) -> None:
         """Let go of what stands before a sample."""
@@ -95,6 +105,13 @@ class _Channel:
             if start + len(pcm) > before:
                 self._pieces.appendleft((before, pcm[before - start :]))
                 self.held += start + len(pcm) - before
+
+
+def _write(flow: list[Pcm], out: npt.NDArray[np.int16]) -> None:
+    flow.reverse()
+    joined = np.concatenate(flow)
+    out[: len(joined)] = joined
+    flow.clear()
 
 
 class StereoTimeline:
@@ -149,22 +166,31 @@ class StereoTimeline:
     def paused(self) -> bool:
         return bool(self._pauses) and self._pauses[-1].end is None
 
-    def caller(self, start: int, pcm: Pcm) -> None:
-        """The caller's audio at its place. What lies before audio already placed or settled is left out."""
+    def caller(self, start: int, pcm: Pcm) -> int:
+        """The caller's audio at its place. What lies before audio already placed or settled is left out. Returns the
+        clock behind it."""
         free = max(self._clock, self._settled)
         if start < free:
             pcm = pcm[free - start :]
             start = free
         self._clock = max(self._clock, start + len(pcm))
+        if not self._pauses and start >= self._given:
+            self._caller.append(start, pcm)  # As nearly always.
+            return self._clock
         for at, piece in self._outside_pauses(start, pcm):
             self._caller.append(at, piece)
             self._touch(at)
+        return self._clock
 
     def bot(self, at: int, pcm: Pcm) -> None:
         """The bot's audio, first heard at sample ``at`` of the caller's clock, now or in the future. Where
         that place is taken, or already settled, it goes to the next free one: one mouth says one thing at a
         time."""
         at = max(at, self._bot.end, self._settled)
+        if not self._pauses:
+            self._bot.append(at, pcm)
+            self._touch(at)
+            return
         for start, piece in self._outside_pauses(at, pcm):
             self._bot.append(start, piece)
             self._touch(start)
