@@ -13,8 +13,9 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -28,15 +29,19 @@ CLIPS = Path(__file__).parents[1] / "examples" / "clips"
 FRAME_S = 0.02
 
 
+class _Listener(Protocol):
+    def caller(self, start: int, pcm: Pcm) -> None: ...
+
+    def bot(self, at: int, pcm: Pcm) -> None: ...
+
+
 class _Nobody:
     def caller(self, start: int, pcm: Pcm) -> None: ...
 
     def bot(self, at: int, pcm: Pcm) -> None: ...
 
 
-async def _converse(
-    recorders: list[Recorder] | list[_Nobody], rate: int, seconds: float, sound: Pcm
-) -> float:
+async def _converse(recorders: Sequence[_Listener], rate: int, seconds: float, sound: Pcm) -> float:
     """Feed all of them in real time; returns the processor time of this thread."""
     loop = asyncio.get_running_loop()
     frame = rate * 20 // 1000
@@ -110,7 +115,7 @@ def main(print_line: Callable[[str], None] = print) -> None:
     rows = []
     for format in ("wav", "opus"):
         for rate in (8000, 16_000):
-            how: tuple[Format, int] = (format, rate)  # type: ignore[assignment]
+            how: tuple[Format, int] = (format, rate)
             rows.append(asyncio.run(measured(arguments.calls, *how, arguments.seconds, _sound(rate))))
     print_line(f"{os.cpu_count()} cores, {arguments.seconds:g} s each\n")
     for row in (head, ["---"] * len(head), *rows):

@@ -43,7 +43,7 @@ LOUD = 600
 
 def decoded(data: bytes, rate: int) -> Pcm:
     """Samples, a column for each channel."""
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         stream = container.streams.audio[0]
         resampler = av.AudioResampler(format="s16", layout=stream.layout.name, rate=rate)
         frames = [made for frame in container.decode(stream) for made in resampler.resample(frame)]
@@ -71,7 +71,7 @@ async def fetched(url: str, **headers: str) -> httpx.Response:
 
 @pytest.mark.parametrize("format", ["wav", "opus"])
 async def test_a_phone_call_is_kept_as_it_was_told(tmp_path: Path, format: str) -> None:
-    config = {"recording": {"format": format, "consent": "on"}, "greeting": LONG}
+    config: dict[str, Any] = {"recording": {"format": format, "consent": "on"}, "greeting": LONG}
     async with (
         running(tmp_path) as server,
         registered(server.ws, **config) as agent,

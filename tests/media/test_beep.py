@@ -11,7 +11,7 @@ from media.beep import HZ, beep
 @pytest.mark.parametrize("rate", [8000, 16_000])
 def test_it_is_half_a_second_of_one_pitch_without_clicks(rate: int) -> None:
     tone = beep(rate)
-    assert (len(tone), tone.dtype) == (rate // 2, np.int16)
+    assert (len(tone), tone.dtype.name) == (rate // 2, "int16")
     spectrum = np.abs(np.fft.rfft(tone))
     assert np.argmax(spectrum) * 2 == HZ
     assert abs(int(tone[0])) == abs(int(tone[-1])) == 0

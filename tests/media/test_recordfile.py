@@ -86,7 +86,7 @@ def test_what_is_kept_is_chosen(tmp_path: Path, format: Format, channels: Channe
 def test_a_file_of_opus_is_a_tenth_of_one_of_wav(tmp_path: Path) -> None:
     sizes = {}
     for format in ("wav", "opus"):
-        file = recording_file(tmp_path / f"call.{format}", RATE, format, "stereo")  # type: ignore[arg-type]
+        file = recording_file(tmp_path / f"call.{format}", RATE, format, "stereo")
         fill(file, beeps(20), 4000)
         file.close()
         sizes[format] = file.path.stat().st_size

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.doors.recording import AUDIENCE, linker
+from server.doors.recording import linker
 from tests.server.site import BEARER, PUBLIC, Site, site
 
 AUDIO = bytes(range(256)) * 100
@@ -33,9 +33,9 @@ def address(made: Site, call_id: str = "CA1", lifetime_s: float = 3600.0, audien
 async def test_its_address_is_enough(tmp_path: Path) -> None:
     async with site(tmp_path, **PUBLIC) as made:
         kept(made)
-        for _ in range(2):  # As often as wanted.
-            reply = await made.web.get(address(made))
-            assert (reply.status, reply.body) == (200, AUDIO)
+        await made.web.get(address(made))
+        reply = await made.web.get(address(made))  # As often as wanted.
+        assert (reply.status, reply.body) == (200, AUDIO)
         assert reply.headers["cache-control"] == "no-store"
         part = await made.web.get(address(made), range="bytes=1000-")
         assert (part.status, part.body) == (206, AUDIO[1000:])
@@ -66,7 +66,6 @@ async def test_nothing_else_is(tmp_path: Path) -> None:
             reply = await made.web.get(path)
             assert reply.status == status, path
             assert said in reply.detail, path
-        assert AUDIENCE != "browser-call"
 
 
 async def test_a_token_opens_nothing_but_the_recording(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def run(main: Callable[[], Any]) -> None:
 
 def samples(audio: str) -> int:
     with wave.open(BytesIO(base64.b64decode(audio))) as file:
-        return file.getnframes()
+        return int(file.getnframes())
 
 
 # --- what is told -----------------------------------------------------------------------------------------
