@@ -22,12 +22,12 @@ from media.recording import Channels, StereoTimeline
 
 HOLD_BACK_MS = 2000
 """The play-out learns up to so much later what was heard: where a mark is lost."""
-SETTLED_MS = 350
+SETTLED_MS = 500
 """Where no mark is lost. Of a file that cannot be written over more would be missing after a crash; there the audio
 behind a lost mark stands as much too late."""
 _JOB_MS = 600
-_ENCODED_JOB_MS = 250
-"""Of a file that is behind already."""
+_ENCODED_JOB_MS, _FIRST_JOB_MS = 250, 1200
+"""Of a file that is behind already. In the first second of a call its clock is not sure yet."""
 _FRAMES = 5
 _LONGEST_JOB_MS = 10_000
 """What one job writes at most, where the clock has jumped or the disk was slow."""
@@ -73,7 +73,7 @@ class Recorder:
         self._job: Future[None] | None = None
         self._job_end = 0
         self._job_samples = sample_rate_hz * (_JOB_MS if file.rewrites else _ENCODED_JOB_MS) // 1000
-        self._look_at = self._job_samples
+        self._look_at = sample_rate_hz * (_JOB_MS if file.rewrites else _FIRST_JOB_MS) // 1000
         """The caller's clock at which it is looked whether a job is done, and there is something for the next."""
         self._written = 0
         self._failed = False

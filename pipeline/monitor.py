@@ -15,20 +15,11 @@ from media.playout import Playout
 from pipeline.events import AudioMetrics, RecordingChannels, RecordingFormat
 from pipeline.listening import Listening
 
-SURE_S = 0.2
-"""After so long frames of the caller have come that were no later than usual, and tell the time right."""
+SURE_S, FIRST_S = 0.2, 1.0
+"""After so long frames of the caller have come that were no later than usual, and tell the time right. The first of a call
+often come in a burst: then it takes longer."""
 TIMED_S = 0.5
 """After so long a first mark has come back and told the way, or none will."""
-
-
-class _Heard(NamedTuple):
-    """Audio of the bot that was heard."""
-
-    at: float
-    timed: bool
-    """The way was known; else it is to be added."""
-    position: int
-    pcm: Pcm
 
 
 class Listener(Protocol):
@@ -147,6 +138,8 @@ class Monitor:
             self._heard.append(_Heard(at if at is not None else now, way_s is not None, position, pcm))
             if self._meters is not None:
                 self._meters.bot.append(pcm)
+        if not rest and now < self._clock.began_at + FIRST_S:
+            return
         while self._heard and self._ears.end:
             first = self._heard[0]
             patience_s = SURE_S if first.timed or way_s is not None else TIMED_S
