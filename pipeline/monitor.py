@@ -16,10 +16,20 @@ from pipeline.events import AudioMetrics, RecordingChannels, RecordingFormat
 from pipeline.listening import Listening
 
 SURE_S, FIRST_S = 0.2, 1.0
-"""After so long frames of the caller have come that were no later than usual, and tell the time right. The first of a call
+"""After so long frames of the caller have come that were no later than usual, and tell the time right. The first ones
 often come in a burst: then it takes longer."""
 TIMED_S = 0.5
 """After so long a first mark has come back and told the way, or none will."""
+
+
+class _Heard(NamedTuple):
+    """Audio of the bot that was heard."""
+
+    at: float
+    timed: bool
+    """The way was known; else it is to be added."""
+    position: int
+    pcm: Pcm
 
 
 class Listener(Protocol):
