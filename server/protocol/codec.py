@@ -222,7 +222,9 @@ def _explain(fault: dict[str, Any]) -> tuple[str, str]:
     kind, context = fault["type"], fault.get("ctx") or {}
     if kind == "value_error":
         return path or "ref", str(context["error"])
-    sentence = _SENTENCES.get(kind, fault["msg"].replace("Input should be", "must be")).format(**context)
+    ours = _SENTENCES.get(kind)
+    # A sentence of pydantic's may hold braces: a pattern does.
+    sentence = ours.format(**context) if ours else fault["msg"].replace("Input should be", "must be")
     if kind != "missing":
         given = fault["input"]
         # A word out of a list of words is shown: it is no secret, and most likely a slip.

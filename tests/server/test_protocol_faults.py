@@ -22,6 +22,7 @@ from server.protocol import (
     SessionConfigure,
     ack_of,
     ack_of_refused,
+    codec,
     error_event,
     parse_command,
     to_json,
@@ -193,3 +194,16 @@ def test_nothing_of_a_refused_message_stays(text: str) -> None:
     gone = door()
     gc.collect()
     assert gone() is None
+
+
+def test_a_sentence_with_braces_is_told_as_it_is() -> None:
+    fault = {
+        "loc": ("x",),
+        "type": "string_pattern_mismatch",
+        "msg": "String should match '^a{1,2}$'",
+        "input": "q",
+    }
+    assert codec._explain({**fault, "ctx": {"pattern": "^a{1,2}$"}}) == (
+        "x",
+        "x String should match '^a{1,2}$' (got text of 1 characters)",
+    )
