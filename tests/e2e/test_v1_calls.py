@@ -27,7 +27,7 @@ from server.wire import CallFacts
 from telephony.carriers.twilio.simulator import Clip
 from tests.e2e.harness import CLIPS, KEY, TIMEOUT_S, Running, registered, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone]
+pytestmark = [pytest.mark.e2e]
 
 FROM, TO = "+15550001111", "+15550002222"
 BEARER = {"Authorization": f"Bearer {KEY}"}

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.e2e.harness import Frame, Running, in_order, registered, reply, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 GREETING = "Good evening, this is the Blue Door."
 STORY = (

@@ -16,7 +16,7 @@ from tests.e2e.test_openai import ENGINES
 from tests.e2e.test_tools import WISH, clock, gives
 from tests.fakes.openai_endpoint import endpoint
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 LONG = "It is ten past eight in the evening, and the shop is open until nine, every day but on Sundays."
 
