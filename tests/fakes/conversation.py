@@ -22,6 +22,7 @@ from pipeline.config import Engines, SessionConfig
 from pipeline.errors import ProviderError
 from pipeline.events import BotFinished, BotInterrupted, EagerTurn, EndReason, TurnEnd
 from pipeline.limits import SessionLimits
+from pipeline.monitor import Listener
 from pipeline.session import Session
 from pipeline.turnlog import Switches
 from pipeline.turns import TurnParams
@@ -64,14 +65,15 @@ class WeakLeg(FakeLeg):
             super()._tell(name)
 
 
-def converse(seed: int) -> Conversation:
-    """Hold one. Raises what the session raises, and ``AssertionError`` where a promise is broken."""
-    conversation = run_virtual(_converse(seed))
+def converse(seed: int, listener: Listener | None = None) -> Conversation:
+    """Hold one. Raises what the session raises, and ``AssertionError`` where a promise is broken. ``listener`` gets its
+    audio."""
+    conversation = run_virtual(_converse(seed, listener))
     promises(conversation)
     return conversation
 
 
-async def _converse(seed: int) -> Conversation:
+async def _converse(seed: int, listener: Listener | None = None) -> Conversation:
     rng = random.Random(seed)
     loop = asyncio.get_running_loop()
     leg = _leg(rng)
@@ -95,6 +97,8 @@ async def _converse(seed: int) -> Conversation:
     )
     backstage.enter(session, engines)
     leg.listener = session
+    if listener is not None:
+        session.overheard_by(listener)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(session.run())
         await asyncio.sleep(0)

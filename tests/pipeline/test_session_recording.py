@@ -16,6 +16,7 @@ from media.frames import AudioFrame, Pcm
 from media.music import HoldMusic
 from media.recorder import Recorder
 from media.recordfile import WavFile
+from media.recording import StereoTimeline
 from pipeline.config import SessionConfig
 from pipeline.events import (
     BotFinished,
@@ -31,6 +32,7 @@ from pipeline.events import (
     SpeechEnded,
     SpeechStarted,
 )
+from tests.fakes.conversation import WeakLeg, converse
 from tests.fakes.leg import FRAME_S, FakeLeg
 from tests.fakes.writer import Writer
 from tests.pipeline.test_session import PLAIN, Scene, call
@@ -355,3 +357,47 @@ def test_a_recording_begun_in_the_middle_is_silent_before(tmp_path: Path) -> Non
     tones = [run for run in runs(stereo[:, 1]) if run[0] / RATE >= finished - 0.05]
     assert scene.at(RecordingAnnounced) >= finished + LENGTH_MS / 1000 - 0.05
     assert tones or runs(stereo[:, 1])[-1][1] / RATE >= finished + LENGTH_MS / 1000 - 0.05
+
+
+class Tape:
+    """Keeps what it is given of the bot, as a recorder does."""
+
+    def __init__(self) -> None:
+        self.timeline = StereoTimeline(RATE, 600_000)
+
+    def caller(self, start: int, pcm: Pcm) -> None:
+        self.timeline.caller(start, pcm)
+
+    def bot(self, at: int, pcm: Pcm) -> None:
+        self.timeline.bot(at, pcm)
+
+    def right(self) -> Pcm:
+        return self.timeline.take(self.timeline.end)[1][1::2]
+
+
+def told_well(seed: int) -> bool:
+    """On a line that loses marks, or is slow with them, nobody can know so well what was heard."""
+    rng = random.Random(seed)  # As ``converse`` draws its line.
+    return rng.choice((FakeLeg, WeakLeg)) is FakeLeg and rng.choice((0.0, 0.04, 0.3)) < 0.05
+
+
+@pytest.mark.parametrize("seed", [seed for seed in range(150) if told_well(seed)])
+def test_whatever_happens_the_bot_is_kept_as_it_was_heard(seed: int) -> None:
+    """Messages that are paused, cut off, taken up again and replaced by music, in conversations that nobody would
+    script."""
+    tape = Tape()
+    leg = converse(seed, tape).leg
+    assert not isinstance(leg, WeakLeg)
+    ours = tape.right()
+    truth = np.zeros(len(ours) + 60 * RATE, np.int16)
+    for stretch in leg.stretches:
+        heard = stretch.pcm if stretch.heard < 0 else stretch.pcm[: stretch.heard]
+        at = round((stretch.at - 1000.0) * RATE)
+        truth[at : at + len(heard)] = heard
+    loud = np.abs(ours.astype(int)) > LOUD
+    wanted = np.abs(truth[: len(ours)].astype(int)) > LOUD
+    around = np.ones(2 * NEAR + 1)
+    elsewhere = np.flatnonzero(loud & ~(np.convolve(wanted, around, "same") > 0.5))
+    assert not len(elsewhere), f"at {elsewhere[0] / RATE:.3f} s something that was not heard there"
+    missing = np.flatnonzero(wanted & ~(np.convolve(loud, around, "same") > 0.5))
+    assert not len(missing), f"at {missing[0] / RATE:.3f} s something is missing"
