@@ -33,7 +33,7 @@ PACKET_MS = 60
 PAGE_MS = 100
 """Packets of so long are written together: what is lost with a killed process."""
 _COMPLEXITY = 1
-_BITRATE_BPS = {8000: 16_000, 16_000: 24_000}
+_BITRATE_BPS = {8000: 16_000, 12_000: 20_000, 16_000: 24_000, 24_000: 28_000, 48_000: 32_000}
 """For each channel."""
 
 

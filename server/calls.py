@@ -288,31 +288,13 @@ class CallRegistry:
         except Exception:
             log.exception("call.crashed", call_id=call.call_id)
             ended = session.summary()
-        recorder, told = call.recorder, True
-        if recorder is not None:
+        began_at, told = session.taping.began_at, False
+        if not call.modern:
             # Older clients take nothing that comes after the end.
-            told = not call.modern and await self._tell_recording(call, recorder, session, CLOSE_S)
+            told = await self.recordings.deliver(call, began_at, CLOSE_S)
         self._finish(call, ended)
-        if recorder is not None and not told:
-            await self._tell_recording(call, recorder, session, LATE_S)
-
-    async def _tell_recording(
-        self, call: Call, recorder: Recorder, session: Session, patience_s: float
-    ) -> bool:
-        """True: there is no more to tell of it. False: its file took too long."""
-        try:
-            async with asyncio.timeout(patience_s):
-                recorded = await self.recordings.finished(call.call_id, recorder, session.taping.began_at)
-                audio = await self.recordings.inline(recorder, call.takes) if recorded is not None else None
-            if recorded is not None:
-                call.tell_recording(recorded, audio)
-        except TimeoutError:
-            log.warning("recording.late", call_id=call.call_id, waited_s=patience_s)
-            return False
-        except Exception:
-            # In the group of all calls an exception would end all of them.
-            log.exception("recording.not_told", call_id=call.call_id)
-        return True
+        if not told:
+            await self.recordings.deliver(call, began_at, LATE_S)
 
     def _finish(self, call: Call, ended: CallEnded) -> None:
         try:

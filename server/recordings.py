@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 import structlog
@@ -18,6 +19,9 @@ from media.recorder import Recorder, writer_thread
 from media.recordfile import PART, is_live, recording_file, repair
 from pipeline.events import Recorded
 from server.resolve_recording import RecordingConfig
+
+if TYPE_CHECKING:
+    from server.call import Call
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +68,7 @@ class Recordings:
     ) -> None:
         self._folder = folder
         self._link = link
-        self.inline_bytes = inline_bytes
+        self._inline_bytes = inline_bytes
         self._keep = keep or Keep()
         self._writer = writer or writer_thread()
 
@@ -85,11 +89,27 @@ class Recordings:
         file = recording_file(path, sample_rate_hz, config.format, config.channels)
         return Recorder(file, sample_rate_hz, self._writer, fault)
 
-    async def finished(self, call_id: str, recorder: Recorder, began_at: float) -> Recorded | None:
-        """Close the file; None: there is no audio in it. Waits for the disk. ``began_at``: when its first sample was."""
-        await recorder.aclose()
-        if not recorder.duration_ms:
-            return None
+    async def deliver(self, call: Call, began_at: float, patience_s: float) -> bool:
+        """Close the file of a call, and tell of it, where there is any audio in it. ``began_at``: when its first sample
+        was. False: the disk takes too long; it may be tried again."""
+        recorder = call.recorder
+        if recorder is None:
+            return True
+        try:
+            async with asyncio.timeout(patience_s):
+                await recorder.aclose()
+                audio = await self._inline(recorder, call.takes) if recorder.duration_ms else None
+            if recorder.duration_ms:
+                call.tell_recording(self._recorded(call.call_id, recorder, began_at), audio)
+        except TimeoutError:
+            log.warning("recording.late", call_id=call.call_id, waited_s=patience_s)
+            return False
+        except Exception:
+            # In the group of all calls an exception would end all of them.
+            log.exception("recording.not_told", call_id=call.call_id)
+        return True
+
+    def _recorded(self, call_id: str, recorder: Recorder, began_at: float) -> Recorded:
         return Recorded(
             recorder.duration_ms,
             recorder.sample_rate_hz,
@@ -99,7 +119,7 @@ class Recordings:
             self._link(call_id) if self._link is not None else None,
         )
 
-    async def inline(self, recorder: Recorder, fits: Callable[[int], bool]) -> bytes | None:
+    async def _inline(self, recorder: Recorder, fits: Callable[[int], bool]) -> bytes | None:
         """The closed file in base64; None where it is too large, or does not fit. ``fits`` is asked for so many
         bytes."""
         try:
@@ -113,7 +133,7 @@ class Recordings:
 
     def _read(self, path: Path, fits: Callable[[int], bool]) -> bytes | None:
         size = path.stat().st_size
-        if size > self.inline_bytes or not fits(size * 4 // 3):
+        if size > self._inline_bytes or not fits(size * 4 // 3):
             return None
         # In pieces: base64 holds the interpreter, and calls want it.
         with path.open("rb") as file:

@@ -51,7 +51,7 @@ def onsets(side: Pcm, rate: int = RATE) -> list[float]:
     return [float(at) / rate for at in np.flatnonzero(np.diff(loud.astype(int), prepend=0) == 1)]
 
 
-@pytest.mark.parametrize("rate", [8000, 16_000])
+@pytest.mark.parametrize("rate", [8000, 12_000, 16_000, 24_000, 48_000])
 def test_opus_keeps_each_side_where_it_was(tmp_path: Path, rate: int) -> None:
     path = tmp_path / "call.opus"
     file = OpusFile(path, rate)

@@ -16,7 +16,7 @@ from pipeline.session import Session
 from server.call import Call
 from server.calls import CallRegistry
 from server.doors.commands_on_call import on_call
-from server.protocol import AnyCallCommand, ErrorCode, Event, Outcome, ServerWarning, parse_command
+from server.protocol import DONE, AnyCallCommand, ErrorCode, Event, Outcome, ServerWarning, parse_command
 from server.resolve import resolve
 from server.ring import Entry
 from server.wire import CallFacts
@@ -198,6 +198,38 @@ def test_a_change_of_language_is_told_once(tmp_path: Path) -> None:
             assert [(f["language"], f["seq"] > 1) for f in line.of("call.updated")] == [
                 ("es", True),
                 ("en", True),
+            ]
+
+    run_virtual(main())
+
+
+def test_a_recording_that_is_not_there_is_not_paused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            for command in ("recording.pause", "recording.resume"):
+                outcome = line.do(command)
+                assert outcome.code == ErrorCode.NOT_RECORDED
+                assert "recording.start" in outcome.message
+            assert not [frame for frame in line.events if "recording" in frame["event"]]
+
+    run_virtual(main())
+
+
+@pytest.mark.inline_io
+def test_a_recording_is_paused_and_goes_on_once_each(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            assert line.calls.record(line.call)
+            for command in ("pause", "pause", "resume", "resume", "pause"):
+                assert line.do(f"recording.{command}") == DONE
+            told = [
+                (frame["event"], frame["at_ms"]) for frame in line.events if "recording" in frame["event"]
+            ]
+            assert told == [
+                ("recording.started", 100),
+                ("recording.paused", 100),
+                ("recording.resumed", 100),
+                ("recording.paused", 100),
             ]
 
     run_virtual(main())
