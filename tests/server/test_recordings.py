@@ -186,6 +186,23 @@ def test_an_agent_that_comes_later_is_told_the_address(tmp_path: Path) -> None:
     run(main)
 
 
+def test_audio_that_could_not_be_sent_is_not_sent_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        first, second = Owner(), Owner(resume={})
+        async with house(tmp_path) as home:
+            _, leg = home.begin(first, recording=True)
+            await leg.speak(1.0)
+            await hang_up(leg)
+            assert "audio" in first.of("call.recording")[0]
+            home.calls.agent_left(first, first.entries[-1:], lambda _: None)
+            home.calls.agent_came(agent_of(second))
+            (told,) = second.of("call.recording")
+            assert "audio" not in told
+            assert told["url"] == link("CA1")
+
+    run(main)
+
+
 @pytest.mark.parametrize(("inline_bytes", "room"), [(100, 1 << 30), (8 << 20, 1000), (0, 1 << 30)])
 def test_what_is_too_large_has_its_address_alone(tmp_path: Path, inline_bytes: int, room: int) -> None:
     async def main() -> None:
