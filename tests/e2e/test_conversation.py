@@ -226,8 +226,10 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_the_page_tells_who_is_online(demo: str) -> None:
+def test_the_address_opens_the_console_which_is_told_who_is_online(demo: str) -> None:
     with urllib.request.urlopen(demo, timeout=5) as response:
-        page = response.read().decode()
-    assert "demo" in page
-    assert "/twilio/voice" in page
+        assert "/assets/console-" in response.read().decode()
+    with urllib.request.urlopen(f"{demo}/v1/agents", timeout=5) as response:
+        (agent,) = json.load(response)["agents"]
+    assert agent["agent_id"] == "demo"
+    assert agent["channels"] == [{"type": "phone", "ref": "*"}]
