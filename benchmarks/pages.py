@@ -29,7 +29,8 @@ from tests.e2e.chromium.network import between
 from tests.e2e.chromium.relay import coturn
 from tests.e2e.harness import Running, registered, running
 
-COUNTED = "One. Two. Three. Four. Five. Six. Seven. Eight. Nine. Ten."
+COUNTED = "Ten. Two. Eight. Six. Nine. Seven. One. Eleven. Ten. Two."
+"""Words that begin with a sound: an f is heard some 80 ms before it is loud enough to be seen."""
 LONG = "It is ten past eight in the evening, and the shop is open until nine, every day but on Sundays. " * 4
 CLIPS = ("time.wav", "hello.wav", "count.wav", "story.wav")
 
@@ -50,14 +51,20 @@ class Figures:
 
 
 @contextlib.asynccontextmanager
-async def called(server: Running, browser: Browser, greeting: str | None, *clips: str) -> AsyncIterator[Tab]:
-    """A page that has called an agent by hand."""
+async def called(
+    server: Running, browser: Browser, greeting: str | None, *clips: str, client: bool = True
+) -> AsyncIterator[Tab]:
+    """A page that has called an agent, with the browser client or by hand."""
     said = {} if greeting is None else {"greeting": greeting}
     async with (
         registered(server.ws, **said),
         tab(browser, f"{server.url}/page", *clips, html=BLANK) as page,
     ):
-        await page.call(server.url, token=await token(server))
+        if client:
+            await page.session(server.url, "tester")
+            await page.connect()
+        else:
+            await page.call(server.url, token=await token(server))
         await page.wait("session.ready")
         yield page
         await page.page.evaluate("lab.peers.forEach((peer) => peer.close())")
@@ -85,15 +92,23 @@ async def onsets(server: Running, browser: Browser, figures: Figures) -> None:
             await page.wait("speech.ended", number)
 
 
-async def interruption(server: Running, browser: Browser, figures: Figures) -> None:
-    async with called(server, browser, LONG, "time.wav") as page:
+async def interruption(server: Running, browser: Browser, figures: Figures, *, client: bool = True) -> None:
+    async with called(server, browser, LONG, "time.wav", client=client) as page:
         await page.wait("bot.word", random.randint(8, 16))
         onset, _ = await page.say("time.wav")
         cut = await page.wait("bot.interrupted")
         await page.quiet()
         start, silent = (await page.heard()).whole
-        figures.add("onset of speech to the bot's last sound (S3)", silent - onset)
-        figures.add("`played_ms` against what was heard (T4)", abs(silent - start - cut["played_ms"]))
+        how = "" if client else ", a page without the client"
+        paused = next(frame for frame in await page.frames("bot.paused") if frame["at"] > onset)
+        figures.add(f"onset of speech to `bot.paused`{how}", paused["at"] - onset)
+        figures.add(f"onset of speech to the bot's last sound (S3){how}", silent - onset)
+        figures.add(f"`played_ms` against what was heard (T4){how}", abs(silent - start - cut["played_ms"]))
+        figures.add(f"the same, signed{how}", silent - start - cut["played_ms"])
+
+
+async def by_hand(server: Running, browser: Browser, figures: Figures) -> None:
+    await interruption(server, browser, figures, client=False)
 
 
 async def loss(server: Running, browser: Browser, figures: Figures) -> None:
@@ -143,7 +158,7 @@ async def measure(rounds: int) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         async with chromium() as browser, running(Path(folder)) as server:
             for _ in range(rounds):
-                for one in (captions, onsets, interruption, loss):
+                for one in (captions, onsets, interruption, by_hand, loss):
                     try:
                         await one(server, browser, figures)
                     except* (TimeoutError, PlaywrightTimeout) as late:

@@ -48,7 +48,9 @@ STORY = (
 )
 STALL_EVERY_S = 2.0
 CUSHION_S = 0.06
-"""What a browser's own buffer holds."""
+"""What the buffer of a browser holds that was not told what to keep."""
+CLIENT_CUSHION_S = 0.015
+"""Of a page with Talkwire's client, which has it keep what came ahead and no more."""
 CLOCK_HZ = 48_000
 STEP = 960
 
@@ -110,16 +112,23 @@ class Page:
     came: list[tuple[float, int]] = field(default_factory=list)
     connected: asyncio.Event = field(default_factory=asyncio.Event)
     deaf: bool = False
+    client: bool = False
+    """It plays as Talkwire's client has browsers play."""
 
     async def offer(self) -> str:
         self.pc.addTrack(Mouth(self.packets))
         self.channel = self.pc.createDataChannel("events")
-        self.channel.on("open", self.connected.set)
+        self.channel.on("open", self._opened)
         await self.pc.setLocalDescription(await self.pc.createOffer())
         receiver = self.pc.getTransceivers()[0].receiver
         receiver.__class__ = Ear
         receiver.sink = self._came  # type: ignore[attr-defined]
         return self.pc.localDescription.sdp
+
+    def _opened(self) -> None:
+        if self.client:
+            self.channel.send('{"action": "playout", "clears": true}')
+        self.connected.set()
 
     def _came(self, packet: RtpPacket) -> None:
         if not self.deaf:
@@ -129,8 +138,9 @@ class Page:
         await self.pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
     def gaps_ms(self, since: float) -> list[float]:
-        """How long a buffer of ``CUSHION_S`` ran dry, each time since then. It does not grow by that, as a browser's
-        does: of several stalls within one message the first one counts."""
+        """How long its buffer ran dry, each time since then. It does not grow by that, as a browser's does: of several
+        stalls within one message the first one counts."""
+        cushion_s = CLIENT_CUSHION_S if self.client else CUSHION_S
         found: list[float] = []
         ready = 0.0
         """When the buffer has played all that came, but for a first packet behind a pause."""
@@ -138,7 +148,7 @@ class Page:
         for at, timestamp in self.came:
             leap = STEP if last is None else (timestamp - last) % 2**32
             if last is None or leap > 10 * STEP:
-                ready = at + CUSHION_S
+                ready = at + cushion_s
             else:
                 ready += (leap - STEP) / CLOCK_HZ
                 if at > ready:
@@ -174,10 +184,8 @@ class Row:
     """The load's own loop, at its worst: what came then seems late."""
 
 
-async def measured(
-    pid: int, core: int, calls: int, seconds: float, ask: Signal, packets: list[bytes], stall_ms: int = 0
-) -> Row:
-    pages = [Page(packets) for _ in range(calls)]
+async def measured(pid: int, core: int, args: argparse.Namespace, pages: list[Page], ask: Signal) -> Row:
+    calls, seconds, stall_ms = len(pages), args.seconds, args.stall_ms
     for page in pages:
         await page.accept(await ask(await page.offer()))
     await asyncio.sleep(3.0)
@@ -241,6 +249,10 @@ def options(max_calls: int) -> Options:
     }  # fmt: skip
 
 
+def talking(args: argparse.Namespace, packets: list[bytes], number: int) -> list[Page]:
+    return [Page(packets, client=not args.by_hand) for _ in range(number)]
+
+
 def talkwire(args: argparse.Namespace, numbers: list[int], packets: list[bytes]) -> list[Row]:
     with serving(options(max(numbers)), core=args.server_core, load_core=args.load_core) as server:
 
@@ -248,7 +260,7 @@ def talkwire(args: argparse.Namespace, numbers: list[int], packets: list[bytes])
             async with ours(server) as post:
                 ask = signal_of(post)
                 return [
-                    await measured(server.pid, args.server_core, n, args.seconds, ask, packets, args.stall_ms)
+                    await measured(server.pid, args.server_core, args, talking(args, packets, n), ask)
                     for n in numbers
                 ]
 
@@ -352,7 +364,8 @@ async def _alone(
         answer: str = json.loads(await asyncio.to_thread(stdout.readline))
         return answer
 
-    return await measured(child.pid, args.server_core, number, args.seconds, ask, packets, args.stall_ms)
+    pages = [Page(packets) for _ in range(number)]
+    return await measured(child.pid, args.server_core, args, pages, ask)
 
 
 def _table(rows: list[Row], other: list[Row]) -> list[str]:
@@ -375,6 +388,7 @@ def main() -> None:
     parser.add_argument("--calls", default="1,5,10,15,20,25", help="numbers of calls (%(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="measured time of each (%(default)s)")
     parser.add_argument("--silent", action="store_true", help="the pages say nothing: media alone")
+    parser.add_argument("--by-hand", action="store_true", help="pages without Talkwire's client")
     parser.add_argument("--stall-ms", type=int, default=0, help="stop the server for so long every 2 s")
     parser.add_argument("--rounds", type=int, default=0, help="instead: so many rounds of calls, for leaks")
     parser.add_argument("--round-calls", type=int, default=20, help="calls of a round (%(default)s)")

@@ -54,7 +54,6 @@ class Playout:
         *,
         lead_ms: int = 300,
         mark_every_ms: int = 200,
-        committed_ms: int = 0,
         safety_ms: int = 2000,
     ) -> None:
         self.sample_rate_hz = sample_rate_hz
@@ -64,7 +63,6 @@ class Playout:
         # Half a mark's distance in one message: few enough messages, and the lead stays nearly full.
         self._batch = max(self._frame, self._mark_every // 2 // self._frame * self._frame)
         self._safety_s = safety_ms / 1000.0
-        self._committed_s = committed_ms / 1000.0
 
         self._queue: deque[Pcm] = deque()
         self._queued = 0
@@ -85,6 +83,7 @@ class Playout:
         self._trips: deque[float] = deque(maxlen=TRIPS)
         self._run_timed = True
         self._way_s = 0.0
+        self._clear_s: float | None = None
         self.marks_lost = 0
         """Marks that never came back and were taken as played after the safety time."""
 
@@ -219,7 +218,7 @@ class Playout:
     def _time_trip(self, position: int, now: float) -> None:
         """What is sent to an empty far end is played when it arrives: its mark tells how long the ways are. Where
         the far end ran dry behind our back later marks take longer, never shorter."""
-        if position <= self._run_position:
+        if position <= self._run_position or self._clear_s is not None:
             return
         trip = max(0.0, now - self._run_at - (position - self._run_position) / self.sample_rate_hz)
         if not self._run_timed:
@@ -231,6 +230,11 @@ class Playout:
             usual = sorted(self._trips)[(len(self._trips) - 1) // 2]
             self._way_s = min(usual / 2, MAX_WAY_S)
 
+    def know_way(self, way_s: float, clear_s: float) -> None:
+        """The far end says itself how long audio takes to be heard there, and how long a clear takes to silence it:
+        from now on that counts, and not what marks tell. Seconds."""
+        self._way_s, self._clear_s = way_s, clear_s
+
     def _heard_up_to(self, position: int, now: float) -> None:
         # Audio behind a dry spell did not begin with the mark before it, but when it was sent.
         at = self._run_at + self._way_s if position == self._run_position else now
@@ -239,7 +243,7 @@ class Playout:
     @property
     def way_s(self) -> float | None:
         """One way to the far end; None: no mark has told yet, and it is taken for none."""
-        return self._way_s if self._trips else None
+        return self._way_s if self._trips or self._clear_s is not None else None
 
     def heard(self, now: float) -> int:
         """The position up to which the listener has heard the audio."""
@@ -248,7 +252,7 @@ class Playout:
     def heard_at_clear(self, now: float) -> int:
         """The position up to which he will have heard it when a clear that is sent now has come to him, and what it
         cannot take back has been played."""
-        ahead_s = self._way_s + self._committed_s
+        ahead_s = self._way_s if self._clear_s is None else self._clear_s
         return max(self.heard(now), self._position(now + ahead_s, self._limit(self._way_s + ahead_s)))
 
     def _limit(self, ahead_s: float) -> int:

@@ -23,8 +23,6 @@ class LegFormat:
     taken back by ``clear`` at a barge-in, so it costs nothing there."""
     mark_every_ms: int = 200
     """How often the far end is asked to confirm what it has played."""
-    committed_ms: int = 0
-    """How much of that lead ``clear`` cannot take back, for it has left already."""
 
 
 class LegListener(Protocol):
@@ -33,12 +31,17 @@ class LegListener(Protocol):
     def on_audio(self, frame: AudioFrame) -> None:
         """Audio of the caller, in order and without holes."""
 
-    def on_mark(self, name: str) -> None:
+    def on_mark(self, name: str, at: float | None = None) -> None:
         """The far end has played everything that was sent before the mark of this name (or has thrown it
-        away: after ``clear`` a carrier may return marks that were never heard; the play-out knows)."""
+        away: after ``clear`` a carrier may return marks that were never heard; the play-out knows). ``at``: when, on
+        the loop's clock, where the leg knows that and a stall may have made this late; None: now."""
 
     def on_dtmf(self, digit: str) -> None:
         """The caller pressed a key."""
+
+    def on_way(self, way_s: float, clear_s: float) -> None:
+        """The leg knows by itself, and better than marks tell, how long audio takes to the listener's ear; and for how
+        long after ``clear`` he goes on hearing what was sent. Seconds. It holds from now on."""
 
     def on_lost(self) -> None:
         """Nothing comes from the caller any more, and nothing reaches him: he may come back."""

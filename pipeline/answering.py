@@ -7,7 +7,7 @@ Like the session it acts and does not decide. To ``pipeline.thinking`` it is the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from pipeline import turns
@@ -89,14 +89,21 @@ class Answering:
         self._machine = machine
         self._speech = speech
         self._speaking = speaking
-        self._config = config
         self._ids = ids
         self._loop = asyncio.get_running_loop()
+        self.paused = False
+        """Somebody else is to answer: see ``pause``."""
+        self.ending = False
+        """The call is about to end: no further answer is begun."""
+        self._begin(mind, config, config.opening_ms)
+
+    def _begin(self, mind: Mind | None, config: SessionConfig, opening_ms: int) -> None:
+        self._config = config
         self.dialogue = Dialogue()
-        self.briefing = Briefing(call, machine, config)
+        self.briefing = Briefing(self._call, self._machine, config)
         """What the model is told beside the history."""
         self.readiness = Readiness(
-            call, config.preparing, lambda: self._thinking is not None, config.opening_ms
+            self._call, config.preparing, lambda: self._thinking is not None, opening_ms
         )
         """Whether the agent is ready for an answer."""
         self._known: set[str] = set()
@@ -105,14 +112,18 @@ class Answering:
         """When the caller is told that the answer takes a while."""
         self._line_held = False
         """The caller has been told in this turn that the answer takes a while."""
-        self.paused = False
-        """Somebody else is to answer: see ``pause``."""
-        self.ending = False
-        """The call is about to end: no further answer is begun."""
         self._tools = ToolRunner(config.tool_timeout_s)
         self._mind: Thinking | None = None
         """Once made it stays, for the tools that it has asked for."""
         self._thinking = self._made_up_mind(mind)
+
+    def change_hands(self, mind: Mind | None, config: SessionConfig, known: Mapping[str, str]) -> None:
+        """Another agent has the call from now on, after ``close``. Nothing is known any more of what was said to the one
+        before, but for this, under names."""
+        self.paused = self.ending = False
+        self._begin(mind, config, 0)
+        for key, text in known.items():
+            self.briefing.prompt.put(key, text)
 
     def _made_up_mind(self, mind: Mind | None) -> Thinking | None:
         if mind is None:

@@ -26,6 +26,8 @@ class EndReason(StrEnum):
     NO_ANSWER = "no_answer"
     BUSY = "busy"
     FAILED = "failed"
+    ROUTED = "routed"
+    """The call goes on, with another owner."""
 
 
 InterruptReason = Literal["early", "user_spoke", "cancelled"]
@@ -36,6 +38,8 @@ NoResponseReason = Literal["empty", "no_followup", "paused", "ending"]
 call is reached."""
 RejectReason = Literal["rejected", "busy"]
 ForwardFailure = Literal["busy", "no_answer", "failed", "canceled"]
+RouteFailure = Literal["offline", "unknown", "no_phone_config", "capacity", "swap_failed"]
+TransferFailure = Literal["busy", "no_answer", "failed", "canceled", "declined", "machine"]
 Answerer = Literal["human", "machine", "fax", "screening", "unknown"]
 """``screening``: a robot that asks who calls, before somebody may pick up."""
 LimitReason = Literal["idle_timeout", "max_duration"]
@@ -522,6 +526,8 @@ class CarrierFault:
 @dataclass(frozen=True, slots=True)
 class CallStarted:
     language: str
+    said: tuple[Said, ...] = ()
+    """What was said before, where the call comes from another owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -633,9 +639,60 @@ class ForwardFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Routed:
+    """Another owner takes the call; the end of it follows, for the one that has it now."""
+
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFailed:
+    """The call stays with the owner that it has."""
+
+    agent: str
+    reason: RouteFailure
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transferring:
+    """The caller waits, and somebody is called to be joined to him."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """He is."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """He is not: the caller comes back."""
+
+    to: str
+    reason: TransferFailure
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     role: Literal["user", "assistant"]
     content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Something that was said before the call was handed over."""
+
+    role: Literal["user", "assistant"]
+    content: str
+    at_ms: int
+    """From the beginning of the call to that of its sound."""
+    owner: str
+    """By its key, who had the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -738,8 +795,18 @@ RuleEvent = (
 RecordingEvent = RecordingStarted | RecordingAnnounced | RecordingPaused | RecordingResumed | Recorded
 """About the recording of a call."""
 
-ControlEvent = DigitReceived | DigitsSent | Forwarded | ForwardFailed
-"""About keys, and what a carrier does with a call."""
+ControlEvent = (
+    DigitReceived
+    | DigitsSent
+    | Forwarded
+    | ForwardFailed
+    | Routed
+    | RouteFailed
+    | Transferring
+    | Transferred
+    | TransferFailed
+)
+"""About keys, what a carrier does with a call, and who has it."""
 
 Event = (
     SpeechStarted
@@ -797,6 +864,11 @@ Event = (
     | DigitsSent
     | Forwarded
     | ForwardFailed
+    | Routed
+    | RouteFailed
+    | Transferring
+    | Transferred
+    | TransferFailed
     | CallUnheld
     | CallEnded
     | RecordingEvent

@@ -32,6 +32,10 @@ class Keys:
         self._quiet_until = at + self._tone
         return DigitReceived(digit, self._digits)
 
+    def forget(self) -> None:
+        """Count anew: somebody else is told of the keys from now on."""
+        self._digits = ""
+
     def without_tone(self, frame: AudioFrame) -> AudioFrame:
         """What may be listened to of a frame: silence in place of a tone."""
         loud = self._quiet_until - frame.start

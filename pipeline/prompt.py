@@ -103,6 +103,11 @@ class Prompt:
         else:
             self._blocks[key] = text
 
+    @property
+    def named(self) -> dict[str, str]:
+        """What is to be known under a name."""
+        return dict(self._blocks)
+
     def _check(self, more_chars: int, contexts: int) -> None:
         chars = more_chars + sum(map(len, self._contexts)) + sum(map(len, self._blocks.values()))
         if chars > MAX_CONTEXT_CHARS:

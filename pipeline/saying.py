@@ -205,6 +205,10 @@ class Saying:
 
     # --- what happens meanwhile ---------------------------------------------------------------------------
 
+    def change_hands(self) -> None:
+        """Another agent has the call from now on, which has not greeted yet."""
+        self._greeted = Greeted()
+
     def announced_again(self) -> None:
         """The agent was told of the call as of a new one: it may greet once more."""
         self._greeted.announced_again(self._loop.time())

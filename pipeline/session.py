@@ -35,7 +35,6 @@ from pipeline.events import (
     SessionCreated,
     SessionReady,
     TurnEnd,
-    UserMessage,
     Utterance,
 )
 from pipeline.keys import Keys
@@ -49,6 +48,7 @@ from pipeline.rules import Rules
 from pipeline.saying import Saying
 from pipeline.speaking import Speaking
 from pipeline.speech import SpeechQueue
+from pipeline.succession import Manner, Succession
 from pipeline.taping import Taping
 from pipeline.telling import Telling
 from pipeline.transcript import Transcript
@@ -86,7 +86,6 @@ class Session:
             self._rate,
             lead_ms=leg.format.lead_ms,
             mark_every_ms=leg.format.mark_every_ms,
-            committed_ms=leg.format.committed_ms,
         )
         self._speech = SpeechQueue(self._playout)
         self._transcript = Transcript()
@@ -133,6 +132,18 @@ class Session:
         """What the agent and the call's own language model have it say."""
         self.presence = Presence(self, self._machine, self._speech, self.answering, self.saying, config, ids)
         """Whether its agent's process is there, and what becomes of the call without."""
+        self._succession = Succession(
+            self,
+            self._ears,
+            self._playing,
+            self.answering,
+            self.saying,
+            self._telling,
+            self.presence,
+            self.taping,
+            self._transcript,
+            self._started_at,
+        )
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -169,21 +180,18 @@ class Session:
     def summary(self) -> CallEnded:
         """How the call ended, and what was said in it."""
         reason, detail = self._end or (EndReason.FAILED, "internal error")
-        duration_s = self._ended_at - self._started_at
+        return self.ended_so_far(reason, detail, self._ended_at)
+
+    def ended_so_far(self, reason: EndReason, detail: str, now: float) -> CallEnded:
+        """How it ended at this instant, for whoever has it."""
         lines, messages = self._transcript.lines(), self.answering.messages()
-        return CallEnded(reason, detail, self._ended_at, duration_s, lines, messages)
+        return CallEnded(reason, detail, now, now - self._started_at, lines, messages)
 
     def _open(self) -> None:
         config = self._config
         self.emit(CallStarted(config.language))
-        self.emit(SessionCreated(self._ids()))
-        self._telling.look_whose_move()
+        self.connected(self._engines)
         self._ears.open()
-        if self._tasks is not None:
-            for engine in (self._engines.stt, self._engines.llm, self._engines.tts):
-                if engine is not None:
-                    self._warming.append(self._tasks.create_task(engine.warm(), name="warm up"))
-            self._warming.append(self._tasks.create_task(self._tell_ready(), name="tell ready"))
         self._housekeeper = self._loop.call_later(HOUSEKEEPING_S, self.guarded, self._housekeep)
         if self._recorder is not None:
             self.record(self._recorder)
@@ -213,10 +221,21 @@ class Session:
         greeting.interruptible = config.greeting_interruptible
         self.saying.say(greeting)
 
-    async def _tell_ready(self) -> None:
-        engines = self._warming[:-1]
-        if engines:
-            await asyncio.wait(engines, timeout=WARM_S)
+    def connected(self, engines: Engines) -> None:
+        """Tell of the session, and when its engines are warm."""
+        self.emit(SessionCreated(self._ids()))
+        self._telling.look_whose_move()
+        if self._tasks is not None:
+            tasks = self._tasks
+            for task in self._warming:
+                task.cancel()
+            wanted = [engine for engine in (engines.stt, engines.llm, engines.tts) if engine is not None]
+            warming = [tasks.create_task(engine.warm(), name="warm up") for engine in wanted]
+            self._warming = [*warming, tasks.create_task(self._tell_ready(warming), name="tell ready")]
+
+    async def _tell_ready(self, warming: list[asyncio.Task[None]]) -> None:
+        if warming:
+            await asyncio.wait(warming, timeout=WARM_S)
         if self._end is None:
             self.emit(SessionReady())
 
@@ -278,13 +297,17 @@ class Session:
         begun; what belongs to the beginning of a call stays as it was."""
         if self._end is not None:
             return
+        if _base_of(config.language) != _base_of(self._config.language):
+            self.emit(LanguageChanged(config.language))
+        self.behave(engines, config, other_ears=other_ears)
+        self._advance()
+
+    def behave(self, engines: Engines, config: SessionConfig, *, other_ears: bool) -> None:
+        """The same, without telling of it."""
         options = _stt_options(self._rate, config)
         if other_ears or options != self._ears.options:
             self._ears.change(engines.stt, options)
-        other = _base_of(config.language) != _base_of(self._config.language)
         self._config, self._engines = config, engines
-        if other:
-            self.emit(LanguageChanged(config.language))
         self._machine.params, self._machine.judge = config.turns, self._judge()
         self._judge_sound()
         self._rules.change(config)
@@ -293,7 +316,33 @@ class Session:
         self._monitor.measure(config.metrics_interval_ms)
         self.answering.change(engines.llm, config)
         self.presence.change(config)
+
+    def leave(self, owner: str, detail: str) -> CallEnded:
+        """The agent that has the call, ``owner`` by its key, is about to lose it to another one: tell it the end of what
+        it had begun; returns what the end is for it. ``take_over`` follows in the same instant."""
+        self._stop_waiting_to_greet()
+        return self._succession.leave(owner, detail, self._loop.time())
+
+    @property
+    def held_by(self) -> frozenset[HeldBy]:
+        """Who has the call on hold; empty: it is not."""
+        return frozenset(self._held_by)
+
+    def take_over(self, engines: Engines, config: SessionConfig, manner: Manner) -> None:
+        """Go on with another agent, for which it begins now."""
+        self._keys.forget()
+        self._succession.take_over(engines, config, manner)
         self._advance()
+
+    def greet(self) -> None:
+        """Say the greeting of an agent that has taken the call over; where it has none, its language model answers what
+        the caller has said last, if it knows that."""
+        self._greet_now()
+        turn, message_id = self._machine.turn, self._machine.reply_to
+        owed = self._machine.owes_answer and bool(self.answering.dialogue.count)
+        if owed and turn is not None and self._tasks is not None and not self._config.greeting:
+            self.answering.answer(self._tasks, turn, message_id)
+            self.answering.confirmed(turn, message_id, self._loop.time())
 
     def record(self, recorder: CallRecorder) -> None:
         """Keep what is said from now on, and tell the caller so, as it is configured. Twice is once."""
@@ -328,9 +377,9 @@ class Session:
             self.emit(metrics)
         self._ears.feed(self._keys.without_tone(frame))
 
-    def on_mark(self, name: str) -> None:
+    def on_mark(self, name: str, at: float | None = None) -> None:
         if self._end is None:
-            self._playout.acknowledge(name, self._loop.time())
+            self._playout.acknowledge(name, self._loop.time() if at is None else at)
             self.guarded(self._advance)
 
     def on_dtmf(self, digit: str) -> None:
@@ -338,6 +387,9 @@ class Session:
         if self._end is None:
             self.activity()
             self.guarded(lambda: self.emit(self._keys.pressed(digit, self._ears.end)))
+
+    def on_way(self, way_s: float, clear_s: float) -> None:
+        self._playout.know_way(way_s, clear_s)
 
     def on_lost(self) -> None:
         """The path to the caller is gone, and may come back: its leg decides how long that is waited for."""
@@ -570,10 +622,8 @@ class Session:
             self._look(now)
 
     def emit(self, event: Event) -> None:
-        if isinstance(event, UserMessage):
-            self._transcript.user(event.turn.turn_id, event.text)
-        elif isinstance(event, MessageConfirmed) and event.text:
-            self._transcript.bot(event.text)
+        self._transcript.note(event, self._loop.time())
+        if isinstance(event, MessageConfirmed) and event.text:
             self._machine.question = event.text
         self.answering.note(event)
         self.saying.note(event)

@@ -76,6 +76,14 @@ class Taping:
             self._tone_waits = True
             self._call.moved()
 
+    def tell_again(self) -> None:
+        """Another agent has the call from now on: it is told how things stand."""
+        recorder = self._monitor.recorder
+        if recorder is not None:
+            self._call.emit(RecordingStarted(self._at_ms, recorder.format, recorder.channels, None))
+            if recorder.paused:
+                self._call.emit(RecordingPaused(self._at_ms))
+
     def pause(self) -> bool:
         """Keep silence from now on. Twice is once. False: the call is not recorded."""
         recorder = self._monitor.recorder

@@ -57,6 +57,13 @@ class Telling:
         for event in events:
             self._emit(event)
 
+    def change_hands(self, switches: Switches) -> None:
+        """From now on all is told to another agent, which knows of no turn and of no state yet."""
+        self._log = TurnLog(switches)
+        self._voicing.clear()
+        self._history_moved = False
+        self._snapshot = None
+
     # --- what is no event of its own ----------------------------------------------------------------------
 
     def queued(self, message: Message, now: float) -> None:

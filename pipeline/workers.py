@@ -133,13 +133,15 @@ class Worker:
 
     def send(self, payload: bytes) -> None:
         """Queue a frame. What the worker does not read in time piles up in the transport: whoever sends
-        without bound must ask ``backlog``."""
-        self._writer.write(_LENGTH.pack(len(payload)) + payload)
+        without bound must ask ``backlog``. To a dead worker nothing is sent: that it died is heard from
+        ``receive``, which may be a few turns of the loop later."""
+        if not self._writer.is_closing():  # uvloop raises where asyncio's own loop drops what is written
+            self._writer.write(_LENGTH.pack(len(payload)) + payload)
 
     @property
     def backlog(self) -> int:
-        """Bytes that the worker has not yet taken."""
-        return self._writer.transport.get_write_buffer_size()
+        """Bytes that the worker has not yet taken; none of a dead one."""
+        return 0 if self._writer.is_closing() else self._writer.transport.get_write_buffer_size()
 
     async def receive(self) -> bytes | None:
         """The next frame of the worker; None where it is dead."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from server.protocol import Configuration
+from server.lines import PREFIX, WINDOW_MS, host_of, is_line, key_of
+from server.protocol import Configuration, SessionConfig
 from server.ring import Entry
 from telephony.numbers import ANY, normalise
 
@@ -15,6 +17,10 @@ STALE_S = 45.0
 """An owner who was silent for longer may be displaced."""
 RETRY_S = 5.0
 """After which an id that is taken may be asked for again: its owner may leave any time."""
+
+
+MAX_KNOWN = 10_000
+"""Agents that are remembered when they are offline."""
 
 
 def slug(agent_id: str) -> str:
@@ -86,6 +92,16 @@ class Agent:
     """On the loop's clock."""
 
 
+@dataclass(slots=True)
+class Line(Agent):
+    """A number that code answers: to calls an agent, whose ``slug`` is the key of the line."""
+
+    number: str = ""
+    """As its process spells it."""
+    window_ms: int = WINDOW_MS
+    """How long a caller may dial an extension."""
+
+
 class AgentConflict(Exception):
     """Another live connection owns the agent."""
 
@@ -95,7 +111,11 @@ class AgentConflict(Exception):
 
 
 class NumberInUse(Exception):
-    """Another agent answers this number."""
+    """Another agent answers this number, or a line does; ``str()`` says which."""
+
+
+class LineConflict(Exception):
+    """Another live connection has the line, or an agent answers its number; ``str()`` says which."""
 
 
 class TooManyAgents(Exception):
@@ -117,6 +137,10 @@ class AgentRegistry:
     def __init__(self, max_agents: int = 0) -> None:
         self._max_agents = max_agents
         self._agents: dict[str, Agent] = {}
+        self._lines: dict[str, Line] = {}
+        """By their keys."""
+        self._known: OrderedDict[str, None] = OrderedDict()
+        """The slugs of agents that were online."""
         self._claims: dict[str, list[str]] = {}
         """Normalised number to the slugs of the agents that added it, in the order in which they did."""
         self._callers: dict[Owner, frozenset[str]] = {}
@@ -131,6 +155,8 @@ class AgentRegistry:
         key = slug(agent_id)
         if not key:
             raise ValueError("agent_id must contain at least one letter or digit")
+        if is_line(agent_id):
+            raise ValueError(f"agent_id must not begin with {PREFIX}: lines are named so")
         held = self._agents.get(key)
         if held is not None and held.owner is not owner:
             silent_s = now - held.owner.last_heard
@@ -147,6 +173,10 @@ class AgentRegistry:
             raise TooManyAgents(self._max_agents)
         agent = Agent(key, agent_id, owner, merged({}, configuration), online_since=now)
         self._agents[key] = agent
+        self._known[key] = None
+        self._known.move_to_end(key)
+        while len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
         return agent
 
     def find(self, agent_id: str, owner: Owner) -> Agent | None:
@@ -155,17 +185,24 @@ class AgentRegistry:
         return agent if agent is not None and agent.owner is owner else None
 
     def get(self, key: str) -> Agent | None:
-        return self._agents.get(key)
+        """An agent by its slug, or a line by its key."""
+        return self._agents.get(key) or self._lines.get(key)
+
+    def was_known(self, key: str) -> bool:
+        """An agent of this slug is online, or was."""
+        return key in self._known
 
     def add_number(
         self, agent: Agent, ref: str, configuration: Configuration, *, ringing: bool = False
     ) -> Channel:
         """Have an agent answer a number. Raises ``NumberInUse``."""
         number = normalise(ref)
+        if key_of(number) in self._lines:
+            raise NumberInUse(f"a line answers {ref}; destroy that line first")
         claims = self._claims.setdefault(number, [])
         if agent.slug not in claims:
             if not is_dev(agent.slug) and not all(map(is_dev, claims)):
-                raise NumberInUse
+                raise NumberInUse(f"another agent answers {ref}; remove that channel first")
             claims.append(agent.slug)
         agent.channels[number] = channel = Channel("phone", ref, merged({}, configuration), ringing)
         return channel
@@ -195,8 +232,12 @@ class AgentRegistry:
         return [agent for agent in self._agents.values() if agent.owner is owner and is_dev(agent.slug)]
 
     def answering(self, number: str, caller: str = "") -> tuple[Agent, Channel] | None:
-        """Who answers a call to this number. A developer's agent of the caller goes before the number's owner,
-        and the number before ``*``."""
+        """Who answers a call to this number. A line goes before agents, a developer's agent of the caller before the
+        number's owner, and the number before ``*``."""
+        for address in (number, host_of(number)):
+            line = self._lines.get(key_of(address)) if address is not None else None
+            if line is not None:
+                return line, Channel("line", line.number, {})
         for candidate in (normalise(number), ANY):
             claims = self._claims.get(candidate)
             if claims:
@@ -210,7 +251,8 @@ class AgentRegistry:
         return next(named, owner)
 
     def has_agents(self, owner: Owner) -> bool:
-        return any(agent.owner is owner for agent in self._agents.values())
+        """Or lines."""
+        return any(agent.owner is owner for agent in (*self._agents.values(), *self._lines.values()))
 
     def leave(self, owner: Owner) -> list[Agent]:
         """A connection is gone: its agents are offline."""
@@ -218,9 +260,45 @@ class AgentRegistry:
         gone = [agent for agent in self._agents.values() if agent.owner is owner]
         for agent in gone:
             self._drop(agent)
-        return gone
+        lines = [line for line in self._lines.values() if line.owner is owner]
+        for line in lines:
+            del self._lines[line.slug]
+        return [*gone, *lines]
+
+    # --- lines --------------------------------------------------------------------------------------------
+
+    def create_line(
+        self, number: str, owner: Owner, configuration: SessionConfig | None, window_ms: int, now: float
+    ) -> Line:
+        """Have a connection answer a number by itself. A holder that went silent is displaced.
+
+        Raises ``LineConflict``.
+        """
+        key = key_of(number)
+        claims = self._claims.get(normalise(number), [])
+        if not all(map(is_dev, claims)):
+            raise LineConflict(f"an agent answers {number}: remove its channel first")
+        held = self._lines.get(key)
+        if held is not None and held.owner is not owner:
+            if now - held.owner.last_heard < STALE_S:
+                raise LineConflict(f"the line {number} is owned by another live connection")
+            del self._lines[key]
+            held.owner.displace(held.agent_id, "this connection was silent and another took the line over")
+        layer = {} if configuration is None else {"config": configuration}
+        line = Line(key, PREFIX + number, owner, layer, online_since=now, number=number, window_ms=window_ms)
+        self._lines[key] = line
+        return line
+
+    def remove_line(self, number: str, owner: Owner) -> bool:
+        """False: this connection has no such line."""
+        line = self._lines.get(key_of(number))
+        if line is None or line.owner is not owner:
+            return False
+        del self._lines[line.slug]
+        return True
 
     def online(self) -> Iterable[Agent]:
+        """Without lines."""
         return self._agents.values()
 
     def _drop(self, agent: Agent) -> None:

@@ -20,6 +20,7 @@ from server.doors.console import (
 from server.doors.dial import dial
 from server.doors.guard import Guard
 from server.doors.tap import tap_door
+from server.doors.twilio.checked import proof
 from server.doors.v1 import CallsDoor
 from server.services import Services
 from server.version import __version__
@@ -56,8 +57,9 @@ class _SingleSlashes:
 
 def _http(app: FastAPI, services: Services) -> None:
     @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok", "version": __version__}
+    async def healthz(nonce: str = "") -> dict[str, str]:
+        told = {"status": "ok", "version": __version__}
+        return {**told, "proof": proof(nonce, services)} if nonce else told
 
     @app.get("/readyz")
     async def readyz() -> Response:
@@ -79,6 +81,10 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     async def stats(request: Request) -> Response:
         return await door.answer(request, door.stats)
 
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        return await door.answer(request, door.metrics)
+
     @app.get("/v1/agents")
     async def agents(request: Request) -> Response:
         return await door.answer(request, door.agents)
@@ -86,6 +92,10 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.get("/v1/calls")
     async def calls(request: Request) -> Response:
         return await door.answer(request, door.calls)
+
+    @app.delete("/v1/callers/{caller:path}")
+    async def caller(request: Request) -> Response:
+        return await door.answer(request, door.forget_caller)
 
     @app.post("/v1/calls")
     async def dialled(request: Request) -> Response:

@@ -8,17 +8,19 @@ and finds in the end that some of it is not kept any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 
 from pipeline.monitor import Listener
 from server.call import Call
 from server.clock import Clock
-from server.past import CallStore, Page, PastCall, page_of
+from server.past import CallQuery, CallStore, Page, PastCall, Place, StoreUnavailable, page_of
 from server.ring import Entry
-from server.summary import CallSummary
+from server.summary import CallSummary, PastSummary
 from server.waveform import Strip, Waveform
+
+Summary = CallSummary | PastSummary
 
 MAX_CHANGED = 10_000
 """Calls that changed while a follower of the list was not reading; then it has to begin anew."""
@@ -38,7 +40,9 @@ class _Seen:
     def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         """What a watcher of the call is told."""
         if entry is not None:
-            if self.summary.add(entry):
+            changed = self.summary.add(entry)
+            self._book.store.add(self.summary, entry)
+            if changed:
                 self._book.changed(self.summary)
             self.ring()
         return True
@@ -54,9 +58,9 @@ class Changes:
     def __init__(self) -> None:
         self.news = asyncio.Event()
         self.overflowed = False
-        self._changed: dict[str, CallSummary | None] = {}
+        self._changed: dict[str, Summary | None] = {}
 
-    def note(self, call_id: str, summary: CallSummary | None) -> None:
+    def note(self, call_id: str, summary: Summary | None) -> None:
         if len(self._changed) >= MAX_CHANGED:
             self.overflowed = True
         else:
@@ -67,7 +71,7 @@ class Changes:
         """Until there is something to take. False: there was nothing for so long."""
         return await _rung(self.news, patience_s)
 
-    def take(self) -> dict[str, CallSummary | None]:
+    def take(self) -> dict[str, Summary | None]:
         """The calls that changed; None: it is not in the list any more."""
         self.news.clear()
         changed, self._changed = self._changed, {}
@@ -78,8 +82,8 @@ class CallBook:
     """All calls of the process that can be looked at. ``drawn``: with their waveforms."""
 
     def __init__(self, store: CallStore, clock: Clock, *, drawn: bool) -> None:
-        self._store = store
-        self.now = clock.epoch
+        self.store = store
+        self._epoch = clock.epoch
         self._drawn = drawn
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, _Seen] = {}
@@ -87,6 +91,10 @@ class CallBook:
         self._bells: set[asyncio.Event] = set()
         self.closed = False
         """The server stops: nobody follows anything any more."""
+
+    def now(self) -> float:
+        """Epoch seconds."""
+        return self._epoch()
 
     # --- told by the registry -----------------------------------------------------------------------------
 
@@ -102,35 +110,37 @@ class CallBook:
         if seen is None:
             return None
         if self._drawn:
-            seen.waveform = Waveform(sample_rate_hz, self._loop.time)
+            seen.waveform = Waveform(sample_rate_hz, self._loop.time, self._epoch)
         return seen.waveform
 
-    def over(self, call: Call, recording: Path | None = None) -> None:
+    def over(self, call: Call, *, recorded: bool = False) -> None:
         """It is over, and all was told of it. One that nobody was told of leaves nothing."""
         seen = self._live.pop(call.call_id, None)
         if seen is None:
             return
         call.unwatch(seen)
         summary = seen.summary
-        summary.recording = recording is not None
+        summary.recording = recorded
         if seen.waveform is not None:
             seen.waveform.over = True
         if not summary.last_seq:
-            self._gone(call.call_id)
+            self.gone((call.call_id,))
         else:
             summary.close()
-            self.changed(summary)
-            for call_id in self._store.keep(PastCall(summary, call.events, seen.waveform, recording)):
-                self._gone(call_id)
+            past = summary.past()
+            self.changed(past)
+            self.gone(self.store.keep(PastCall(past, call.events, seen.waveform)))
         seen.ring()
 
-    def changed(self, summary: CallSummary) -> None:
+    def changed(self, summary: Summary) -> None:
         for follower in self._followers:
             follower.note(summary.call_id, summary)
 
-    def _gone(self, call_id: str) -> None:
-        for follower in self._followers:
-            follower.note(call_id, None)
+    def gone(self, call_ids: Iterable[str]) -> None:
+        """They are not in the list any more."""
+        for call_id in call_ids:
+            for follower in self._followers:
+                follower.note(call_id, None)
 
     def close(self) -> None:
         """Let everybody go who follows something."""
@@ -140,36 +150,50 @@ class CallBook:
 
     # --- looking ------------------------------------------------------------------------------------------
 
-    def live(self, slug: str | None = None) -> list[CallSummary]:
+    def live(self, query: CallQuery | None = None) -> list[CallSummary]:
         """The newest first."""
+        wanted = query or CallQuery()
         summaries = [seen.summary for seen in reversed(self._live.values())]
-        return [summary for summary in summaries if slug in (None, summary.slug)]
+        return [summary for summary in summaries if wanted.wants(summary)]
 
-    async def ended(self, limit: int, slug: str | None = None) -> list[CallSummary]:
-        return list(await self._store.newest(limit, slug))
+    async def ended(
+        self, limit: int, query: CallQuery | None = None, before: Place | None = None
+    ) -> list[PastSummary]:
+        """Those that ended last; ``before``: behind this place in the list. Raises ``StoreUnavailable``, as all that
+        follows."""
+        return list(await self.store.newest(limit, query or CallQuery(), before))
 
-    async def find(self, call_id: str) -> CallSummary | None:
+    def is_live(self, call_id: str) -> bool:
+        """It is here, and goes on."""
+        return call_id in self._live
+
+    async def find(self, call_id: str) -> Summary | None:
         """None: there is no such call, or it is not kept any more."""
         seen = self._live.get(call_id)
-        return seen.summary if seen is not None else await self._store.find(call_id)
+        return seen.summary if seen is not None else await self.store.find(call_id)
 
     async def page(self, call_id: str, after: int, limit: int = PAGE) -> Page | None:
         """A part of a call's log, behind an event."""
         seen = self._live.get(call_id)
-        if seen is not None:
-            return page_of(seen.call.events, after, limit, over=False)
-        return await self._store.events(call_id, after, limit)
+        if seen is None:
+            return await self.store.events(call_id, after, limit)
+        page = page_of(seen.call.events, after, limit, over=False)
+        if not page.lost or not self.store.durable:
+            return page
+        # It has gone out of memory, and is kept nevertheless.
+        kept = await self.store.events(call_id, after, limit)
+        if kept is not None and kept.lost:
+            return page
+        if kept is None or not kept.entries:
+            raise StoreUnavailable("these events are on their way to the database")
+        return replace(kept, last_seq=max(kept.last_seq, page.last_seq), over=False)
 
     async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
         """None: it has no audio yet, or is not drawn."""
         seen = self._live.get(call_id)
         if seen is not None:
             return seen.waveform.strip(from_ms) if seen.waveform is not None else None
-        return await self._store.waveform(call_id, from_ms)
-
-    async def recording(self, call_id: str) -> Path | None:
-        """Of a call that is over."""
-        return await self._store.recording(call_id)
+        return await self.store.waveform(call_id, from_ms)
 
     # --- following ----------------------------------------------------------------------------------------
 

@@ -15,14 +15,14 @@ import orjson
 import structlog
 
 from media.rtc.gathering import Gathering
-from media.rtc.leg import RtcLeg
+from media.rtc.leg import CLEARED_LEAD_MS, RtcLeg
 from media.rtc.peer import Peer
 from server.call import Call
 from server.calls import CallIsOver
 from server.openings import Openings
 from server.page_events import for_page
 from server.protocol.base import Message
-from server.protocol.page import PageConnected, PageTimeout
+from server.protocol.page import PageClear, PageConnected, PageTimeout
 from server.ring import Entry
 from server.services import Services
 from server.way_back import WayBack
@@ -275,6 +275,13 @@ class BrowserCall:
 
     # --- the page -----------------------------------------------------------------------------------------
 
+    def plays(self, buffer_ms: float | None, *, clears: bool) -> None:
+        """The page says how it plays what it is sent."""
+        self.leg.plays(None if buffer_ms is None else buffer_ms / 1000, self._silence if clears else None)
+
+    def _silence(self, ms: int) -> bool:
+        return self.say(PageClear(ms=ms))
+
     def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         """An event of the call was added to those that are kept."""
         self._catch_up()
@@ -309,6 +316,7 @@ class BrowserCall:
                 agent_id=self.call.facts.agent_id,
                 resume_token=token,
                 resume_seconds=self._services.settings.webrtc_resume_s,
+                lead_ms=CLEARED_LEAD_MS,
             )
         )
         self._catch_up()

@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from typing import Protocol
 
-import orjson
-import structlog
-
-from media.ports import AudioLeg
+from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder
 from pipeline.events import Event, Recorded, ToolCallsRequested, Warned
 from pipeline.session import Session
 from server.agents import Agent, Owner
 from server.clock import Clock
 from server.journal import Journal
-from server.protocol import ServerWarning, WarningCode, to_json
+from server.part import Part
 from server.resolve import CallConfig
 from server.ring import Entry, Ring
 from server.wire import CallFacts
 from telephony.ports import Carrier
-
-log = structlog.get_logger(__name__)
 
 
 class Tap(Protocol):
@@ -53,12 +49,10 @@ class Call:
 
     def __init__(self, facts: CallFacts, agent: Agent, config: CallConfig, clock: Clock) -> None:
         self.facts = facts
-        self.slug = agent.slug
         self.config = config
         self.state = CallState.RINGING
         self.session: Session | None = None
         self.recorder: Recorder | None = None
-        self.owner: Owner | None = agent.owner
         self.modern = agent.owner.modern
         self.configured = False
         """The first layer of its configuration is its own."""
@@ -72,15 +66,42 @@ class Call:
         """Is told what happens in its conversation."""
         self.given_up: Callable[[], None] | None = None
         """What else is to be done when it is over before it began: its carrier may have to know."""
-        self.journal = Journal(facts, clock, self._tell)
+        self.listener: LegListener | None = None
+        """What the leg tells."""
+        self.extension_window_s = 0.0
+        """How long its caller may dial an extension before it begins."""
+        self.routes = 0
+        """How often it was handed over."""
+        self.journal = Journal(facts, clock, self._tell, agent.slug)
         self.events = Ring()
+        self.part = Part(facts.call_id, agent.slug, agent.agent_id, agent.owner, self)
+        """Of the agent that has it."""
+        self.parts = {agent.slug: self.part}
+        """Of all that have had it."""
         self._taps: set[Tap] = set()
         self._first: Entry | None = None
-        self._cursor = 0
-        """The last event that the agent's connection was given, or that the agent says it has."""
         self._asked_again: set[str] = set()
         self._audio: bytes | None = None
         """Of the recording that is being told."""
+
+    @property
+    def slug(self) -> str:
+        """Of the agent that has it, or what the line is known by."""
+        return self.part.key
+
+    @property
+    def owner(self) -> Owner | None:
+        """The connection of that; None: it is away."""
+        return self.part.owner
+
+    @owner.setter
+    def owner(self, owner: Owner | None) -> None:
+        self.part.owner = owner
+
+    @property
+    def undelivered(self) -> int:
+        """Events that no connection of those that they are for has taken yet, about."""
+        return sum(part.undelivered for part in self.parts.values())
 
     @property
     def call_id(self) -> str:
@@ -94,22 +115,11 @@ class Call:
         if self._first is None or (entry.event == "call.started" != self._first.event):
             self._first = entry
         self.events.append(entry)
-        self._flush()
+        self.part.add(entry)
+        self.part.flush(self._audio)
         for tap in tuple(self._taps):
             if not tap.offer(entry.data, entry):
                 self._taps.discard(tap)
-
-    def _flush(self) -> None:
-        """Hand on what waits, as far as the agent's connection takes it."""
-        if self.owner is None:
-            return
-        for entry in self.events.since(self._cursor):
-            data = entry.data
-            if self._audio is not None and entry.event == "call.recording":
-                data = b'%b,"audio":"%b"}' % (data[:-1], self._audio)
-            if not self.owner.offer(data, entry):
-                return
-            self._cursor = entry.seq
 
     def takes(self, size: int) -> bool:
         """Its agent is there, and a message of so many bytes is not too much for its connection."""
@@ -128,20 +138,6 @@ class Call:
         if not self.is_over:
             self.journal.append(Warned(None, "RECORDING_FAILED", text))
 
-    @property
-    def undelivered(self) -> int:
-        """Events that no connection has taken yet."""
-        return self.events.last_seq - self._cursor
-
-    def untold(self, owner: Owner) -> bool:
-        """Some event of the call has not reached the agent that ``owner`` connects."""
-        cursor, last_seq = (owner.resume or {}).get(self.call_id), self.events.last_seq
-        return self.undelivered > 0 if cursor is None or cursor > last_seq else cursor < last_seq
-
-    def not_sent(self, entry: Entry) -> None:
-        """A connection took this event, and could not send it any more: it is told again from there."""
-        self._cursor = min(self._cursor, entry.seq - 1)
-
     def watch(self, tap: Tap) -> None:
         """Tell a watcher of all that comes from here on; of a call's beginning, too."""
         if self._first is not None:
@@ -152,52 +148,50 @@ class Call:
         self._taps.discard(tap)
 
     def attach(self, owner: Owner) -> set[str]:
-        """The agent is back, and is told all that it missed, in order: from where it says that it was, else
-        from what was given to its last connection, with the call announced once more. Returns the batches of
-        tools that it was told of before, and has not answered in full."""
+        """The agent is back, and is told all that it missed, in order. Returns the batches of tools that it was told of
+        before, and has not answered in full."""
         if self.grace is not None:
             self.grace.cancel()
             self.grace = None
-        self.owner = owner
         self.modern = owner.modern
-        if self._first is None:
-            return set()
-        again = not self._follow(owner)
+        if self.part.attach(owner) and self.session is not None and not self.is_over:
+            self.session.guarded(self.session.saying.announced_again)
         owed = self.owed()
-        lost = self.events.lost_since(self._cursor)
-        if again and (self._cursor or lost):
-            owner.offer(_announced_again(self._first))
-            if self.session is not None and not self.is_over:
-                self.session.guarded(self.session.saying.announced_again)
-        if lost:
-            text = f"{lost} events from seq {self._cursor + 1} on are no longer kept: the agent was away too long"
-            self._warn(owner, WarningCode.EVENTS_LOST, text)
-        self._flush()
+        self.part.flush()
         return owed
 
-    def _follow(self, owner: Owner) -> bool:
-        """Go to where the agent was, if it says so."""
-        cursor = (owner.resume or {}).pop(self.call_id, None)
-        if cursor is None:
-            return False
-        last_seq = self.events.last_seq
-        if cursor > last_seq:
-            text = f"resume names seq {cursor} of a call whose last event is {last_seq}: give the seq of an event"
-            self._warn(owner, WarningCode.CURSOR_UNKNOWN, text)
-            return False
-        self._cursor = cursor
-        return True
+    # --- handed over --------------------------------------------------------------------------------------
 
-    def _warn(self, owner: Owner, code: WarningCode, text: str) -> None:
-        log.warning("call.not_resumed", call_id=self.call_id, code=code.value, told=text)
-        agent_id, call_id = self.facts.agent_id, self.call_id
-        owner.offer(to_json(ServerWarning(agent_id=agent_id, call_id=call_id, code=code, warning=text)))
+    def extend(self, extension: str | None) -> None:
+        """Its caller has dialled an extension, or none, before it begins."""
+        self.facts = replace(self.facts, extension=extension)
+        self.journal.hand_over(self.facts, self.slug)
+
+    def pass_to(self, agent: Agent, facts: CallFacts, config: CallConfig) -> None:
+        """Another agent has the call from now on: what happens is told to it."""
+        for handle in (self.grace, self.asking_again):
+            if handle is not None:
+                handle.cancel()
+        self.grace = self.asking_again = None
+        self.part.over = True
+        known = self.parts.get(agent.slug)
+        if known is not None:
+            known.begin_again(agent.agent_id, agent.owner)
+        self.part = known or Part(facts.call_id, agent.slug, agent.agent_id, agent.owner, self)
+        self.parts[agent.slug] = self.part
+        self.facts, self.config = facts, config
+        self.configured = True  # What the hand-over has said is its own.
+        self.modern = agent.owner.modern
+        self.routes += 1
+        self.journal.hand_over(facts, agent.slug)
+
+    # --- tools that the agent owes ------------------------------------------------------------------------
 
     def owed(self) -> set[str]:
         """The batches of tools that the agent was told of and has not answered in full."""
         if self.session is None:
             return set()
-        waiting = {entry.msg_id for entry in self.events.since(self._cursor)}
+        waiting = {entry.msg_id for entry in self.part.waiting()}
         return {batch.msg_id for batch in self.session.answering.unanswered_tools()} - waiting
 
     def ask_again(self, owed: set[str]) -> None:
@@ -208,11 +202,3 @@ class Call:
             if batch.msg_id in owed - self._asked_again:
                 self._asked_again.add(batch.msg_id)
                 self.journal.append(ToolCallsRequested(batch.turn, batch.msg_id, batch.sent))
-
-
-def _announced_again(first: Entry) -> bytes:
-    """``call.started``, or what else a call began with, for an agent that may have heard it on an earlier
-    connection."""
-    started = orjson.loads(first.data)
-    started["metadata"] = {**(started.get("metadata") or {}), "resumed": True}
-    return orjson.dumps(started)

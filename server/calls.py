@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -19,13 +18,16 @@ import structlog
 from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder
 from pipeline.config import SessionConfig
-from pipeline.events import CallEnded, EndReason, EngineFault, Event
+from pipeline.events import CallEnded, EndReason, EngineFault, Event, Routed
 from pipeline.monitor import Listener
 from pipeline.session import Session
+from pipeline.succession import Manner
 from server.agents import Agent, Owner
 from server.call import Call, CallState, Tap
 from server.clock import Clock
 from server.engines import EnginesFor
+from server.extension import ExtensionWindow
+from server.part import Part
 from server.pauses import Pauses
 from server.protocol import AgentResumed, ResumedCall, to_json
 from server.recordings import CLOSE_S, LATE_S, Recordings
@@ -56,8 +58,8 @@ class Observer(Protocol):
     def listener(self, call: Call, sample_rate_hz: int) -> Listener | None:
         """Its audio begins: whoever wants it, placed as for a recording."""
 
-    def over(self, call: Call, recording: Path | None = None) -> None:
-        """All was told of it; ``recording``: its file."""
+    def over(self, call: Call, *, recorded: bool = False) -> None:
+        """All was told of it; ``recorded``: there is a file."""
 
 
 class AtCapacity(Exception):
@@ -115,6 +117,10 @@ class CallRegistry:
     def __len__(self) -> int:
         return len(self._calls)
 
+    def all(self) -> Iterable[Call]:
+        """Those that are not over."""
+        return self._calls.values()
+
     def get(self, call_id: str) -> Call | None:
         return self._calls.get(call_id)
 
@@ -153,7 +159,11 @@ class CallRegistry:
     @property
     def is_full(self) -> bool:
         """No further call is taken."""
-        return self.draining or len(self._calls) + self.expected >= self._limits.max_calls
+        return not self.has_room(1)
+
+    def has_room(self, count: int) -> bool:
+        """So many further calls are taken."""
+        return not self.draining and len(self._calls) + self.expected + count <= self._limits.max_calls
 
     def dialing(self, facts: CallFacts, agent: Agent, config: CallConfig) -> Call:
         """Take on a call that the carrier was asked to place; there is room for it, for it was ``expected``."""
@@ -186,12 +196,44 @@ class CallRegistry:
             call.no_media.cancel()
 
     def start(self, call: Call, leg: AudioLeg) -> LegListener:
-        """The media is there: begin the conversation. It runs on until ``Session.end``. Raises ``CallIsOver``
-        where the call was given up meanwhile."""
+        """The media is there: begin the conversation, or wait first for the extension that its caller may dial. It runs
+        on until ``Session.end``. Raises ``CallIsOver`` where the call was given up meanwhile."""
         if call.state is not CallState.CONNECTING:
             raise CallIsOver
-        call.state = CallState.LIVE
         call.leg = leg
+        if call.extension_window_s > 0:
+            call.listener = self._window(call, leg)
+        else:
+            call.listener = self._begin(call, leg)
+        return call.listener
+
+    def _window(self, call: Call, leg: AudioLeg) -> ExtensionWindow:
+        def begin(extension: str | None) -> LegListener | None:
+            call.extend(extension)
+            try:
+                listener = self._begin(call, leg)
+            except Exception:
+                # Nobody waits for this: without a word it would ring for ever.
+                log.exception("call.not_begun", call_id=call.call_id)
+                call.state = CallState.CONNECTING
+                self.never_began(call, EndReason.FAILED, "internal error")
+                return None
+            call.given_up = None
+            return listener
+
+        def over(reason: str, detail: str) -> None:
+            self.never_began(call, EndReason(reason), detail)
+
+        def given_up() -> None:
+            window.stop()
+            self._tasks.create_task(leg.hang_up("the call never began"), name=f"hang up {call.call_id}")
+
+        call.given_up = given_up
+        window = ExtensionWindow(leg.format.sample_rate_hz, call.extension_window_s, begin, over)
+        return window
+
+    def _begin(self, call: Call, leg: AudioLeg) -> LegListener:
+        call.state = CallState.LIVE
         rate_hz = leg.format.sample_rate_hz
         if call.config.recording.enabled:
             call.recorder = self._recorder(call, rate_hz)
@@ -242,6 +284,32 @@ class CallRegistry:
         session.guarded(reconfigure)
         return not session.ended
 
+    def hand_over(
+        self, call: Call, agent: Agent, facts: CallFacts, config: CallConfig, *, history: bool
+    ) -> None:
+        """Have another agent go on with a live call: for the one that has it, it ends, and all goes on. Raises what the
+        engines raise; then nothing is changed. ``history``: its language model knows what was said."""
+        session = call.session
+        if session is None:
+            raise CallIsOver
+        engines = self._engines(config.picks)
+        other_ears = config.picks.stt != call.config.picks.stt
+
+        def pass_on() -> None:
+            ended = session.leave(call.slug, f"{agent.agent_id} goes on with the call")
+            call.journal.append(Routed(agent.agent_id))
+            call.journal.append(ended)
+            if call.slug in self.pauses:
+                self.resume(call.slug, call.call_id, None)
+            call.pass_to(agent, facts, config)
+            manner = Manner(other_ears, history, facts.context or {}, self._paused(call))
+            session.take_over(engines, _configured(call), manner)
+            if config.recording.enabled:
+                self.record(call)
+
+        session.guarded(pass_on)
+        log.info("call.routed", call_id=call.call_id, agent=agent.agent_id, origin=facts.routed_from)
+
     def pause(self, slug: str, call_id: str | None, contact: str | None) -> None:
         """Have the language model be silent in calls of an agent: one, those with a contact, or all. Raises
         ``ValueError`` where too many contacts are paused, or too many agents."""
@@ -274,7 +342,7 @@ class CallRegistry:
             await self._held(call, session)
         finally:
             recorder = call.recorder
-            self._told(call, recorder.path if recorder is not None and recorder.duration_ms else None)
+            self._told(call, recorded=recorder is not None and recorder.duration_ms > 0)
             self._closing -= 1
             self._look_idle()
 
@@ -309,7 +377,7 @@ class CallRegistry:
     def _keep(self, call: Call) -> None:
         """An ended call stays at hand for a while: its agent may not know of its end. Its conversation, with the audio in
         it, does not."""
-        call.session = None
+        call.session = call.listener = None
         now = self._loop.time()
         self._ended[call.call_id] = (now, call)
         size = sum(kept.events.size for _, kept in self._ended.values())
@@ -321,6 +389,11 @@ class CallRegistry:
             if oldest.undelivered:
                 log.warning("call.undelivered", call_id=oldest.call_id, events=oldest.undelivered)
             del self._ended[oldest.call_id]
+
+    def drop_ended(self, call_ids: Iterable[str]) -> None:
+        """Nobody is told of the end of these calls any more: they are to be forgotten."""
+        for call_id in call_ids:
+            self._ended.pop(call_id, None)
 
     def _never_came(self, call: Call) -> None:
         log.warning("call.no_media", call_id=call.call_id, waited_s=self._limits.no_media_s)
@@ -363,10 +436,10 @@ class CallRegistry:
         self._over.append(call.call_id)
         self._look_idle()
 
-    def _told(self, call: Call, recording: Path | None = None) -> None:
+    def _told(self, call: Call, *, recorded: bool = False) -> None:
         """Nothing more is told of it."""
         if self._observer is not None:
-            self._observer.over(call, recording)
+            self._observer.over(call, recorded=recorded)
 
     def _look_idle(self) -> None:
         if not self._calls and not self._closing:
@@ -385,27 +458,29 @@ class CallRegistry:
         unless another connection has taken it over already (``successor`` tells, by slug). ``only``: the
         connection has lost this one of its agents, by slug, and goes on."""
 
-        def lost(call: Call) -> bool:
-            return call.owner is owner and only in (None, call.slug)
+        def lost(part: Part) -> bool:
+            return part.owner is owner and only in (None, part.key)
 
         for entry in unsent:
-            call = self._known(entry.call_id)
-            if call is not None and lost(call):
-                call.not_sent(entry)
-        for _, call in self._ended.values():
-            if lost(call):
-                call.owner = None
-                if (agent := successor(call.slug)) is not None and call.untold(agent.owner):
-                    self._give_back([call], agent)
-        for call in self._calls.values():
-            if not lost(call):
+            known = self._known(entry.call_id)
+            part = known.parts.get(entry.key) if known is not None else None
+            if part is not None and lost(part):
+                part.not_sent(entry)
+        for call, part in [*self._parts()]:
+            if _is_live(call, part) or not lost(part):
+                continue
+            part.owner = None
+            if (agent := successor(part.key)) is not None and part.untold(agent.owner):
+                self._give_back([(call, part)], agent)
+        for call in list(self._calls.values()):
+            if not lost(call.part):
                 continue
             call.owner = None
             if call.session is not None:
                 call.session.guarded(call.session.presence.left)
             agent = successor(call.slug)
             if agent is not None:
-                self._give_back([call], agent)
+                self._give_back([(call, call.part)], agent)
                 continue
             wanted_s = call.config.session.away.grace_s
             grace_s = self._limits.agent_grace_s if wanted_s is None else wanted_s
@@ -414,22 +489,34 @@ class CallRegistry:
     def agent_came(self, agent: Agent) -> None:
         """An agent is online: the calls that wait for it go on with it, and it is told how those ended that
         ended without it."""
-        ended = [call for _, call in self._ended.values() if call.untold(agent.owner)]
-        waiting = [*ended, *self._calls.values()]
-        back = [call for call in waiting if call.slug == agent.slug and call.owner is None]
+        back = [
+            (call, part)
+            for call, part in self._parts()
+            if part.key == agent.slug and part.owner is None
+            if _is_live(call, part) or part.untold(agent.owner)
+        ]
         gone = tuple(call_id for call_id in agent.owner.resume or {} if self._known(call_id) is None)
         self._give_back(back, agent, gone)
 
-    def _give_back(self, calls: list[Call], agent: Agent, gone: tuple[str, ...] = ()) -> None:
+    def _parts(self) -> Iterator[tuple[Call, Part]]:
+        """Of all calls that are known: of those that are over first."""
+        for call in (*(call for _, call in self._ended.values()), *self._calls.values()):
+            for part in call.parts.values():
+                yield call, part
+
+    def _give_back(self, parts: list[tuple[Call, Part]], agent: Agent, gone: tuple[str, ...] = ()) -> None:
         if agent.owner.resume is not None:
             told = tuple(
-                ResumedCall(call_id=call.call_id, last_seq=call.events.last_seq, live=not call.is_over)
-                for call in calls
-                if call.events.last_seq  # Of one that only rings nobody has heard.
+                ResumedCall(call_id=call.call_id, last_seq=part.last_seq, live=_is_live(call, part))
+                for call, part in parts
+                if part.last_seq  # Of one that only rings nobody has heard.
             )
             agent.owner.offer(to_json(AgentResumed(agent_id=agent.agent_id, calls=told, gone=gone)))
-        for call in calls:
-            if call.is_over:
+        for call, part in parts:
+            if part is not call.part:
+                part.attach(agent.owner)
+                part.flush()
+            elif call.is_over:
                 call.attach(agent.owner)
             else:
                 self._attach(call, agent.owner)
@@ -471,6 +558,11 @@ class CallRegistry:
                 else:
                     self.never_began(call, EndReason.FAILED, "the server stopped")
             await self._idle.wait()
+
+
+def _is_live(call: Call, part: Part) -> bool:
+    """Whoever it is of has the call, and it is not over."""
+    return part is call.part and not call.is_over
 
 
 def _configured(call: Call) -> SessionConfig:

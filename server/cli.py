@@ -22,9 +22,15 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="run the server")
     commands.add_parser("config", help="print every setting, its value and where it comes from")
+    commands.add_parser("migrate", help="make the database's tables what this version needs")
     commands.add_parser("version", help="print the version")
+    forget = commands.add_parser("forget", help="delete all that is kept of one caller")
     call = commands.add_parser("call", help="call a running server as a phone would, with recorded speech")
     say = commands.add_parser("say", help="speak a text with the configured voice into a WAV file")
+    doctor = commands.add_parser("doctor", help="check the whole installation, and say what to do")
+    numbers = commands.add_parser(
+        "numbers", help="list the Twilio account's numbers, or point one at this server"
+    )
     tune = commands.add_parser("tune", help="show where settings would have ended the turns of a recording")
     command = _peek(argv if argv is not None else sys.argv[1:])
     if command == "call":
@@ -35,10 +41,22 @@ def main(argv: list[str] | None = None) -> int:
         from server.commands import say as say_command
 
         say_command.add_arguments(say)
+    elif command == "forget":
+        from server.commands import forget as forget_command
+
+        forget_command.add_arguments(forget)
     elif command == "tune":
         from server.commands import tune as tune_command
 
         tune_command.add_arguments(tune)
+    elif command == "doctor":
+        from server.commands import doctor as doctor_command
+
+        doctor_command.add_arguments(doctor)
+    elif command == "numbers":
+        from server.commands import numbers as numbers_command
+
+        numbers_command.add_arguments(numbers)
     args = parser.parse_args(argv)
     if args.command == "version":
         print(f"talkwire {__version__}")
@@ -87,12 +105,28 @@ def _dispatch(args: argparse.Namespace) -> int:
         from server.commands import call as call_command
 
         return asyncio.run(call_command.run(args))
+    if args.command == "doctor":
+        from server.commands import doctor as doctor_command
+
+        return asyncio.run(doctor_command.run(args))
     settings = Settings.load()
+    if args.command == "numbers":
+        from server.commands import numbers as numbers_command
+
+        return asyncio.run(numbers_command.run(args, settings))
     if args.command == "config":
         from server.commands import config as config_command
 
         config_command.run(settings)
         return 0
+    if args.command == "migrate":
+        from server.commands import migrate as migrate_command
+
+        return asyncio.run(migrate_command.run(settings))
+    if args.command == "forget":
+        from server.commands import forget as forget_command
+
+        return asyncio.run(forget_command.run(args, settings))
     if args.command == "say":
         from server.commands import say as say_command
 

@@ -20,6 +20,7 @@ from server.addresses import Proxies
 from server.agents import AgentRegistry
 from server.auth import KeyRing, open_door
 from server.book import CallBook
+from server.bridging import Bridging
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
 from server.control import Control
@@ -29,18 +30,21 @@ from server.doors.recording import linker
 from server.engines import EnginePool
 from server.hold_music import hold_music
 from server.looplag import LoopLag
-from server.past import MemoryStore
+from server.metrics import Metrics, Standing
 from server.providers import DEFAULT, HOSTED, remedy
 from server.recordings import Keep, Recordings
 from server.resolve import Defaults
 from server.resolve_recording import RecordingDefaults
 from server.ringing import Ringing, RingingRules
+from server.routing import Routing
 from server.secrets import load_or_create_secret
 from server.selection import Available, Offer
 from server.services import Services
 from server.settings import OFF, Settings, SettingsError, Stage
+from server.store.opened import opened
 from server.strangers import AGENT_FACTOR, Allowed, Strangers
 from server.tokens import Tokens
+from server.transfers import Transfers
 
 if TYPE_CHECKING:
     from pipeline.endpointing.smart_turn import AudioTurnModel
@@ -48,9 +52,6 @@ if TYPE_CHECKING:
     from telephony.ports import Carrier
 
 log = structlog.get_logger(__name__)
-
-KEPT_BYTES = 32 << 20
-"""Memory for what is kept of ended calls, whatever their number."""
 
 
 def voice_detector(name: str) -> VoiceDetector:
@@ -300,9 +301,9 @@ def carriers(settings: Settings) -> dict[str, Carrier]:
     from telephony.carriers.twilio.rest import Rest
 
     rest = None
-    if settings.twilio_account_sid is not None and settings.twilio_auth_token is not None:
-        token = settings.twilio_auth_token.get_secret_value()
-        rest = Rest(settings.twilio_account_sid, token, settings.twilio_api_url)
+    if settings.twilio_account_sid is not None and settings.twilio_auth_tokens:
+        tokens = list(settings.twilio_auth_tokens.values())
+        rest = Rest(settings.twilio_account_sid, tokens, settings.twilio_api_url)
     networks: list[Carrier] = [TwilioCarrier(rest, settings.public_url)]
     if settings.audiosocket is not None:
         networks.append(AudioSocketCarrier())
@@ -320,21 +321,31 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
     keys = await asyncio.to_thread(settings.load_api_keys)
     if settings.webrtc:
         await asyncio.to_thread(browser_media)
-    clock = Clock(loop)
-    async with load(settings) as engines, connected(settings) as networks, asyncio.TaskGroup() as tasks:
+    clock, tokens = Clock(loop), Tokens(secret)
+    recordings = await _recordings(settings, tokens, clock)
+    async with (
+        load(settings) as engines,
+        connected(settings) as networks,
+        opened(settings, clock, recordings, tokens) as kept,
+        asyncio.TaskGroup() as tasks,
+    ):
         lag = LoopLag()
         watching = tasks.create_task(engines.watch(), name="watch providers")
         sweeping: asyncio.Task[None] | None = None
         try:
             limits = CallLimits(settings.max_calls, settings.agent_grace_s)
-            book = CallBook(MemoryStore(settings.keep_calls, KEPT_BYTES), clock, drawn=settings.console)
-            tokens = Tokens(secret)
-            recordings = await _recordings(settings, tokens, clock)
+            book = CallBook(kept.calls, clock, drawn=settings.console)
+            kept.on_closed = book.changed
             sweeping = tasks.create_task(recordings.keep_house(clock.epoch), name="delete old recordings")
             calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, book)
             agents, defaults = AgentRegistry(settings.max_agents), _defaults(settings, engines)
             rules = RingingRules(settings.ringing_s, settings.nobody_text or "")
+            control = Control(calls, tasks)
             pace = DialRules(settings.dials_per_s, settings.dial_queue)
+            ringing = Ringing(agents, calls, defaults, rules)
+            dialling = Dialling(agents, calls, networks, defaults, pace, tasks)
+            metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, settings.max_calls))
+            calls.watch(metrics, None)
             found = Services(
                 settings=settings,
                 keys=KeyRing(keys),
@@ -352,12 +363,18 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 agents=agents,
                 calls=calls,
                 book=book,
-                ringing=Ringing(agents, calls, defaults, rules),
-                dialling=Dialling(agents, calls, networks, defaults, pace, tasks),
-                control=Control(calls, tasks),
+                kept=kept,
+                ringing=ringing,
+                dialling=dialling,
+                control=control,
+                routing=Routing(agents, calls, control, defaults, tasks),
+                transfers=Transfers(control, calls, dialling, tasks),
+                bridging=Bridging(agents, calls, defaults, settings.max_bridges),
                 carriers=networks,
                 defaults=defaults,
+                hold_music=engines.hold_music,
                 lag=lag,
+                metrics=metrics,
                 tasks=tasks,
                 open_door=partial(open_door, settings.host, settings.public_url),
             )

@@ -25,7 +25,6 @@ from pipeline.events import (
     ForwardFailed,
     ForwardFailure,
 )
-from pipeline.message import Message
 from pipeline.session import Session
 from server.call import Call
 from server.calls import CallRegistry
@@ -54,7 +53,7 @@ class ControlRefused(Exception):
 
 
 @dataclass(slots=True)
-class _Line:
+class Line:
     """A call and its carrier, while something is asked of it."""
 
     call: Call
@@ -70,6 +69,8 @@ class _Line:
     joined: bool = False
     """Somebody has picked up."""
     failed: bool = False
+    leaving: str = ""
+    """That it is being transferred, and where to."""
 
 
 class Control:
@@ -78,18 +79,22 @@ class Control:
     def __init__(self, calls: CallRegistry, tasks: asyncio.TaskGroup) -> None:
         self._calls = calls
         self._tasks = tasks
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
+
+    def busy(self, call: Call) -> bool:
+        """Something that was asked for the call is not carried out yet."""
+        return call.call_id in self._lines
 
     # --- what agents ask for ------------------------------------------------------------------------------
 
     def press(self, call: Call, digits: str) -> None:
         """Press keys for the other side. Raises ``ControlRefused``."""
-        line = self._line(call, lambda can: can.digits_out == "reopens_stream", "press keys")
-        self._begin(line, partial(self._press, line, digits))
+        line = self.line(call, lambda can: can.digits_out == "reopens_stream", "press keys")
+        self.begin(line, partial(self._press, line, digits))
 
     def forward(self, call: Call, command: CallForward) -> None:
         """Join the caller to somebody else. Raises ``ControlRefused``."""
-        line = self._line(call, lambda can: can.forwards, "forward calls")
+        line = self.line(call, lambda can: can.forwards, "forward calls")
         to = normalise(command.to)
         if to == ANY or not can_be_called(to) or not to.startswith(("+", "sip:", "sips:")):
             text = f"{command.to[:60]!r} is no number: give one such as +15550002222, or a sip: address"
@@ -97,6 +102,8 @@ class Control:
         if line.asked is not None:
             text = f"the call is being forwarded to {line.asked.to} already"
             raise ControlRefused(ErrorCode.CALL_BUSY, text)
+        if line.leaving:
+            raise ControlRefused(ErrorCode.CALL_BUSY, line.leaving)
         facts = call.facts
         ours = normalise(facts.to if facts.direction == "inbound" else facts.from_)
         order = ForwardOrder(
@@ -107,21 +114,25 @@ class Control:
             language=call.config.session.language,
         )
         message = "" if command.announce else command.message
-        self._begin(line, partial(self._forward, line, order, message))
+        self.begin(line, partial(self._forward, line, order, message))
         line.asked = order
 
-    def _line(self, call: Call, able: Callable[[Capabilities], bool], what: str) -> _Line:
+    def line(self, call: Call, able: Callable[[Capabilities], bool], what: str) -> Line:
+        """Where something can be asked of the carrier of a call. Raises ``ControlRefused`` where it cannot."""
         carrier, session = call.carrier, call.session
         leg: object = call.leg
         if carrier is None:
-            text = f"a call in a browser cannot {what}: only one of a phone network can"
+            text = (
+                f"a call without a phone network cannot {what}: in a browser, or between agents, nobody can"
+            )
             raise ControlRefused(ErrorCode.CARRIER_UNSUPPORTED, text)
         if not able(carrier.capabilities) or not isinstance(leg, Reopens) or session is None:
             text = f"{carrier.name} cannot {what}, as it is set up here (docs/telephony.md)"
             raise ControlRefused(ErrorCode.CARRIER_UNSUPPORTED, text)
-        return self._lines.get(call.call_id) or _Line(call, session, leg, carrier)
+        return self._lines.get(call.call_id) or Line(call, session, leg, carrier)
 
-    def _begin(self, line: _Line, act: Callable[[], Awaitable[None]]) -> None:
+    def begin(self, line: Line, act: Callable[[], Awaitable[None]]) -> None:
+        """Carry an order out when its turn has come. Raises ``ControlRefused``."""
         if line.waiting >= MAX_WAITING:
             text = f"{MAX_WAITING} orders of this call wait already: wait for their events"
             raise ControlRefused(ErrorCode.CALL_BUSY, text)
@@ -129,7 +140,7 @@ class Control:
         line.waiting += 1
         self._tasks.create_task(self._in_turn(line, act), name=f"control {line.call.call_id}")
 
-    async def _in_turn(self, line: _Line, act: Callable[[], Awaitable[None]]) -> None:
+    async def _in_turn(self, line: Line, act: Callable[[], Awaitable[None]]) -> None:
         try:
             async with line.turn:
                 if not line.session.ended:
@@ -145,30 +156,39 @@ class Control:
 
     # --- carried out --------------------------------------------------------------------------------------
 
-    async def _press(self, line: _Line, digits: str) -> None:
+    async def _press(self, line: Line, digits: str) -> None:
         line.leg.reopening(REOPEN_S + len(digits))
         send = line.carrier.send_digits(line.call.call_id, digits)
-        if await self._asked(line, send) and await line.leg.reopened():
-            self._tell(line, DigitsSent(digits))
+        if await self.ask(line, send) and await line.leg.reopened():
+            self.tell(line, DigitsSent(digits))
 
-    async def _forward(self, line: _Line, order: ForwardOrder, message: str) -> None:
+    async def _forward(self, line: Line, order: ForwardOrder, message: str) -> None:
         session = line.session
         line.order, line.joined, line.failed = order, False, False
         if message:
-            session.guarded(partial(session.say, Message(f"msg_{secrets.token_hex(6)}", message)))
+            self.say(session, message)
         await session.said(SAID_S)
         try:
             if session.ended:
                 return
             line.leg.reopening(order.ring_timeout_s + REOPEN_S)
-            if await self._asked(line, line.carrier.forward(line.call.call_id, order)):
+            if await self.ask(line, line.carrier.forward(line.call.call_id, order)):
                 await line.leg.reopened()
         finally:
             line.order = None
             if line.asked is order:
                 line.asked = None
 
-    async def _asked(self, line: _Line, asking: Awaitable[None]) -> bool:
+    @staticmethod
+    def say(session: Session, text: str) -> None:
+        """The agent's words, and its answer where it owes one."""
+
+        def reply() -> None:
+            session.saying.reply(f"msg_{secrets.token_hex(6)}", text, "")
+
+        session.guarded(reply)
+
+    async def ask(self, line: Line, asking: Awaitable[None]) -> bool:
         """Ask the carrier, with the call on hold. False: it does not do it, which is told."""
         session = line.session
         # What lies at the carrier would be lost: from here on nothing is said.
@@ -178,7 +198,7 @@ class Control:
         except CarrierError as error:
             line.leg.stays()
             code = error.code if error.code in ErrorCode.__members__ else ErrorCode.CARRIER_ERROR.value
-            self._tell(line, CarrierFault(code, str(error), error.retryable))
+            self.tell(line, CarrierFault(code, str(error), error.retryable))
             if isinstance(error, NoSuchCall):
                 session.end(EndReason.HANGUP, "the carrier says that the call is over")
             elif line.leg.open:
@@ -186,7 +206,8 @@ class Control:
             return False
         return True
 
-    def _tell(self, line: _Line, event: ControlEvent | CarrierFault) -> None:
+    def tell(self, line: Line, event: ControlEvent | CarrierFault) -> None:
+        """Unless the call is over."""
         if not line.session.ended:
             line.call.journal.append(event)
 
@@ -203,7 +224,7 @@ class Control:
         if line is not None and line.order is not None and not line.joined:
             line.joined = True
             line.leg.reopening(None)
-            self._tell(line, Forwarded(line.order.to))
+            self.tell(line, Forwarded(line.order.to))
 
     def parted(self, call_id: str) -> None:
         """Who had picked up has hung up, or the caller has."""
@@ -224,5 +245,5 @@ class Control:
             line.failed = True
             line.asked = None  # From here on the agent may try somebody else.
             line.leg.reopening(REOPEN_S)
-            self._tell(line, ForwardFailed(line.order.to, failure, detail))
+            self.tell(line, ForwardFailed(line.order.to, failure, detail))
         return True

@@ -11,7 +11,7 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -123,8 +123,9 @@ class Dialling:
 
     # --- orders ---------------------------------------------------------------------------------------------
 
-    def place(self, agent: Agent, wanted: CallDial) -> Dial:
-        """Take an order. Raises ``DialRefused``; whatever becomes of it later is told by events."""
+    def place(self, agent: Agent, wanted: CallDial, transfer_of: str | None = None) -> Dial:
+        """Take an order. Raises ``DialRefused``; whatever becomes of it later is told by events. ``transfer_of``: the
+        call whose caller is to be joined to who picks up."""
         to, from_ = self._ends(agent, wanted)
         if not any(carrier.capabilities.dials for carrier in self._carriers.values()):
             text = "no phone network here can dial: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
@@ -138,7 +139,13 @@ class Dialling:
             raise DialRefused(ErrorCode.DIAL_QUEUE_FULL, text, retry_after_s=retry_s)
         dial_id = f"dial-{secrets.token_hex(12)}"
         facts = CallFacts(
-            dial_id, agent.agent_id, from_, wanted.to, direction="outbound", metadata=wanted.metadata
+            dial_id,
+            agent.agent_id,
+            from_,
+            wanted.to,
+            direction="outbound",
+            metadata=wanted.metadata,
+            transfer_of=transfer_of,
         )
         ring_s, detect = int(wanted.ring_timeout_seconds or 30), wanted.machine_detection or "no"
         order = DialOrder(dial_id, to, normalise(from_), ring_s, detect)
@@ -261,14 +268,7 @@ class Dialling:
 
     def _call(self, dial: Dial, call_id: str) -> Call:
         agent = self._agents.get(dial.agent.slug)
-        facts = CallFacts(
-            call_id,
-            dial.facts.agent_id,
-            dial.facts.from_,
-            dial.facts.to,
-            direction="outbound",
-            metadata=dial.facts.metadata,
-        )
+        facts = replace(dial.facts, call_id=call_id)
         call = self._calls.dialing(facts, agent or dial.agent, dial.config)
         if agent is None:
             call.owner = None  # It went meanwhile, and is told when it comes back.

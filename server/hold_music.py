@@ -23,7 +23,7 @@ def hold_music(settings: Settings) -> HoldMusic | None:
     try:
         music = HoldMusic() if path is None else _music_of(path)
         music.at(PHONE_HZ)
-        if settings.webrtc or settings.audiosocket is not None:
+        if settings.webrtc or settings.audiosocket is not None or settings.max_bridges:
             music.at(WIDE_HZ)
     except OSError as error:
         cause = f"{path} cannot be read: {error.strerror or error}"

@@ -23,6 +23,8 @@ def for_page(data: bytes, *, reasoning: bool = False) -> Iterator[dict[str, Any]
     see what the model thinks."""
     event: dict[str, Any] = orjson.loads(data)
     name = event["event"]
+    if name == "call.ended" and event["reason"] == "routed":
+        return  # For the caller nothing has ended.
     if name in RESULTS:
         yield _result(event)
     fields = FIELDS.get(name)

@@ -1,20 +1,27 @@
-"""Calls that are over: the port to wherever they are kept, and the memory of this process as the simplest such place."""
+"""Calls that are kept: the port to wherever that is, and the memory of this process as the simplest such place."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
 from server.ring import Entry, Ring
-from server.summary import CallSummary
+from server.summary import CallSummary, PastSummary
 from server.waveform import Strip, Waveform
+from telephony.numbers import normalise
 
 ENTRY_BYTES = 250
 """What an event costs in memory beside its text."""
+
+Place = tuple[float, str]
+"""Where a call that is over stands in the list: when it ended, and its id."""
+
+
+class StoreUnavailable(Exception):
+    """Whatever keeps the calls does not answer. Nothing is lost by that, and it is worth another try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +38,35 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class CallQuery:
+    """Which calls are wanted; None: any. Numbers are compared however they are written."""
+
+    slug: str | None = None
+    from_: str | None = None
+    to: str | None = None
+    reason: str | None = None
+    since: float | None = None
+    until: float | None = None
+    """They were taken on at ``since`` or later, and before ``until``: epoch seconds."""
+
+    def wants(self, call: CallSummary | PastSummary) -> bool:
+        return (
+            self.slug in (None, call.slug)
+            and self.reason in (None, call.reason)
+            and (self.from_ is None or normalise(self.from_) == normalise(call.facts.from_))
+            and (self.to is None or normalise(self.to) == normalise(call.facts.to))
+            and (self.since is None or call.created_at >= self.since)
+            and (self.until is None or call.created_at < self.until)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PastCall:
     """All that is kept of a call."""
 
-    summary: CallSummary
+    summary: PastSummary
     events: Ring
     waveform: Waveform | None = None
-    recording: Path | None = None
 
     @property
     def size(self) -> int:
@@ -46,30 +75,49 @@ class PastCall:
         return self.events.size + ENTRY_BYTES * len(self.events) + drawn
 
 
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was deleted."""
+
+    call_ids: tuple[str, ...] = ()
+    events: int = 0
+
+
 class CallStore(Protocol):
-    """Where ended calls are kept. Reading may wait for a disk or a database; keeping never does."""
+    """Where calls are kept. Reading may wait for a disk or a database, and raises ``StoreUnavailable`` where it waits in
+    vain; being told of calls never waits."""
+
+    durable: bool
+    """It keeps events of live calls, too, and outlives the process."""
+
+    def add(self, call: CallSummary, entry: Entry) -> None:
+        """An event of a live call, which ``call`` counts already."""
 
     def keep(self, call: PastCall) -> Sequence[str]:
         """Take a call that has just ended; returns the ids of those that had to go for it."""
 
-    async def newest(self, limit: int, slug: str | None) -> Sequence[CallSummary]:
-        """The calls that ended last, of one agent or of all, the newest first."""
+    async def newest(
+        self, limit: int, query: CallQuery, before: Place | None = None
+    ) -> Sequence[PastSummary]:
+        """The calls that ended last, the newest first; ``before``: only those that stand behind this place."""
 
-    async def find(self, call_id: str) -> CallSummary | None:
+    async def find(self, call_id: str) -> PastSummary | None:
         """None: no such call is kept."""
 
     async def events(self, call_id: str, after: int, limit: int) -> Page | None:
-        """At most ``limit`` events behind ``after``."""
+        """At most ``limit`` events behind ``after``; of a live call those that are kept by now."""
 
     async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
         """All behind ``from_ms``. None: it was not measured, or the call is not kept."""
 
-    async def recording(self, call_id: str) -> Path | None:
-        """The file; None: there is none."""
+    async def forget(self, contact: str) -> Forgotten:
+        """Delete all ended calls with somebody, by number, whichever side called."""
 
 
 class MemoryStore:
     """The last ended calls, in this process: bounded in number and in bytes; of more the oldest go."""
+
+    durable = False
 
     def __init__(self, max_calls: int, max_bytes: int) -> None:
         self._max_calls = max_calls
@@ -81,29 +129,32 @@ class MemoryStore:
     def __len__(self) -> int:
         return len(self._calls)
 
+    def add(self, call: CallSummary, entry: Entry) -> None:
+        """Its events are in the call itself, until it ends."""
+
     def keep(self, call: PastCall) -> list[str]:
         gone: list[str] = []
-        self._drop(call.summary.call_id)
+        self.drop(call.summary.call_id)
         self._calls[call.summary.call_id] = call
         self.size += call.size
         while self._calls and (len(self._calls) > self._max_calls or self.size > self._max_bytes):
             oldest = next(iter(self._calls))
-            self._drop(oldest)
+            self.drop(oldest)
             gone.append(oldest)
         return gone
 
-    def _drop(self, call_id: str) -> None:
+    def drop(self, call_id: str) -> None:
+        """It need not be kept any more."""
         call = self._calls.pop(call_id, None)
         if call is not None:
             self.size -= call.size
 
-    async def newest(self, limit: int, slug: str | None) -> list[CallSummary]:
-        of_agent = (
-            call.summary for call in reversed(self._calls.values()) if slug in (None, call.summary.slug)
-        )
-        return list(islice(of_agent, limit))
+    async def newest(self, limit: int, query: CallQuery, before: Place | None = None) -> list[PastSummary]:
+        summaries = (call.summary for call in self._calls.values())
+        wanted = [call for call in summaries if query.wants(call) and (before is None or call.place < before)]
+        return in_order(wanted)[:limit]
 
-    async def find(self, call_id: str) -> CallSummary | None:
+    async def find(self, call_id: str) -> PastSummary | None:
         call = self._calls.get(call_id)
         return call.summary if call is not None else None
 
@@ -115,9 +166,22 @@ class MemoryStore:
         call = self._calls.get(call_id)
         return call.waveform.strip(from_ms) if call is not None and call.waveform is not None else None
 
-    async def recording(self, call_id: str) -> Path | None:
-        call = self._calls.get(call_id)
-        return call.recording if call is not None else None
+    def get(self, call_id: str) -> PastCall | None:
+        return self._calls.get(call_id)
+
+    async def forget(self, contact: str) -> Forgotten:
+        known = normalise(contact)
+        going = [call for call in self._calls.values() if normalise(call.summary.facts.contact) == known]
+        for call in going:
+            self.drop(call.summary.call_id)
+        return Forgotten(
+            tuple(call.summary.call_id for call in going), sum(len(call.events) for call in going)
+        )
+
+
+def in_order(calls: Iterable[PastSummary]) -> list[PastSummary]:
+    """As they are listed: what ended last comes first."""
+    return sorted(calls, key=lambda call: call.place, reverse=True)
 
 
 def page_of(events: Ring, after: int, limit: int, *, over: bool) -> Page:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +146,23 @@ class Recordings:
         name = _name_of(call_id)
         found = [path for path in self._files() if PART not in path.suffixes and _stem(path) == name]
         return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+    def delete(self, call_ids: Iterable[str]) -> tuple[int, int]:
+        """Delete all recordings of these calls, but what is being recorded: how many files, and how many bytes."""
+        names = {_name_of(call_id) for call_id in call_ids}
+        files = size = 0
+        for path in self._files() if names else ():
+            if _stem(path) not in names:
+                continue
+            try:
+                if PART in path.suffixes and is_live(path):
+                    continue
+                size += path.stat().st_size
+                path.unlink()
+                files += 1
+            except OSError as error:
+                log.error("recording.not_deleted", path=str(path), error=str(error))
+        return files, size
 
     def repair(self) -> list[Found]:
         """Make whole what a killed process has left."""

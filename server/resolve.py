@@ -75,8 +75,9 @@ class CallConfig:
     """The page of a browser call is told what the model thinks."""
 
 
-def resolve(layers: Layers, defaults: Defaults) -> CallConfig:
-    """``layers`` are the configurations of channel and agent, the nearer one first."""
+def resolve(layers: Layers, defaults: Defaults, *, mind: bool = True) -> CallConfig:
+    """``layers`` are the configurations of channel and agent, the nearer one first. ``mind``: a language model may
+    answer, where they say so."""
     language = first(layers, "language") or defaults.language
     languages = (language, first(layers[-1:], "language") or defaults.language)
     llm = llm_of(layers)
@@ -118,7 +119,7 @@ def resolve(layers: Layers, defaults: Defaults) -> CallConfig:
     picks = Picks(
         stt=pick(first(layers, "stt"), session.stt_language or language, defaults.stt),
         tts=pick(first(layers, "voice"), session.voice_language or language, defaults.tts),
-        llm=pick(llm, language, defaults.llm) if thinks(llm) else (),
+        llm=pick(llm, language, defaults.llm) if mind and thinks(llm) else (),
     )
     shown = bool(part(layers, "events", "page_reasoning"))
     recording = recording_of(layers, defaults.recording)

@@ -33,6 +33,8 @@ class Entry:
     """The message, JSON."""
     msg_id: str = ""
     """Of tools that are asked for: their batch."""
+    key: str = ""
+    """Of the agent, or the line, that had the call."""
 
 
 class Ring:

@@ -7,14 +7,17 @@ twice, also while it rings: it is one call, and both are told the same.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from pipeline.events import CallRejected, CallRinging, EndReason
+from server.agents import Line
 from server.call import Call, CallState
 from server.calls import AtCapacity, CallRegistry
+from server.lines import user_of
 from server.resolve import Defaults, resolve
 from server.wire import CallFacts
 from telephony.ports import Answer, Capabilities, HangUp, Incoming, Refuse, RefuseReason, Verdict
@@ -56,6 +59,8 @@ class Ringing:
         self._rules = rules
         self._loop = asyncio.get_running_loop()
         self._pending: dict[str, _Pending] = {}
+        self.refused: Counter[str] = Counter()
+        """How many calls, by why."""
 
     async def decide(self, incoming: Incoming, capabilities: Capabilities) -> Verdict:
         """What to do with a call; of one that is taken, the registry has it. Cancelled, where the caller or his
@@ -76,6 +81,7 @@ class Ringing:
     def _take(self, incoming: Incoming, capabilities: Capabilities) -> Refuse | None:
         answering = self._agents.answering(incoming.to, incoming.from_)
         if answering is None:
+            self.refused["no_agent"] += 1
             log.warning("call.refused", call_id=incoming.call_id, to=incoming.to, reason="no agent answers")
             return Refuse("rejected", self._rules.nobody_text, self._defaults.language)
         agent, channel = answering
@@ -86,13 +92,20 @@ class Ringing:
             incoming.to,
             metadata=dict(incoming.metadata) or None,
         )
-        config = resolve([channel.configuration, agent.configuration], self._defaults)
+        line = agent if isinstance(agent, Line) else None
+        if line is not None:
+            facts = replace(facts, owner="line", extension=user_of(incoming.to))
+        layers = [channel.configuration, agent.configuration]
+        config = resolve(layers, self._defaults, mind=line is None)
         try:
             call = self._calls.ring(facts, agent, config)
         except AtCapacity:
             limit = len(self._calls)
+            self.refused["capacity"] += 1
             log.warning("call.refused", call_id=incoming.call_id, reason="at capacity", limit=limit)
             return Refuse("busy")
+        if line is not None and capabilities.digits_in and facts.extension is None:
+            call.extension_window_s = line.window_ms / 1000
         if channel.ringing and capabilities.screens and self._rules.accept_after_s > 0:
             self._ring(call, agent, channel)
         return None
@@ -124,6 +137,7 @@ class Ringing:
         pending = self._pending.get(call_id)
         if pending is None or not self._settle(call_id, Refuse(reason)):
             return False
+        self.refused["agent"] += 1
         pending.call.journal.append(CallRejected(reason))
         detail = f"the agent rejected the call: {reason}"
         self._calls.never_began(pending.call, EndReason.CLIENT_HANGUP, detail)

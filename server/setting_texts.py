@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 PREFIX = "TALKWIRE_"
-NOT_YET = frozenset({"DATABASE_URL", "REDIS_URL"})
+NOT_YET = frozenset({"REDIS_URL"})
 """Names that others have given a meaning, and that the stores to come will be configured by. Whoever sets one
 now is told that it has no effect."""
 ELSEWHERE = frozenset({"TALKWIRE_URL", "TALKWIRE_SPEECH_DIR", "TALKWIRE_DEMO_LLM", "TALKWIRE_PBX_KEY"})

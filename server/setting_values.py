@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
@@ -124,6 +124,21 @@ def _url(value: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
 
+def _database_url(value: SecretStr) -> SecretStr:
+    """What a database is named by; that there is one is found out later."""
+    url = value.get_secret_value()
+    if url.strip().lower() == MEMORY:
+        return SecretStr(MEMORY)
+    scheme, _, rest = url.partition("://")
+    if any(sign.isspace() for sign in url):
+        raise ValueError("no URL")
+    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+        return value
+    if scheme in ("postgres", "postgresql") and urlsplit(url).path.strip("/"):
+        return value
+    raise ValueError("no database of a known kind")
+
+
 def host_and_port(value: str) -> tuple[str, int]:
     """Host and port of ``127.0.0.1:9092`` or ``[::1]:9092``. Raises ``ValueError``."""
     host, colon, port = value.rpartition(":")
@@ -140,7 +155,11 @@ def _host_port(value: str) -> str:
     return value
 
 
+MEMORY = "memory"
+"""The database that is none."""
+
 Word = BeforeValidator(_lower)
+DatabaseUrl = Annotated[SecretStr, Field(max_length=2000), AfterValidator(_database_url)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 Host = Annotated[str, AfterValidator(_host)]
 Url = Annotated[str, AfterValidator(_url)]
@@ -162,6 +181,12 @@ Networks = Annotated[
 ]
 IceUrls = Annotated[tuple[IceUrl, ...], Field(max_length=10), BeforeValidator(_split)]
 Row = (BeforeValidator(_names), AfterValidator(_row))
+JournalSkip = Annotated[
+    tuple[Literal["audio.metrics", "bot.word", "user.speaking", "agent.state", "llm.reasoning", "none"], ...],
+    BeforeValidator(_names),
+    AfterValidator(_row),
+]
+"""Events that only lead up to others, or measure."""
 Model = Annotated[str, Field(min_length=1, max_length=200)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=50)]
 LlmRow = Annotated[

@@ -29,11 +29,13 @@ from server.setting_values import (
     Addresses,
     Aliases,
     ConsolePassword,
+    DatabaseUrl,
     Directory,
     File,
     Host,
     HostPort,
     IceUrls,
+    JournalSkip,
     Keys,
     Language,
     Line,
@@ -51,6 +53,7 @@ from server.setting_values import (
 )
 
 Stage = Literal["stt", "tts", "llm"]
+DATABASE, DATABASE_FILE = "TALKWIRE_DATABASE_URL", "talkwire.db"
 OFF = "off"
 """What switches a text off: an empty variable counts as unset."""
 
@@ -64,7 +67,7 @@ class SettingsError(Exception):
 NETWORK, ACCESS, LOGS = "Network", "Access and data", "Logs"
 CALLS, ENGINES, OPENAI, TWILIO = "Calls", "Engines", "OpenAI-shaped endpoints", "Twilio"
 PBX = "Asterisk (AudioSocket)"
-BROWSER, RECORDING = "Browser calls", "Recording"
+BROWSER, RECORDING, JOURNAL = "Browser calls", "Recording", "Calls that are kept"
 PROVIDERS = "Language model providers"
 ROW = "or engines in the order in which they are asked, separated by commas:"
 ENDPOINT = "an http or https URL with its version, for example http://127.0.0.1:8000/v1"
@@ -244,6 +247,13 @@ class Settings(BaseSettings):
         "0: it is answered at once. Carriers wait 15 s at most for an answer.",
         unit="s",
     )
+    max_bridges: Annotated[int, Field(ge=0, le=5000)] = setting(
+        CALLS,
+        "TALKWIRE_MAX_BRIDGES",
+        10,
+        "Agents that speak with other agents at the same time (`call.bridge`); each counts as two calls. 0: none may.",
+        unit="bridges",
+    )
     dials_per_s: Annotated[float, Field(ge=0.05, le=100)] = setting(
         CALLS,
         "TALKWIRE_DIALS_PER_S",
@@ -325,12 +335,44 @@ class Settings(BaseSettings):
         unit="bytes",
     )
 
+    database_url: DatabaseUrl | None = setting(
+        JOURNAL,
+        "TALKWIRE_DATABASE_URL",
+        None,
+        "Where calls are kept. Unset: what `DATABASE_URL` says, else SQLite, in `talkwire.db` in the data directory, "
+        "which needs no set-up. PostgreSQL needs the extra `postgres` and, once for each version, `talkwire migrate`. "
+        "`memory`: nothing outlives the process.",
+        allowed="sqlite:///path, postgresql://user:password@host/name or memory (where it is unset, DATABASE_URL counts)",
+    )
+    journal_skip: JournalSkip = setting(
+        JOURNAL,
+        "TALKWIRE_JOURNAL_SKIP",
+        ("audio.metrics",),
+        "Events that are told and not kept, for they only lead up to others: calls that are over do not have them.",
+        allowed="names out of audio.metrics, bot.word, user.speaking, agent.state and llm.reasoning separated by "
+        "commas, or none",
+    )
+    calls_days: Annotated[float, Field(ge=0, le=36_500)] = setting(
+        JOURNAL,
+        "TALKWIRE_CALLS_DAYS",
+        30.0,
+        "Days after which a call and all its events are deleted; its recording has a setting of its own. 0: never.",
+        unit="days",
+    )
+    spool_max_bytes: Annotated[int, Field(ge=0, le=1 << 40)] = setting(
+        JOURNAL,
+        "TALKWIRE_SPOOL_MAX_BYTES",
+        256 << 20,
+        "Room in the data directory for what happens in calls while the database is away: an hour of forty calls takes "
+        "about 300 MB.",
+        unit="bytes",
+    )
     keep_calls: Annotated[int, Field(ge=0, le=10_000)] = setting(
-        CALLS,
+        JOURNAL,
         "TALKWIRE_KEEP_CALLS",
         200,
-        "Ended calls that are kept in memory, with their events, to be looked at (`GET /v1/calls`); fewer where they are "
-        "large.",
+        "Without a database (`memory`): ended calls that are kept, with their events, to be looked at; fewer where they "
+        "are large.",
         unit="calls",
     )
 
@@ -638,6 +680,14 @@ class Settings(BaseSettings):
         "(but see `TALKWIRE_TWILIO_UNSIGNED`).",
         allowed="the account's auth token",
     )
+    twilio_auth_token_secondary: SecretStr | None = setting(
+        TWILIO,
+        "TWILIO_AUTH_TOKEN_SECONDARY",
+        None,
+        "A second token whose signatures are taken as well, while the account's token is rotated: the new one before "
+        "it is promoted, or the old one after. Leave it unset at all other times.",
+        allowed="another auth token of the account, besides TWILIO_AUTH_TOKEN",
+    )
     twilio_api_url: Url = setting(
         TWILIO,
         "TWILIO_API_BASE_URL",
@@ -725,8 +775,8 @@ class Settings(BaseSettings):
         BROWSER,
         "TALKWIRE_WEBRTC_LEAD_MS",
         80,
-        "How far ahead of its being heard audio is sent. More bridges longer stalls of the server; so much is heard "
-        "more of a bot that is interrupted.",
+        "How far ahead of its being heard audio is sent to a page without Talkwire's client (with it: 160 ms). More "
+        "bridges longer stalls of the server; so much is heard more of a bot that is interrupted.",
         unit="ms",
     )
     webrtc_opening_ms: Annotated[int, Field(ge=0, le=5000)] = setting(
@@ -814,6 +864,30 @@ class Settings(BaseSettings):
             raise ValueError("nobody is allowed there")
         return value
 
+    @field_validator("twilio_auth_token_secondary")
+    @classmethod
+    def _besides(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """A second token alone would be the first one, misspelt."""
+        if value is not None and info.data.get("twilio_auth_token", value) is None:
+            raise ValueError("there is no first one")
+        return value
+
+    @property
+    def twilio_auth_tokens(self) -> dict[str, str]:
+        """The tokens that Twilio may sign with, by the names of their settings."""
+        tokens = {
+            "TWILIO_AUTH_TOKEN": self.twilio_auth_token,
+            "TWILIO_AUTH_TOKEN_SECONDARY": self.twilio_auth_token_secondary,
+        }
+        return {name: token.get_secret_value() for name, token in tokens.items() if token is not None}
+
+    @property
+    def database(self) -> str:
+        """The URL of the database, which may hold a password, or ``memory``."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / DATABASE_FILE}"
+
     @property
     def stream_url(self) -> str:
         """``public_url`` for WebSockets: ``ws://`` for ``http://``, ``wss://`` for ``https://``."""
@@ -867,6 +941,10 @@ class Settings(BaseSettings):
             raise SettingsError(f"{env_file} cannot be read: {error}") from error
         known = [setting.key for setting in declared()]
         from_file, from_environment = file(), EnvSettingsSource(cls)()
+        for given, variables in ((from_environment, os.environ), (from_file, file.env_vars)):
+            # What many platforms name a database by.
+            if DATABASE not in {**from_file, **from_environment} and variables.get("DATABASE_URL"):
+                given[DATABASE] = variables["DATABASE_URL"]
         values = {key: value for key, value in {**from_file, **from_environment}.items() if key in known}
         sources: dict[str, Source] = {
             key: "environment" if key in from_environment else ".env" for key in values

@@ -5,11 +5,13 @@ Pure. The same events give the same summary, whether they are told one by one or
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
 
+from server.agents import slug
 from server.ring import Entry
 from server.wire import CallFacts
 
@@ -20,6 +22,47 @@ MAX_TEXT = 300
 CUT_OFF = ("early", "user_spoke")
 
 State = Literal["ringing", "dialing", "live", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class PastSummary:
+    """What a call came to, as it is kept."""
+
+    facts: CallFacts
+    slug: str
+    told: Mapping[str, Any]
+    """As ``CallSummary.as_json`` has it."""
+
+    @property
+    def call_id(self) -> str:
+        return self.facts.call_id
+
+    @property
+    def state(self) -> State:
+        state: State = self.told["state"]
+        return state
+
+    @property
+    def created_at(self) -> float:
+        return float(self.told["created_at"])
+
+    @property
+    def reason(self) -> str | None:
+        reason: str | None = self.told["reason"]
+        return reason
+
+    @property
+    def last_seq(self) -> int:
+        return int(self.told["last_seq"])
+
+    @property
+    def place(self) -> tuple[float, str]:
+        """Where it stands in a list of calls that are over."""
+        return float(self.told["ended_at"] or 0.0), self.call_id
+
+    def as_json(self, now: float) -> dict[str, Any]:
+        """For lists."""
+        return dict(self.told)
 
 
 class CallSummary:
@@ -75,6 +118,10 @@ class CallSummary:
         if self.started_at is not None:
             self._duration_ms = round((self._last_at - self.started_at) * 1000)
 
+    def past(self) -> PastSummary:
+        """What is kept of it."""
+        return PastSummary(self.facts, self.slug, self.as_json(self._last_at))
+
     def percentile_ms(self, percent: int) -> int | None:
         """Of the times from the end of the user's voice to the first sound of the answer; None: there was none.
 
@@ -124,6 +171,9 @@ class CallSummary:
         if self.started_at is None:
             self.started_at = event["ts"]
             self.state = "live"
+        if event.get("routed_from") is not None:
+            agent_id = event["agent_id"]
+            self.facts, self.slug = replace(self.facts, agent_id=agent_id), slug(agent_id)
         self.language = event.get("language")
 
     def _moved(self, event: dict[str, Any]) -> None:
@@ -170,6 +220,8 @@ class CallSummary:
         self.errors += 1
 
     def _ended(self, event: dict[str, Any]) -> None:
+        if event["reason"] == "routed":
+            return  # Only for whoever had it.
         self.state = "ended"
         self.ended_at = event["ended_at"]
         self.reason, self.detail = event["reason"], event.get("detail")

@@ -1,19 +1,21 @@
 """Capability tokens: who holds one may do the one thing that it names, until it expires.
 
 Each is a JWT signed with the server's secret. That one is used once only is enforced where its call lives, or by
-``redeem``, which remembers those that were used until they expire.
+``redeem``, which remembers those that were used until they expire; a store that outlives the process is told of them.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jwt
 
 MEDIA = "twilio-media"
 """Audience of a token that opens the media stream of one call."""
+DOCTOR = "doctor"
+"""Audience of one that shows which server has answered: it opens nothing."""
 MAX_TOKEN = 8192
 """Characters of a token that are looked at."""
 MAX_REDEEMED = 100_000
@@ -33,6 +35,12 @@ class Tokens:
         self._secret = secret
         self._redeemed: dict[str, float] = {}
         self._purge_at = 0.0
+        self.on_used: Callable[[str, float], None] = lambda token_id, until: None
+        """Is told the id of a token that was used up, and when it expires: epoch seconds."""
+
+    def remember(self, token_id: str, until: float) -> None:
+        """It was used before this process began."""
+        self._redeemed[token_id] = until
 
     def issue(self, subject: str, audience: str, now: float, lifetime_s: float, **sealed: Any) -> str:
         """A token for ``subject``; ``now`` in epoch seconds. Safe in a URL path. ``sealed``: what it says besides;
@@ -55,7 +63,8 @@ class Tokens:
             self._purge_at = now + PURGE_S
         if len(self._redeemed) >= MAX_REDEEMED:
             raise TokenError("too many tokens were used lately: try again in a minute")
-        self._redeemed[token_id] = float(claims["exp"])
+        self._redeemed[token_id] = until = float(claims["exp"])
+        self.on_used(token_id, until)
         return claims
 
     def _claims(self, token: str, audience: str) -> dict[str, Any]:

@@ -26,18 +26,22 @@ class Strip:
     settled_ms: int
     """What lies behind it may still change."""
     starts_at: float
-    """When 0 ms was, and when ``until_ms`` was or will be: seconds of the clock that the call is dated with. Between
-    them time is linear: a sound card is not as exact as a server's clock."""
+    """When 0 ms was, and when ``until_ms`` was or will be: epoch seconds. Between them time is linear: a sound card is
+    not as exact as a server's clock."""
     until_at: float
     user: bytes
     bot: bytes
 
 
 class Waveform:
-    """Of one call. Takes what a recorder takes, and is cheap enough to do so always."""
+    """Of one call. Takes what a recorder takes, and is cheap enough to do so always. ``now`` is the clock that the call's
+    audio is placed with, and ``epoch`` makes epoch seconds of its instants."""
 
-    def __init__(self, sample_rate_hz: int, now: Callable[[], float]) -> None:
+    def __init__(
+        self, sample_rate_hz: int, now: Callable[[], float], epoch: Callable[[float], float]
+    ) -> None:
         self._now = now
+        self._epoch = epoch
         self._peaks = Peaks(sample_rate_hz)
         self._clock = CallerClock(sample_rate_hz)
         """The same that the bot is placed with."""
@@ -73,8 +77,8 @@ class Waveform:
             from_ms,
             until_ms,
             until_ms if self.over else max(0, until_ms - SETTLE_MS),
-            self._starts_at,
-            self._clock.origin + until_ms / 1000.0,
+            self._epoch(self._starts_at),
+            self._epoch(self._clock.origin + until_ms / 1000.0),
             user,
             bot,
         )

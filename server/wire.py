@@ -14,7 +14,7 @@ from server import protocol as wire
 from server.clock import Clock
 from server.protocol import AnyCallEvent, ErrorCode, WarningCode
 from server.wire_derived import derived_to_wire
-from server.wire_llm import history, mind_to_wire, spoken
+from server.wire_llm import history, line_transcript, mind_to_wire, spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,20 @@ class CallFacts:
     from_: str
     to: str
     direction: Literal["inbound", "outbound"] = "inbound"
-    transport: Literal["phone", "webrtc"] = "phone"
+    transport: Literal["phone", "webrtc", "bridge"] = "phone"
     metadata: Mapping[str, Any] | None = None
+    owner: Literal["agent", "line"] | None = None
+    """Who has it; None: an agent, as ever."""
+    extension: str | None = None
+    """What its caller dialled to be put through, or the user of the SIP address."""
+    routed_from: str | None = None
+    """Who had it before: ``line:<number>``, or ``agent:<slug>``."""
+    context: Mapping[str, str] | None = None
+    """What is known under a name, where it was handed over."""
+    bridged_with: str | None = None
+    """The call of the agent on the other side."""
+    transfer_of: str | None = None
+    """The call whose caller is to be joined to the other side of this one."""
 
     @property
     def contact(self) -> str:
@@ -92,7 +104,8 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
         case events.EagerTurn():
             return wire.EagerTurn(**ids, **_signal(event))
         case events.TurnEnd():
-            return wire.TurnEnd(**ids, **_signal(event))
+            called_bot = call.transport == "bridge" and call.direction == "outbound"
+            return wire.TurnEnd(**ids, **_signal(event), source="bot" if called_bot else None)
         case events.TurnPause():
             return wire.TurnPause(**ids, probability=event.probability, latency_ms=event.latency_ms)
         case events.TurnResumed():
@@ -196,6 +209,13 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 transport=call.transport,
                 metadata=_metadata(call),
                 language=event.language.split("-")[0],
+                owner=call.owner,
+                extension=call.extension,
+                routed_from=call.routed_from,
+                line_transcript=line_transcript(event.said) if call.routed_from is not None else None,
+                context=dict(call.context) if call.context else None,
+                bridged_with=call.bridged_with,
+                transfer_of=call.transfer_of,
             )
         case (
             events.SessionCreated()
@@ -216,7 +236,17 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
             return wire.CallHeld(**ids, by=event.by)
         case events.CallUnheld():
             return wire.CallUnheld(**ids)
-        case events.DigitReceived() | events.DigitsSent() | events.Forwarded() | events.ForwardFailed():
+        case (
+            events.DigitReceived()
+            | events.DigitsSent()
+            | events.Forwarded()
+            | events.ForwardFailed()
+            | events.Routed()
+            | events.RouteFailed()
+            | events.Transferring()
+            | events.Transferred()
+            | events.TransferFailed()
+        ):
             return _control_to_wire(event, ids)
         case events.CallEnded():
             lines = spoken(event.transcript)
@@ -300,6 +330,20 @@ def _control_to_wire(event: events.ControlEvent, ids: dict[str, Any]) -> AnyCall
             return wire.CallForwarded(**ids, to=event.to)
         case events.ForwardFailed():
             return wire.CallForwardFailed(
+                **ids, to=event.to, reason=event.reason, detail=event.detail or None
+            )
+        case events.Routed():
+            return wire.CallRouted(**ids, agent=event.agent)
+        case events.RouteFailed():
+            return wire.CallRouteFailed(
+                **ids, agent=event.agent, reason=event.reason, detail=event.detail or None
+            )
+        case events.Transferring():
+            return wire.CallTransferring(**ids, to=event.to)
+        case events.Transferred():
+            return wire.CallTransferred(**ids, to=event.to)
+        case events.TransferFailed():
+            return wire.CallTransferFailed(
                 **ids, to=event.to, reason=event.reason, detail=event.detail or None
             )
         case _:

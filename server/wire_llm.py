@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from pipeline import events, ports
 from server import protocol as wire
+from server.lines import is_line
 from server.protocol import AnyCallEvent, ErrorCode, HistoryMessage
 
 MindEvent = (
@@ -97,6 +98,17 @@ def history(messages: Iterable[ports.ChatMessage]) -> tuple[HistoryMessage, ...]
 def spoken(lines: Iterable[events.Utterance]) -> tuple[HistoryMessage, ...]:
     """What was said in a call, whoever answered."""
     return tuple(HistoryMessage(role=line.role, content=line.content) for line in lines)
+
+
+def line_transcript(said: Iterable[events.Said]) -> tuple[wire.LineUtterance, ...]:
+    """What was said before a call was handed over."""
+    return tuple(wire.LineUtterance(who=_who(line), text=line.content, at=line.at_ms) for line in said)
+
+
+def _who(line: events.Said) -> Literal["caller", "line", "agent"]:
+    if line.role == "user":
+        return "caller"
+    return "line" if is_line(line.owner) else "agent"
 
 
 def _asked(calls: Iterable[ports.ToolCall]) -> tuple[wire.AskedTool, ...]:

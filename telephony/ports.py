@@ -43,7 +43,7 @@ class Capabilities:
     digits_out: DigitsOut = "no"
     """``reopens_stream``: its audio path is closed and opened again for them."""
     transfers: bool = False
-    """Warm, through a conference."""
+    """Warm: through a conference, in which the caller waits with music until somebody is joined to him."""
     detects_machines: bool = False
     confirms_playout: bool = False
     """Its marks come back when the audio has been played. Else the playhead is an estimate."""
@@ -129,6 +129,23 @@ class ForwardOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferOrder:
+    """Who is to be joined to a caller in a conference."""
+
+    reference: str
+    """Ours, unique. It names the conference, and the carrier gives it back with all that it tells of it."""
+    to: str
+    """E.164, or ``sip:...``."""
+    from_: str
+    """Who is shown to call: a number of the operator's."""
+    ring_timeout_s: int = 25
+    announcement: str = ""
+    """Is told to who picks up, before he is joined; empty: nothing."""
+    language: str = "en"
+    detect_machine: MachineDetection = "no"
+
+
+@dataclass(frozen=True, slots=True)
 class OwnNumber:
     """A number of the operator's at the carrier."""
 
@@ -159,6 +176,10 @@ class Reopens(Protocol):
     def stays(self) -> None:
         """It is not going to be closed after all."""
 
+    def moves_on(self, detail: str) -> None:
+        """The carrier is told to close it for good, and does something else with the call: what is told of its end then
+        is this. Empty: that is taken back."""
+
     async def reopened(self) -> bool:
         """Wait for it to be open again. False: the call is over instead."""
 
@@ -187,8 +208,18 @@ class Carrier(Protocol):
     async def send_digits(self, call_id: str, digits: str) -> None:
         """Press keys for the other side: ``0-9 * # A-D``, ``w`` waits half a second and ``W`` a whole one."""
 
-    async def transfer(self, call_id: str, conference: str) -> None:
-        """Put the caller into a conference."""
+    async def confer(self, call_id: str, reference: str) -> None:
+        """Have a caller wait in the conference of a transfer, with music. His audio path to us ends (``Reopens``); what
+        becomes of it is told at the carrier's door."""
+
+    async def invite(self, order: TransferOrder) -> str:
+        """Have it call somebody into that conference; returns its id of the call. It is not answered by then."""
+
+    async def join(self, call_id: str, reference: str) -> None:
+        """Put a call whose audio path we have into that conference, for good."""
+
+    async def bring_back(self, call_id: str) -> None:
+        """Take a caller out of his conference, and open his audio path again."""
 
     async def owns(self, number: str) -> bool:
         """Whether the number may be shown as the caller of a dialled call: it is the operator's at this carrier."""

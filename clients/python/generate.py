@@ -127,8 +127,8 @@ def config(schema: Json) -> str:
     definitions = schema["$defs"]
     module = Module(definitions, open_words=False, sequence="list")
     common = _keys(definitions["AgentConfigure"])
-    objects = _reached(definitions, ["AgentCreate", "ChannelAdd", "SessionConfigure"])
-    objects = [name for name in objects if name not in ("AgentCreate", "ChannelAdd", "SessionConfigure")]
+    roots = ["AgentCreate", "ChannelAdd", "SessionConfigure", "LineCreate"]
+    objects = [name for name in _reached(definitions, roots) if name not in roots]
     classes = [
         _typed_dict(module, name, definitions[name].get("description", ""), definitions[name]["properties"])
         for name in objects

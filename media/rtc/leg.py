@@ -25,12 +25,24 @@ RATE_HZ: Final = 16_000
 """All that voice detectors and recognisers want to have."""
 FRAME: Final = RATE_HZ * PACKET_MS // 1000
 MARK_EVERY_MS: Final = 100
-ASSUMED_PLAYOUT_MS: Final = 40
-"""What a browser's own buffer adds to the way there."""
+CLEARED_LEAD_MS: Final = 160
+"""The lead to a page that plays nothing of what is void: it costs nothing there, and bridges more."""
+WAITING_MS: Final = 160
+"""Audio that waits here to be sent."""
+ASSUMED_BUFFER_S: Final = 0.07
+"""How long a browser that does not say it keeps audio: what was sent ahead, of which Chromium plays half away in the
+first seconds, by leaving out samples."""
+MAX_BUFFER_S: Final = 0.5
+OUTPUT_S: Final = 0.015
+"""From that buffer to the ear, and until a change of the volume is heard."""
+SPARE_S: Final = 0.04
+"""For so much longer than it should take is the page silent after a clear."""
 MAX_BUFFERED: Final = 500
 """Frames, 10 s: a session sends a fraction of a second ahead."""
 LOST_S: Final = 2.0
 """Without any sign of life for so long a connection counts as lost."""
+SURE_S: Final = 0.5
+"""Without any for so long nobody knows whether what was sent is heard. Who leaves out silence gives one each 0.4 s."""
 LOOK_S: Final = 0.25
 STALLED_S: Final = 0.02
 READ_S: Final = 0.01
@@ -53,6 +65,10 @@ class Connection(Protocol):
     async def close(self) -> None: ...
 
     async def round_trip_s(self) -> float | None: ...
+
+
+Silence = Callable[[int], bool]
+"""Has the page play nothing for so many milliseconds. False: it cannot be told."""
 
 
 class RtcLeg:
@@ -78,8 +94,14 @@ class RtcLeg:
         self._peer: Connection | None = None
         self._listener: LegListener | None = None
         self._position = 0
-        self._way_s = ASSUMED_PLAYOUT_MS / 1000
+        self._network_s = 0.0
+        self._buffer_s = ASSUMED_BUFFER_S
+        self._silence: Silence | None = None
+        self._audible_until = -math.inf
+        """When the last audio that was sent is over, but for the way there."""
         self._alive_at = self._loop.time()
+        self._doubtful: deque[str] = deque()
+        """Marks of what should have been heard since the last sign of life."""
         self._lost_at: float | None = None
         self._asked_at = 0.0
         self._over: asyncio.Future[tuple[str, str]] = self._loop.create_future()
@@ -89,8 +111,8 @@ class RtcLeg:
 
     @property
     def format(self) -> LegFormat:
-        # More than the lead, so that the lead is full between two batches.
-        return LegFormat(RATE_HZ, self._lead_ms + 40, MARK_EVERY_MS, committed_ms=self._lead_ms)
+        # More than the lead: behind a stall the lead is filled at once, before the conversation has its turn.
+        return LegFormat(RATE_HZ, max(self._lead_ms, CLEARED_LEAD_MS) + WAITING_MS, MARK_EVERY_MS)
 
     @property
     def lost(self) -> bool:
@@ -118,6 +140,12 @@ class RtcLeg:
     def clear(self) -> None:
         self._outbox.clear()
         self._frames = 0
+        now = self._loop.time()
+        left_s = self._audible_until + self._way_s - self._network_s - now
+        if self._silence is not None and left_s > 0:
+            silent_s = left_s + SPARE_S
+            if self._silence(math.ceil(silent_s * 1000)):
+                self._clock.hold(now + silent_s)
 
     async def hang_up(self, detail: str) -> None:
         """The call is over. Its door closes the connection, when the page has been told."""
@@ -141,11 +169,17 @@ class RtcLeg:
         self._pumping, peer = None, self._peer
         if peer is None or not peer.ready or self.over:
             return  # Who makes it ready pumps again.
+        if not self._frames and self._loop.time() - self._pump_at > STALLED_S:
+            # The loop stood still. Who has audio for the time that passed comes behind this.
+            self._pump_at = self._loop.time() + READ_S
+            self._pumping = self._loop.call_at(self._pump_at, self._guarded, self._pump)
+            return
         now = max(self._loop.time(), self._pump_at)  # Timers of some loops come a little early.
         while (what := self._clock.next(now, audio=self._frames > 0)) is not None:
             payload = self._encoder.encode(self._fetch() if what is Next.AUDIO else _QUIET)
             timestamp = self._clock.sent(what)
             if what is Next.AUDIO:
+                self._audible_until = self._clock.heard_until
                 self._return_marks()
             if what is Next.AUDIO or len(payload) > 2:
                 peer.send(payload, timestamp)
@@ -164,11 +198,16 @@ class RtcLeg:
         while self._outbox and isinstance(self._outbox[0], str):
             name = self._outbox.popleft()
             due = max(self._loop.time(), self._clock.heard_until) + 2 * self._way_s
-            self._loop.call_at(due, self._heard, name)
+            self._loop.call_at(due, self._heard, name, due)
 
-    def _heard(self, name: Pcm | str) -> None:
-        if self._listener is not None and isinstance(name, str):
-            self._listener.on_mark(name)
+    def _heard(self, name: Pcm | str, at: float | None = None) -> None:
+        """``at``: when that was; this may be late for a stall."""
+        if self._listener is None or not isinstance(name, str) or self.lost:
+            return
+        if self._loop.time() - self._alive_at > SURE_S:
+            self._doubtful.append(name)
+        else:
+            self._listener.on_mark(name, at)
 
     # --- from the caller ----------------------------------------------------------------------------------
 
@@ -234,6 +273,7 @@ class RtcLeg:
     async def run(self, listener: LegListener) -> None:
         """Carry the audio until the call is over, and tell the listener how that came."""
         self._listener = listener
+        self._tell_way()
         self._alive_at = self._look_at = self._loop.time()
         self._look()
         reason, detail = "failed", "internal error"
@@ -265,6 +305,8 @@ class RtcLeg:
     def alive(self) -> None:
         """The other side gave a sign of life."""
         self._alive_at = self._loop.time()
+        while self._doubtful:
+            self._heard(self._doubtful.popleft())
         if self.lost and not self.over:
             self._lost_at = None
             self._inbound = Inbound()
@@ -298,12 +340,38 @@ class RtcLeg:
     def _lose(self) -> None:
         self._lost_at = self._loop.time()
         self._outbox.clear()
+        self._doubtful.clear()
         self._frames = 0
         self._tell(lambda listener: listener.on_lost())
 
     def measured(self, round_trip_s: float) -> None:
         """How long packets take there and back."""
-        self._way_s = min(0.5, round_trip_s / 2) + ASSUMED_PLAYOUT_MS / 1000
+        self._network_s = min(0.5, round_trip_s / 2)
+        self._tell_way()
+
+    def plays(self, buffer_s: float | None, silence: Silence | None) -> None:
+        """What the page knows of its own play-out: how long audio waits there, and, with ``silence``, that it is able to
+        play nothing of what has come already."""
+        self._silence = silence
+        self._clock.lead_s = (self._lead_ms if silence is None else CLEARED_LEAD_MS) / 1000
+        if buffer_s is not None:
+            self._buffer_s = min(max(buffer_s, 0.0), MAX_BUFFER_S)
+        else:
+            self._buffer_s = ASSUMED_BUFFER_S if silence is None else self._clock.lead_s
+        self._tell_way()
+
+    @property
+    def _way_s(self) -> float:
+        """From when something is due to when it is heard. A browser that keeps less than what was sent ahead plays it
+        before."""
+        ahead_s = self._clock.lead_s
+        return self._network_s + max(self._buffer_s - ahead_s, -ahead_s / 2) + OUTPUT_S
+
+    def _tell_way(self) -> None:
+        clear_s = (
+            self._network_s + OUTPUT_S if self._silence is not None else self._way_s + self._clock.lead_s
+        )
+        self._tell(lambda listener: listener.on_way(self._way_s, clear_s))
 
     def _tell(self, say: Callable[[LegListener], None]) -> None:
         listener = self._listener

@@ -29,13 +29,14 @@ class SendClock:
     """Of one connection."""
 
     def __init__(self, lead_ms: int) -> None:
-        self._lead_s = lead_ms / 1000
+        self.lead_s = lead_ms / 1000
         self._base_at = 0.0
         """When the packet with index 0 of this run is heard, but for the way there."""
         self._index = 0
         self._timestamp = 0
         """Of the next packet."""
         self._silent = TAIL
+        self._hold_until = -math.inf
         self.slips = 0
         """How often a packet went later than it was to be heard."""
 
@@ -47,7 +48,7 @@ class SendClock:
     def next(self, now: float, *, audio: bool) -> Next | None:
         """What is to be sent now; ``sent`` must follow. ``audio``: there is some."""
         due = self._due
-        if not audio:
+        if not audio or now < self._hold_until:
             return Next.SILENCE if not self.idle and now >= due else None
         if self._silent:
             self._begin(now)
@@ -55,7 +56,7 @@ class SendClock:
             # The far end had nothing to play meanwhile: all that follows is heard later by that.
             self.slips += 1
             self._base_at += now - due
-        return Next.AUDIO if now >= self._due - self._lead_s else None
+        return Next.AUDIO if now >= self._due - self.lead_s else None
 
     def sent(self, what: Next) -> int:
         """It goes now: its RTP timestamp."""
@@ -67,9 +68,14 @@ class SendClock:
 
     def deadline(self, *, audio: bool) -> float | None:
         """When ``next`` has something; None: not before there is audio."""
-        if audio:
-            return self._due - self._lead_s if not self._silent else -math.inf
-        return None if self.idle else self._due
+        if not audio:
+            return None if self.idle else self._due
+        at = max(self._hold_until, self._due - self.lead_s if not self._silent else -math.inf)
+        return at if self.idle else min(at, self._due)
+
+    def hold(self, until: float) -> None:
+        """No audio goes before that."""
+        self._hold_until = until
 
     @property
     def heard_until(self) -> float:

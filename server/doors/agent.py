@@ -15,6 +15,7 @@ from server import protocol as wire
 from server.agents import slug
 from server.doors.desk import Desk
 from server.doors.handshake import close, handshake, receive
+from server.lines import PREFIX, is_line, key_of
 from server.outbox import Outbox
 from server.protocol import CloseCode, Outcome, ProtocolError
 from server.ring import Entry
@@ -87,10 +88,15 @@ class AgentConnection:
         return self._outbox.has_room(size)
 
     def displace(self, agent_id: str, reason: str) -> None:
-        self._send(wire.AgentDisplaced(agent_id=agent_id, reason=reason))
+        number = agent_id.removeprefix(PREFIX)
+        if is_line(agent_id):
+            self._send(wire.LineError(number=number, code="LINE_CONFLICT", error=reason))
+        else:
+            self._send(wire.AgentDisplaced(agent_id=agent_id, reason=reason))
         agents, calls = self._services.agents, self._services.calls
         if agents.has_agents(self):
-            calls.agent_left(self, self._outbox.unsent(), agents.get, slug(agent_id))
+            key = key_of(number) if is_line(agent_id) else slug(agent_id)
+            calls.agent_left(self, self._outbox.unsent(), agents.get, key)
             return
         self._displaced = reason
         self._outbox.close()

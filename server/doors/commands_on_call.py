@@ -11,6 +11,7 @@ from pipeline.tools import ToolResult
 from server import protocol as wire
 from server.call import Call
 from server.protocol import DONE, ErrorCode, Outcome, failed
+from server.routing import text_of
 
 Tell = Callable[[wire.Event], None]
 """Says something to the connection that the command came by."""
@@ -85,10 +86,20 @@ def _carry_out(call: Call, session: Session, command: wire.AnyCallCommand, tell:
             return DONE if session.taping.pause() else _not_recorded()
         case wire.RecordingResume():
             return DONE if session.taping.resume() else _not_recorded()
+        case wire.SetContext():
+            return _set_context(session, command)
         case wire.SessionResetIdle():
             session.activity()
         case wire.CallHangup():
             session.end(EndReason.CLIENT_HANGUP, command.reason or "the agent hung up")
+    return DONE
+
+
+def _set_context(session: Session, command: wire.SetContext) -> Outcome:
+    try:
+        session.answering.briefing.prompt.put(command.key, text_of(command.value))
+    except ValueError as error:
+        return failed(ErrorCode.REQUEST_REFUSED, str(error))
     return DONE
 
 

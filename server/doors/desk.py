@@ -6,22 +6,39 @@ It knows nothing of the socket that the commands came by.
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 import structlog
 
 from pipeline.events import EndReason
 from server import protocol as wire
-from server.agents import Agent, AgentConflict, NumberInUse, Owner, TooManyAgents, merged
+from server.agents import (
+    Agent,
+    AgentConflict,
+    Line,
+    LineConflict,
+    NumberInUse,
+    Owner,
+    TooManyAgents,
+    merged,
+)
+from server.bridging import BridgeRefused
 from server.call import Call
 from server.control import ControlRefused
 from server.dialling import DialRefused
 from server.doors import history
 from server.doors.commands_on_call import Tell, no_call, on_call
+from server.lines import WINDOW_MS, is_line
 from server.protocol import DONE, ErrorCode, ErrorEvent, Outcome, ProtocolError
 from server.resolve import missing, resolve, substitutions
+from server.routing import RouteRefused
 from server.services import Services
-from telephony.numbers import can_be_called
+from telephony.numbers import ANY, can_be_called, normalise
 
+_AtCarrier = (
+    wire.CallDtmf | wire.CallForward | wire.CallTransfer | wire.CallTransferComplete | wire.CallTransferCancel
+)
+_AT_CARRIER = _AtCarrier.__args__
 RETRY_S = 30.0
 """When a client may ask again whether there is room for its agent."""
 
@@ -67,6 +84,10 @@ class Desk:
                 if not self._services.agents.remove_number(agent, command.ref):
                     raise self._no_channel(command.agent_id, command.ref)
                 self._tell(wire.ChannelRemoved(agent_id=command.agent_id, ref=command.ref))
+            case wire.LineCreate():
+                return self._create_line(command)
+            case wire.LineDestroy():
+                return self._destroy_line(command)
             case wire.DevConfig():
                 agents = self._services.agents.set_callers(self._owner, command.callers)
                 return Outcome(extras={"agents": [agent.agent_id for agent in agents]})
@@ -78,6 +99,8 @@ class Desk:
                 return self._screen(command)
             case wire.CallDial():
                 return self._dial(command)
+            case wire.CallBridge():
+                return self._bridge(command)
             case wire.CallHangup() if self._has_not_begun(command.call_id):
                 return self._give_up(command)
             case wire.HistoryCommand():
@@ -102,22 +125,95 @@ class Desk:
             call = None
         if call is not None and isinstance(command, wire.RecordingStart):
             return DONE if self._services.calls.record(call) else no_call(command.call_id)
-        if call is not None and isinstance(command, wire.CallDtmf | wire.CallForward):
+        if call is not None and isinstance(command, _AT_CARRIER):
             return self._control(call, command)
+        if call is not None and isinstance(command, wire.CallRoute):
+            return self._route(call, command)
         return on_call(call, command, self._tell)
 
-    def _control(self, call: Call, command: wire.CallDtmf | wire.CallForward) -> Outcome:
-        control = self._services.control
+    def _control(self, call: Call, command: _AtCarrier) -> Outcome:
+        control, transfers = self._services.control, self._services.transfers
         if call.session is None or call.session.ended:
             return no_call(command.call_id)
         try:
-            if isinstance(command, wire.CallDtmf):
-                control.press(call, command.digits)
-            else:
-                control.forward(call, command)
+            match command:
+                case wire.CallDtmf():
+                    control.press(call, command.digits)
+                case wire.CallForward():
+                    control.forward(call, command)
+                case wire.CallTransfer():
+                    return self._transfer(call, command)
+                case wire.CallTransferComplete():
+                    transfers.complete(call)
+                case wire.CallTransferCancel():
+                    transfers.cancel(call)
         except ControlRefused as refused:
+            if isinstance(command, wire.CallTransferComplete | wire.CallTransferCancel):
+                return wire.failed(refused.code, str(refused))  # It may just be over.
             place = {"agent_id": call.facts.agent_id, "call_id": call.call_id, "session_id": call.call_id}
             return self._deny(ErrorEvent(error=str(refused), code=refused.code, key=refused.key, **place))
+        return Outcome("processing")
+
+    def _route(self, call: Call, command: wire.CallRoute) -> Outcome:
+        if call.session is None or call.session.ended:
+            return no_call(command.call_id)
+        try:
+            self._services.routing.route(call, call.session, command)
+        except RouteRefused as refused:
+            return wire.failed(ErrorCode.ROUTE_REFUSED, str(refused), reason=refused.reason)
+        return Outcome("processing")
+
+    # --- lines ------------------------------------------------------------------------------------------------
+
+    def _create_line(self, command: wire.LineCreate) -> Outcome:
+        number, config = command.number, command.config
+        if normalise(number) == ANY or not can_be_called(number):
+            text = f"{number[:60]!r} is no number: give one such as +15550002222, or a sip: address"
+            return self._no_line(number, ErrorCode.LINE_CONFIG_ERROR, text)
+        lacking = missing({"config": config}, self._services.defaults) if config is not None else None
+        if lacking is not None:
+            return self._no_line(number, ErrorCode.LINE_CONFIG_ERROR, lacking[2])
+        window_ms = config.extension_window_ms if config is not None else None
+        try:
+            line = self._services.agents.create_line(
+                number, self._owner, config, WINDOW_MS if window_ms is None else window_ms, self._loop.time()
+            )
+        except LineConflict as conflict:
+            return self._no_line(number, ErrorCode.LINE_CONFLICT, str(conflict))
+        self._tell(wire.LineCreated(number=number))
+        self._warn_line(line, command)
+        self._log.info("line.created", number=number)
+        self._services.calls.agent_came(line)
+        return DONE
+
+    def _no_line(self, number: str, code: ErrorCode, text: str) -> Outcome:
+        told: Literal["LINE_CONFLICT", "LINE_CONFIG_ERROR"] = (
+            "LINE_CONFLICT" if code is ErrorCode.LINE_CONFLICT else "LINE_CONFIG_ERROR"
+        )
+        self._tell(wire.LineError(number=number, code=told, error=text))
+        return wire.failed(code, text)
+
+    def _warn_line(self, line: Line, command: wire.LineCreate) -> None:
+        keys = wire.unknown_keys(command)
+        if keys:
+            text = f"keys that this server does not know have no effect: {', '.join(keys)}"
+            self._warning(line.agent_id, wire.WarningCode.UNKNOWN_KEYS, text, tuple(keys))
+        for code, key, text in substitutions(line.configuration, self._services.defaults):
+            self._warning(line.agent_id, code, text, (key,))
+
+    def _destroy_line(self, command: wire.LineDestroy) -> Outcome:
+        if not self._services.agents.remove_line(command.number, self._owner):
+            text = f"this connection has no line {command.number!r}: send line.create first"
+            raise ProtocolError(ErrorCode.LINE_UNKNOWN, text, key="number")
+        self._tell(wire.LineDestroyed(number=command.number))
+        return DONE
+
+    def _transfer(self, call: Call, command: wire.CallTransfer) -> Outcome:
+        agent_id = call.facts.agent_id
+        if command.config is not None and (lacking := self._lacking(agent_id, command.config, call.call_id)):
+            return self._deny(lacking)
+        self._services.transfers.begin(call, self._agent(agent_id), command)
+        self._warn(agent_id, command, call.call_id, config=command.config)
         return Outcome("processing")
 
     # --- agents and channels ----------------------------------------------------------------------------------
@@ -180,10 +276,10 @@ class Desk:
             raise ProtocolError(ErrorCode.REGISTRATION_ERROR, text, agent_id=command.agent_id, key="ref")
         try:
             self._services.agents.add_number(agent, command.ref, command, ringing=command.ringing is True)
-        except NumberInUse:
+        except NumberInUse as taken:
             return self._deny(
                 ErrorEvent(
-                    error=f"another agent answers {command.ref}; remove that channel first",
+                    error=str(taken),
                     code=ErrorCode.PHONE_IN_USE,
                     agent_id=command.agent_id,
                     phone=command.ref,
@@ -223,12 +319,16 @@ class Desk:
             (call.config.layers[0], call.config.layers[1:]) if call.configured else ({}, call.config.layers)
         )
         call.configured = True
-        config = resolve([merged(own, command), *wider], defaults)
+        line = is_line(call.slug)
+        config = resolve([merged(own, command), *wider], defaults, mind=not line)
         if not calls.configure(call, config):
             return no_call(command.session_id)
         self._tell(wire.SessionConfigured(session_id=command.session_id))
         call.session.guarded(call.session.answering.readiness.opened)
         self._warn(call.facts.agent_id, command, call.call_id)
+        if line and command.llm is not None:
+            text = "no language model answers on a line: hand the call over with call.route"
+            self._warning(call.facts.agent_id, wire.WarningCode.NOT_ON_A_LINE, text, ("llm",), call.call_id)
         return DONE
 
     def _pause(self, command: wire.SessionPause | wire.SessionResume) -> Outcome:
@@ -286,6 +386,18 @@ class Desk:
         extras = {"dial_id": dial.dial_id, "queue_length": dialling.waiting}
         return Outcome("processing" if dialling.waiting == 1 else "pending", extras=extras)
 
+    def _bridge(self, command: wire.CallBridge) -> Outcome:
+        agent = self._agent(command.agent_id)
+        if command.config is not None and (lacking := self._lacking(agent.agent_id, command.config)):
+            return self._deny(lacking)
+        bridging = self._services.bridging
+        try:
+            calling, called = bridging.join(agent, command)
+        except BridgeRefused as refused:
+            return self._deny(bridging.refused(agent, command, refused))
+        self._warn(agent.agent_id, command, config=command.config)
+        return Outcome("processing", extras={"call_id": calling.call_id, "bridged_with": called.call_id})
+
     def _has_not_begun(self, call_id: str) -> bool:
         call = self._services.calls.get(call_id)
         if call is None:
@@ -333,7 +445,7 @@ class Desk:
     def _warn(
         self,
         agent_id: str,
-        command: wire.Configuring | wire.CallDial,
+        command: wire.Configuring | wire.CallDial | wire.CallBridge | wire.CallTransfer,
         call_id: str | None = None,
         config: wire.Configuration | None = None,
     ) -> None:

@@ -21,6 +21,7 @@ from server.protocol.page import (
     PageInjectText,
     PageMute,
     PagePing,
+    PagePlayout,
     PagePong,
     PageSetContext,
     PageToolAnswer,
@@ -74,6 +75,9 @@ class PageActions:
         _answer(browser, fields or {}, outcome)
 
     def _guarded(self, browser: BrowserCall, action: AnyPageAction) -> Outcome:
+        if isinstance(action, PagePlayout):
+            browser.plays(action.buffer_ms, clears=action.clears)
+            return DONE
         session = browser.call.session
         if session is None or session.ended:
             return failed(ErrorCode.CALL_UNKNOWN, "the call has not begun, or is over")

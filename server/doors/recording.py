@@ -67,13 +67,10 @@ async def recording(request: Request, call_id: str, services: Services, guard: G
 
 
 async def _file(call_id: str, services: Services) -> Path:
-    summary = await services.book.find(call_id)
-    if summary is not None and summary.state != "ended":
+    if services.book.is_live(call_id):
         raise Refused(409, "the call goes on: its recording can be had when it has ended")
     # Also of a call that the book does not know any more: the file may have been kept for longer.
-    path = await services.book.recording(call_id)
-    if path is None or not await asyncio.to_thread(path.is_file):
-        path = await asyncio.to_thread(services.calls.recordings.find, call_id)
+    path = await asyncio.to_thread(services.calls.recordings.find, call_id)
     if path is None:
         raise Refused(404, "there is no recording of this call: it was not recorded, or its file was deleted")
     return path

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import orjson
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
 from media.peaks import HOP_MS, MAX_MS
-from server.agents import slug
-from server.book import PAGE, CallBook, Changes
+from server.book import PAGE, CallBook, Changes, Summary
 from server.clock import Clock
 from server.doors.browser import Refused
+from server.doors.call_query import Asked, asked, cursor, number, whole
+from server.doors.callers import forget_caller
 from server.doors.guard import PRIVATE, Guard, denied
-from server.past import Page
+from server.past import Page, StoreUnavailable
 from server.services import Services
 from server.sse import PING, EventStream, Write, event
-from server.summary import CallSummary
 
 PING_S: Final = 15.0
 LIST_EVERY_S: Final = 0.5
 """A call that changes is told so often at most."""
-MAX_LISTED: Final = 1000
 MAX_EVENTS: Final = 1000
+AGAIN_S: Final = 2.0
+"""What is away may be back by then."""
 MAX_STREAMS: Final = 200
 STREAM_S: Final = 3600.0
 """A stream does not last longer: who may not look any more must not go on doing so. A browser comes back by itself."""
-
-AUDIO: Final = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg"}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -54,6 +54,10 @@ class CallsDoor:
             return await handler(request)
         except Refused as refused:
             return denied(refused)
+        except StoreUnavailable as error:
+            return denied(
+                Refused(503, f"what is kept of calls cannot be read at the moment: {error}", AGAIN_S)
+            )
 
     async def stats(self, request: Request) -> Response:
         """Figures for operators and benchmarks."""
@@ -62,8 +66,17 @@ class CallsDoor:
             "calls": len(services.calls),
             "tasks": len(asyncio.all_tasks()),
             "loop_lag": services.lag.summary(),
+            "journal": services.kept.figures(),
         }
         return _json(figures)
+
+    async def metrics(self, request: Request) -> Response:
+        """The figures of ``server.metrics``, for Prometheus."""
+        return Response(await self._services.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    async def forget_caller(self, request: Request) -> Response:
+        """What is kept of one caller goes."""
+        return await forget_caller(request, self._services)
 
     # --- agents -------------------------------------------------------------------------------------------
 
@@ -84,40 +97,38 @@ class CallsDoor:
     # --- the list -----------------------------------------------------------------------------------------
 
     async def calls(self, request: Request) -> Response:
-        """``state``, ``agent_id`` and ``limit`` choose. As server-sent events: the list, then what changes in it."""
-        state = request.query_params.get("state")
-        if state not in (None, "live", "ended"):
-            raise Refused(400, "state must be live or ended")
-        named = request.query_params.get("agent_id")
-        of_agent = slug(named) if named else None
-        limit = _number(request, "limit", 100, 1, MAX_LISTED)
+        """As server-sent events: the list, then what changes in it."""
+        wanted = asked(request.query_params)
         if not _wants_stream(request):
-            return _json({"calls": self._told(await self._listed(state, of_agent, limit))})
-
-        def wanted(summary: CallSummary) -> bool:
-            return of_agent in (None, summary.slug) and (state != "ended" or summary.state == "ended")
+            return _json(await self._listed(wanted))
 
         async def produce(write: Write) -> None:
             with self._book.changes() as changes:
-                known = await self._listed(state, of_agent, limit)
-                await write(event("calls", orjson.dumps({"calls": self._told(known)})))
-                await self._tell_changes(changes, wanted, write)
+                try:
+                    known = await self._listed(wanted)
+                except StoreUnavailable:
+                    return await write(_closed("unavailable"))
+                await write(event("calls", orjson.dumps(known)))
+                return await self._tell_changes(changes, wanted.wants, write)
 
         return self._stream(produce)
 
-    async def _listed(self, state: str | None, of_agent: str | None, limit: int) -> list[CallSummary]:
-        live = self._book.live(of_agent) if state != "ended" else []
-        room = limit - len(live)
-        ended = await self._book.ended(room, of_agent) if state != "live" and room > 0 else []
-        return [*live, *ended][:limit]
+    async def _listed(self, wanted: Asked) -> dict[str, Any]:
+        """``next``: where it goes on; null: nowhere."""
+        live = self._book.live(wanted.query)[: wanted.limit] if wanted.live else []
+        room = wanted.limit - len(live)
+        if wanted.state == "live":
+            return {"calls": self._told(live), "next": None}
+        # One more than is told, to know whether there is one.
+        ended = await self._book.ended(room + 1, wanted.query, wanted.before)
+        more = cursor(ended[room - 1] if room else None) if len(ended) > room else None
+        return {"calls": self._told([*live, *ended[:room]]), "next": more}
 
-    def _told(self, summaries: list[CallSummary]) -> list[dict[str, Any]]:
+    def _told(self, summaries: Sequence[Summary]) -> list[dict[str, Any]]:
         now = self._clock.epoch()
         return [summary.as_json(now) for summary in summaries]
 
-    async def _tell_changes(
-        self, changes: Changes, wanted: Callable[[CallSummary], bool], write: Write
-    ) -> None:
+    async def _tell_changes(self, changes: Changes, wanted: Callable[[Summary], bool], write: Write) -> None:
         until = self._clock.epoch() + STREAM_S
         while not self._book.closed:
             if changes.overflowed:
@@ -153,9 +164,9 @@ class CallsDoor:
     async def events(self, request: Request) -> Response:
         """A page of the log behind ``after``; as server-sent events all of it, to the end of the call."""
         summary = await self._found(request)
-        after = _number(request, "after", 0, 0, 1 << 53)
+        after = number(request.query_params, "after", 0, 0, 1 << 53)
         if not _wants_stream(request):
-            limit = _number(request, "limit", PAGE, 1, MAX_EVENTS)
+            limit = number(request.query_params, "limit", PAGE, 1, MAX_EVENTS)
             page = await self._book.page(summary.call_id, after, limit)
             if page is None:
                 raise _unknown(summary.call_id)
@@ -174,7 +185,10 @@ class CallsDoor:
             while not self._book.closed:
                 if self._clock.epoch() >= until:
                     return await write(_closed("renew"))
-                page = await reader.read()
+                try:
+                    page = await reader.read()
+                except StoreUnavailable:
+                    return await write(_closed("unavailable"))
                 if page is None:
                     return await write(_closed("expired"))
                 if page.lost and began:
@@ -194,13 +208,15 @@ class CallsDoor:
     async def waveform(self, request: Request) -> Response:
         """Both sides behind ``after_ms``, also while the call goes on."""
         summary = await self._found(request)
-        strip = await self._book.waveform(summary.call_id, _number(request, "after_ms", 0, 0, MAX_MS))
+        strip = await self._book.waveform(
+            summary.call_id, number(request.query_params, "after_ms", 0, 0, MAX_MS)
+        )
         if strip is None:
             raise Refused(404, "this call has no waveform: no audio has come yet, or TALKWIRE_CONSOLE is off")
         told = {
             "hop_ms": HOP_MS,
-            "start_ts": self._clock.epoch(strip.starts_at),
-            "until_ts": self._clock.epoch(strip.until_at),
+            "start_ts": strip.starts_at,
+            "until_ts": strip.until_at,
             "from_ms": strip.from_ms,
             "until_ms": strip.until_ms,
             "settled_ms": strip.settled_ms,
@@ -210,7 +226,7 @@ class CallsDoor:
         }
         return _json(told)
 
-    async def _found(self, request: Request) -> CallSummary:
+    async def _found(self, request: Request) -> Summary:
         call_id = request.path_params["call_id"]
         summary = await self._book.find(call_id)
         if summary is None:
@@ -254,21 +270,6 @@ def _wants_stream(request: Request) -> bool:
     return "text/event-stream" in request.headers.get("accept", "")
 
 
-def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
-    given = request.query_params.get(name)
-    return default if given is None else _whole(name, given, least, most)
-
-
 def _last_event_id(request: Request) -> int:
     given = request.headers.get("last-event-id")
-    return 0 if given is None else _whole("Last-Event-ID", given, 0, 1 << 53)
-
-
-def _whole(name: str, given: str, least: int, most: int) -> int:
-    try:
-        value = int(given) if given.isascii() and len(given) <= 20 else -1
-    except ValueError:
-        value = -1
-    if not least <= value <= most:
-        raise Refused(400, f"{name} must be a whole number from {least} to {most}")
-    return value
+    return 0 if given is None else whole("Last-Event-ID", given, 0, 1 << 53)

@@ -11,8 +11,9 @@ from server.protocol.base import CallEvent, Share
 from server.protocol.tools import AskedTool
 
 Direction = Literal["inbound", "outbound"]
-Transport = Literal["phone", "webrtc"]
+Transport = Literal["phone", "webrtc", "bridge"]
 RejectReason = Literal["rejected", "busy"]
+RouteFailure = Literal["offline", "unknown", "no_phone_config", "capacity", "swap_failed"]
 Answerer = Literal["human", "machine", "fax", "screening", "unknown"]
 
 
@@ -27,6 +28,7 @@ class EndReason(StrEnum):
     BUSY = "busy"
     FAILED = "failed"
     CLIENT_HANGUP = "client_hangup"
+    ROUTED = "routed"
     CHAT_COMPLETED = "chat_completed"
     CHAT_ERROR = "chat_error"
 
@@ -45,6 +47,18 @@ class HistoryMessage(BaseModel):
         default=None, description="What the `assistant` asks for; each has a `tool` message behind it."
     )
     tool_call_id: str | None = Field(default=None, description="Of a `tool` message: whose result it is.")
+
+
+class LineUtterance(BaseModel):
+    """Something that was said before the call was handed over."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    who: Literal["caller", "line", "agent"] = Field(
+        description="Who said it: `agent` is one that had the call."
+    )
+    text: str = Field(description="What; of line and agent what the caller heard.")
+    at: int = Field(ge=0, description="When its sound began, milliseconds from the beginning of the call.")
 
 
 class CallRinging(CallEvent):
@@ -104,18 +118,50 @@ class CallAnsweredBy(CallEvent):
 class CallStarted(CallEvent):
     """A call was answered and its audio flows. First event of a call that neither rang for its agent nor was dialled.
 
+    Of a line it comes when the caller has had the time to dial an extension. An agent that a call is handed over to is
+    told of it as of a new one, with `routed_from`; the `seq` of the call goes on.
+
     Sent once more to an agent that connects again while the call goes on.
     """
 
     event: Literal["call.started"] = "call.started"
-    from_: str = Field(alias="from", description="The caller's number; `webrtc` for a browser.")
-    to: str = Field(description="The number that was called; for a browser the agent's id.")
+    from_: str = Field(
+        alias="from",
+        description="The caller's number; `webrtc` for a browser; the id of an agent that called.",
+    )
+    to: str = Field(description="The number that was called; for a browser the agent's id, so for a bridge.")
     direction: Direction = Field(description="Who called: `inbound` is the other side.")
-    transport: Transport = Field(description="How the audio travels.")
+    transport: Transport = Field(description="How the audio travels; `bridge`: to another agent, in memory.")
     metadata: dict[str, Any] | None = Field(
         default=None, description="What the channel knows of the call besides; values as they came."
     )
     language: str | None = Field(default=None, description="Language of the call, BCP-47 base tag.")
+    owner: Literal["agent", "line"] | None = Field(
+        default=None, description="`line`: a line has the call. `agent`: it was handed over to an agent."
+    )
+    extension: str | None = Field(
+        default=None,
+        description="Of a line, and of a call that comes from one: what the caller dialled within its "
+        "`extension_window_ms`, or the user of the SIP address that he called. Absent: nothing.",
+    )
+    routed_from: str | None = Field(
+        default=None, description="Who handed the call over: `line:<number>`, or `agent:<slug>`."
+    )
+    line_transcript: tuple[LineUtterance, ...] | None = Field(
+        default=None, description="Of a call that was handed over: what was said until then, oldest first."
+    )
+    context: dict[str, str] | None = Field(
+        default=None,
+        description="Of a call that was handed over: what `set_context` and `call.route` have said, by their names.",
+    )
+    bridged_with: str | None = Field(
+        default=None,
+        description="Where the other side is an agent of this server (`bridge`): the id of its own call.",
+    )
+    transfer_of: str | None = Field(
+        default=None,
+        description="Where the other side is the human of a `call.transfer` with `consult`: the caller's call.",
+    )
 
 
 class CallUpdated(CallEvent):
@@ -171,8 +217,8 @@ class CallUnmuted(CallEvent):
 class CallHeld(CallEvent):
     """The call is on hold: neither side hears the other. A message that was being spoken is paused.
 
-    So it is, too, while the audio connection of a call is lost and may come back, and while its carrier presses keys
-    or forwards it.
+    So it is, too, while the audio connection of a call is lost and may come back, and while its carrier presses keys,
+    forwards or transfers it.
     """
 
     event: Literal["call.held"] = "call.held"
@@ -224,8 +270,60 @@ class CallForwardFailed(CallEvent):
     detail: str | None = Field(default=None, description="Why, in words, as far as the carrier tells.")
 
 
+class CallRouted(CallEvent):
+    """Another agent goes on with the call, which `call.route` has asked for. `call.ended` (`routed`) follows for whoever
+    had it; the caller notices nothing."""
+
+    event: Literal["call.routed"] = "call.routed"
+    agent: str = Field(description="Who has it now.")
+
+
+class CallRouteFailed(CallEvent):
+    """The call was not handed over: it stays where it is, and goes on as if nothing had been asked."""
+
+    event: Literal["call.route_failed"] = "call.route_failed"
+    agent: str = Field(description="As in the command.")
+    reason: RouteFailure = Field(
+        description="`offline`: its process is not connected. `unknown`: this server has never seen it. "
+        "`no_phone_config`: it asks for engines that are not to be had, and the operator wants no others. `capacity`: "
+        "the call was handed over too often. `swap_failed`: it could not be done now; `detail` says why."
+    )
+    detail: str | None = Field(default=None, description="Why, in words.")
+
+
+class CallTransferring(CallEvent):
+    """The caller waits in a conference, with music, and the human of `call.transfer` is being called. `call.held`
+    (`network`) came before."""
+
+    event: Literal["call.transferring"] = "call.transferring"
+    to: str = Field(description="As in the command.")
+
+
+class CallTransferred(CallEvent):
+    """The human of `call.transfer` and the caller hear one another. `call.ended` (`hangup`) follows when one of them
+    hangs up."""
+
+    event: Literal["call.transferred"] = "call.transferred"
+    to: str = Field(description="As in the command.")
+
+
+class CallTransferFailed(CallEvent):
+    """The human was not joined to the caller, who comes back to the agent: `call.unheld` follows, in the same call."""
+
+    event: Literal["call.transfer_failed"] = "call.transfer_failed"
+    to: str = Field(description="As in the command.")
+    reason: Literal["busy", "no_answer", "failed", "canceled", "declined", "machine"] = Field(
+        description="Why. `failed`: the number could not be reached, or the carrier refused; `declined`: he picked up "
+        "and hung up again before he was joined; `canceled`: by the agent."
+    )
+    detail: str | None = Field(default=None, description="Why, in words, as far as the carrier tells.")
+
+
 class CallEnded(CallEvent):
-    """The call is over. Nothing but its `call.recording` follows."""
+    """The call is over. Nothing but its `call.recording` follows.
+
+    With the reason `routed` it is over for whoever had it, and goes on with another agent: see `call.routed`.
+    """
 
     event: Literal["call.ended"] = "call.ended"
     reason: EndReason = Field(description="Why, for a program.")
@@ -237,7 +335,9 @@ class CallEnded(CallEvent):
         description="The history of the call as the language model is given it, with its tools; where there is "
         "none, the transcript."
     )
-    transcript: tuple[HistoryMessage, ...] = Field(description="What user and bot said, in order.")
+    transcript: tuple[HistoryMessage, ...] = Field(
+        description="What user and bot said, in order; of a call that was handed over since then."
+    )
     direction: Direction = Field(description="As in `call.started`.")
     from_: str = Field(alias="from", description="As in `call.started`.")
     to: str = Field(description="As in `call.started`.")

@@ -10,13 +10,20 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from server.protocol.base import Command, Event, Message, Part
-from server.protocol.commands import COMMANDS, AgentCommand, AnyCommand, HistoryCommand, HistoryGet
+from server.protocol.commands import (
+    COMMANDS,
+    AgentCommand,
+    AnyCommand,
+    HistoryCommand,
+    HistoryGet,
+    LineCreate,
+)
 from server.protocol.configuration import WITHOUT_EFFECT, SessionConfig
 from server.protocol.errors import ErrorCode, ProtocolError
 from server.protocol.events import EVENTS
 from server.protocol.faults import faults_of
 from server.protocol.history import HistoryData, HistoryUpdated
-from server.protocol.replies import ErrorEvent
+from server.protocol.replies import ErrorEvent, LineError
 
 MAX_TOLD = 100
 """Unknown keys that are named at most, and characters of each."""
@@ -57,11 +64,17 @@ def _read(fields: dict[str, Any]) -> AnyCommand:
         refusal = _refusal(command, fields, error)
         if issubclass(command, HistoryCommand):
             refusal.request_id = _id(fields, "request_id") or None
+        if issubclass(command, LineCreate) and _id(fields, "number"):
+            refusal.number = _id(fields, "number")
+            refusal.code = ErrorCode.LINE_CONFIG_ERROR
         raise refusal from None
 
 
-def failed_request(error: ProtocolError) -> HistoryData | HistoryUpdated | None:
-    """The answer to a request that cannot be understood, where it says by which id it is to be answered."""
+def failed_request(error: ProtocolError) -> HistoryData | HistoryUpdated | LineError | None:
+    """The answer to a request that cannot be understood, where it says by which id, or about which line, it is to be
+    answered."""
+    if error.number is not None:
+        return LineError(number=error.number, code="LINE_CONFIG_ERROR", error=error.message)
     if error.request_id is None or error.call_id is None:
         return None
     asked: dict[str, Any] = {"call_id": error.call_id, "request_id": error.request_id}

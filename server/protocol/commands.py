@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import (
+    AfterValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -14,7 +16,18 @@ from pydantic import (
 )
 
 from server.protocol.base import Allowed, Command, Id, Range
-from server.protocol.configuration import Configuration, Greeting, Prompt, VarName, VarValue
+from server.protocol.configuration import (
+    Configuration,
+    Greeting,
+    LanguageTag,
+    LineSettings,
+    MediaSettings,
+    Prompt,
+    Stt,
+    VarName,
+    VarValue,
+    Voice,
+)
 from server.protocol.history import Known
 from server.protocol.skills import SkillName
 from server.protocol.tools import Results
@@ -27,8 +40,22 @@ Cursors = Annotated[
     Field(max_length=1000),
     Allowed("an object of at most 1000 call ids, each with the seq of its last event, a whole number from 0"),
 ]
+MAX_CONTEXT = 20_000
+
+
+def _of_bounded_size(value: Any) -> Any:
+    if len(value if isinstance(value, str) else orjson.dumps(value)) > MAX_CONTEXT:
+        raise ValueError(f"a value must have at most {MAX_CONTEXT} characters, as text or as JSON")
+    return value
+
+
+ContextValue = Annotated[Any, AfterValidator(_of_bounded_size)]
+ContextKey = Annotated[str, Field(min_length=1, max_length=100), Allowed("names of 1 to 100 characters")]
 Callers = Annotated[tuple[Id, ...], Field(max_length=1000, strict=False)]
 Origins = Annotated[tuple[Id, ...], Field(max_length=100, strict=False)]
+
+
+Announced = Annotated[str, Field(max_length=500), Allowed("text of at most 500 characters")]
 
 
 # --- the connection ---------------------------------------------------------------------------------------
@@ -162,6 +189,32 @@ class DevConfig(Command):
 
 
 # --- a call -----------------------------------------------------------------------------------------------
+
+
+class LineCommand(Command):
+    """Concerns a line: a number that code answers, and no language model."""
+
+    number: Id = Field(description="A number such as `+15550002222`, or a `sip:` address.")
+
+
+class LineCreate(LineCommand):
+    """Answers a number by code, call for call; answered by `line.created`, or by `line.error`.
+
+    Events of its calls carry the `agent_id` `line:<number>`, as the number stands here. Sent again on the same
+    connection it replaces the configuration, for calls to come. The line ends with the connection; its calls wait for it
+    as those of an agent do, until it is created again. A number is answered by a line or by agents, not by both; a
+    developer's agent gives way. A `sip:` address without a user answers all users of that host that have no line of
+    their own.
+    """
+
+    event: Literal["line.create"] = "line.create"
+    config: LineSettings | None = Field(default=None, description="How its calls are held.")
+
+
+class LineDestroy(LineCommand):
+    """Ends a line; answered by `line.destroyed`. Calls in progress go on."""
+
+    event: Literal["line.destroy"] = "line.destroy"
 
 
 class CallCommand(Command):
@@ -426,6 +479,104 @@ class CallForward(CallCommand):
     )
 
 
+class CallRoute(CallCommand):
+    """Hands the call over to another agent, when the caller has heard what is being said (10 s at most); followed by
+    `call.routed` and `call.ended` (`routed`), or by `call.route_failed`. The caller is not connected anew: audio path,
+    recording and limits go on, and the agent is told `call.started` with `routed_from`. From a line or from an agent.
+    """
+
+    event: Literal["call.route"] = "call.route"
+    agent: Id = Field(description="The agent that shall go on.")
+    language: LanguageTag | None = Field(
+        default=None, description="Language of the conversation from then on; default: the agent's."
+    )
+    voice: Voice | None = Field(default=None, description="As in the configuration; default: the agent's.")
+    stt: Stt | None = Field(default=None, description="As in the configuration; default: the agent's.")
+    greeting: Greeting | None = Field(
+        default=None, description="What is said at once, in place of the agent's `greeting`; empty: nothing."
+    )
+    prompt_vars: Annotated[dict[VarName, VarValue], Field(max_length=200)] | None = Field(
+        default=None, description="Variables for the agent's prompt and greeting, beside its `vars`."
+    )
+    context: Annotated[dict[ContextKey, ContextValue], Field(max_length=100)] | None = Field(
+        default=None, description="As so many `set_context`."
+    )
+    history: bool = Field(
+        default=True,
+        description="False: the agent's language model does not know what was said so far. `call.started` tells it in "
+        "any case.",
+    )
+
+
+class SetContext(CallCommand):
+    """Something that whoever has the call is to know, under a name: the language model is told it beside its prompt. It
+    goes with a call that is handed over. What there is of the name is replaced."""
+
+    event: Literal["set_context"] = "set_context"
+    key: ContextKey = Field(description="The name.")
+    value: ContextValue = Field(
+        default=None,
+        description="A text, or any other value, which is known as JSON; at most 20000 characters. null takes it away.",
+    )
+
+
+class CallTransfer(CallCommand):
+    """Hands the caller to a human in a conference: the caller waits there with music, the human is called and joined to
+    him. Followed by `call.transferring`, then by `call.transferred`, or by `call.transfer_failed` and `call.unheld`:
+    the caller is back, in the same call. Where the carrier cannot: `error` with `CARRIER_UNSUPPORTED`.
+
+    With `consult` the agent speaks with the human first, in a call of its own whose `call.started` has `transfer_of`;
+    `call.transfer_complete` then joins him to the caller.
+    """
+
+    event: Literal["call.transfer"] = "call.transfer"
+    to: Id = Field(description="The human: a number as `+15550002222`, or a `sip:` address.")
+    from_: Id | None = Field(
+        default=None,
+        alias="from",
+        description="The number that is shown to him: one of the operator's. Absent: the one that the caller called, or "
+        "was called from.",
+    )
+    message: Announced = Field(default="", description="Is said to the caller before. Empty: nothing.")
+    announcement: Announced = Field(
+        default="",
+        description="Is told to who picks up, by a voice of the carrier's, before he is joined; not with `consult`. "
+        "Empty: nothing.",
+    )
+    consult: bool = Field(default=False, description="The agent speaks with who picks up before.")
+    greeting: Greeting | None = Field(
+        default=None,
+        description="With `consult`: what is said at pickup, in place of the agent's `greeting`.",
+    )
+    config: Configuration | None = Field(
+        default=None, description="With `consult`: overrides of the agent's configuration for that call."
+    )
+    machine_detection: Literal["start"] | None = Field(
+        default=None,
+        description="Have the carrier find out who picks up. A voicemail is hung up on, and counts as nobody. Carriers "
+        "bill it, and it takes seconds; with `consult` it tells `call.answered_by` only.",
+    )
+    ring_timeout_seconds: Annotated[float, Range(5, 600)] | None = Field(
+        default=None, description="How long it may ring; 25 where nothing is said."
+    )
+
+
+class CallTransferComplete(CallCommand):
+    """Joins the human, with whom the agent speaks for a `call.transfer` with `consult`, to the caller; followed by
+    `call.transferred`. The call with the human ends for the agent (`hangup`)."""
+
+    event: Literal["call.transfer_complete"] = "call.transfer_complete"
+    call_id: Id = Field(description="The caller's call.")
+
+
+class CallTransferCancel(CallCommand):
+    """Gives a transfer up, as long as the human is not joined to the caller; followed by `call.transfer_failed`
+    (`canceled`) and `call.unheld`. The human is hung up on."""
+
+    event: Literal["call.transfer_cancel"] = "call.transfer_cancel"
+    call_id: Id = Field(description="The caller's call.")
+
+
 class ScreeningCommand(AgentCommand):
     """Says what shall become of a call that rings."""
 
@@ -492,6 +643,38 @@ class CallDial(AgentCommand):
     )
     ring_timeout_seconds: Annotated[float, Range(5, 600)] | None = Field(
         default=None, description="How long it may ring; 30 where nothing is said."
+    )
+
+
+class CallBridge(AgentCommand):
+    """Calls another agent of this server, whose voice and ears are joined to this agent's in memory, at 16 kHz; followed
+    by `call.started` (`outbound`). The other agent is told of an `inbound` call like any other. Each has its own id,
+    events, limits and recording; when one ends the other does (`hangup`).
+
+    Where that cannot be: `error`, and `call.ended` (`failed`) under an id that no event has named before.
+    """
+
+    event: Literal["call.bridge"] = "call.bridge"
+    target: Id = Field(
+        description="The agent that is called, by its `agent_id`. It must be online, and another one."
+    )
+    greeting: Greeting | None = Field(
+        default=None,
+        description="What the calling agent says first, in place of its `greeting`. The other one greets as ever.",
+    )
+    config: Configuration | None = Field(
+        default=None, description="Overrides of the calling agent's configuration for its side of the call."
+    )
+    media: MediaSettings | None = Field(
+        default=None, description="As in the configuration, for its side of the call."
+    )
+    metadata: dict[str, Any] | None = Field(
+        default=None, description="Comes back in the `call.started` of both."
+    )
+    detect_turn_end: bool = Field(
+        default=True,
+        description="The greeting of the calling agent waits until the other one has finished its first turn, or for "
+        "5 s.",
     )
 
 
@@ -571,6 +754,8 @@ COMMANDS: tuple[type[Command], ...] = (
     ChannelAdd,
     ChannelConfigure,
     ChannelRemove,
+    LineCreate,
+    LineDestroy,
     DevConfig,
     ClientPing,
     ClientPong,
@@ -598,9 +783,15 @@ COMMANDS: tuple[type[Command], ...] = (
     CallUnhold,
     CallDtmf,
     CallForward,
+    CallRoute,
+    SetContext,
+    CallTransfer,
+    CallTransferComplete,
+    CallTransferCancel,
     CallAccept,
     CallReject,
     CallDial,
+    CallBridge,
     CallHangup,
     RecordingStart,
     RecordingPause,
@@ -631,6 +822,11 @@ AnyCallCommand = (
     | CallUnhold
     | CallDtmf
     | CallForward
+    | CallRoute
+    | SetContext
+    | CallTransfer
+    | CallTransferComplete
+    | CallTransferCancel
     | CallHangup
     | RecordingStart
     | RecordingPause
@@ -654,12 +850,15 @@ AnyCommand = (
     Connect
     | Configuring
     | ChannelRemove
+    | LineCreate
+    | LineDestroy
     | SessionPause
     | SessionResume
     | DevConfig
     | CallAccept
     | CallReject
     | CallDial
+    | CallBridge
     | ClientPing
     | ClientPong
     | AnyCallCommand

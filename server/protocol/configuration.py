@@ -458,6 +458,17 @@ class SessionConfig(Part):
     )
 
 
+class LineSettings(SessionConfig):
+    """How the calls of a line are held."""
+
+    extension_window_ms: Annotated[int, Range(0, 10_000)] | None = Field(
+        default=None,
+        description="How long a caller is left in silence first, for an extension that he may dial, milliseconds; 2500 "
+        "is usual. `#` ends it at once, as 32 keys do, no other key makes it longer; keys that come later are "
+        "`call.dtmf_received`. 0: there is no such time. Nor is there for a `sip:` address, whose user is the extension.",
+    )
+
+
 class Configuration(SessionConfig):
     """All that an agent or a channel may configure."""
 

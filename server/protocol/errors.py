@@ -81,12 +81,33 @@ class ErrorCode(Code):
     )
     CALL_BUSY = (
         "CALL_BUSY",
-        "The call is being forwarded already, or as many keys wait to be pressed as the server allows. Wait for their "
-        "event.",
+        "The call is being forwarded or transferred already, or as many keys wait to be pressed as the server allows. "
+        "Wait for their event.",
     )
     FORWARD_REFUSED = (
         "FORWARD_REFUSED",
         "A call cannot be forwarded there: `key` names what is wrong with the command.",
+    )
+    ROUTE_REFUSED = (
+        "ROUTE_REFUSED",
+        "Only in an `ack`: the call cannot be handed over; `extras.reason` says why, as in `call.route_failed`.",
+    )
+    LINE_CONFLICT = (
+        "LINE_CONFLICT",
+        "Only in an `ack`: as `line.error` with this code.",
+    )
+    LINE_CONFIG_ERROR = (
+        "LINE_CONFIG_ERROR",
+        "Only in an `ack`: as `line.error` with this code.",
+    )
+    LINE_UNKNOWN = (
+        "LINE_UNKNOWN",
+        "The command names a line that this connection has not created.",
+    )
+    TRANSFER_REFUSED = (
+        "TRANSFER_REFUSED",
+        "A call cannot be transferred there: `key` names what is wrong with the command. Of `call.transfer_complete` and "
+        "`call.transfer_cancel` only in an `ack`: there is no transfer that this could be done to (any more).",
     )
     MESSAGE_UNKNOWN = (
         "MESSAGE_UNKNOWN",
@@ -111,6 +132,10 @@ class ErrorCode(Code):
     DIAL_REFUSED = (
         "DIAL_REFUSED",
         "A call that cannot be placed; `key` names what is wrong with it. `call.ended` follows under the id of the dial.",
+    )
+    BRIDGE_REFUSED = (
+        "BRIDGE_REFUSED",
+        "An agent that cannot be called: `key` names what is wrong with the command. `call.ended` follows.",
     )
     CALLER_ID_REFUSED = (
         "CALLER_ID_REFUSED",
@@ -215,6 +240,10 @@ class WarningCode(Code):
         "TOOL_RESULT_UNKNOWN",
         "No tool of this call was asked for by these ids: the result has no effect.",
     )
+    NOT_ON_A_LINE = (
+        "NOT_ON_A_LINE",
+        "What a configuration asks for is not for the calls of a line: it has no effect. `keys` names it.",
+    )
     RECORDING_FAILED = (
         "RECORDING_FAILED",
         "The recording of a call ends here, or misses a part: the disk is full, or does not take it. The text says "
@@ -284,3 +313,5 @@ class ProtocolError(Exception):
         """The name of the command, as the client spelled it."""
         self.request_id: str | None = None
         """Of a command that is answered by its id, whatever is wrong with it."""
+        self.number: str | None = None
+        """Of a command about a line, which has an answer of its own, too."""

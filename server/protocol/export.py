@@ -17,7 +17,7 @@ from pydantic_core import core_schema
 
 from server.protocol.acks import Ack
 from server.protocol.base import PROTOCOL, CallEvent, Command, Event, Message
-from server.protocol.calls import HistoryMessage
+from server.protocol.calls import HistoryMessage, LineUtterance
 from server.protocol.commands import COMMANDS
 from server.protocol.configuration import (
     AnalysisSettings,
@@ -25,6 +25,7 @@ from server.protocol.configuration import (
     Configuration,
     EventSettings,
     InterruptionSettings,
+    LineSettings,
     LlmSettings,
     MediaSettings,
     PreparingSettings,
@@ -63,6 +64,7 @@ OBJECTS: tuple[type[BaseModel], ...] = (
     RecordingSettings,
     AwaySettings,
     SessionConfig,
+    LineSettings,
     PreparingSettings,
     ToolDefinition,
     ToolFunction,
@@ -75,6 +77,7 @@ OBJECTS: tuple[type[BaseModel], ...] = (
     KnownCall,
     Usage,
     HistoryMessage,
+    LineUtterance,
     ResumedCall,
 )
 """Objects within messages, in the order of the page."""
@@ -188,7 +191,9 @@ def page(current: str) -> str:
 
 
 def _object(model: type[BaseModel]) -> JsonObject:
-    told = issubclass(model, Event | HistoryMessage | ToolCall | AskedTool | AskedFunction | Usage)
+    told = issubclass(
+        model, Event | HistoryMessage | LineUtterance | ToolCall | AskedTool | AskedFunction | Usage
+    )
     mode: JsonSchemaMode = "serialization" if told else "validation"
     return model.model_json_schema(schema_generator=WireSchema, mode=mode)
 

@@ -6,7 +6,7 @@ The page says JSON text with `action`; bare `ping` is a sign of life. It is told
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Discriminator, Field, TypeAdapter, ValidationError
 
@@ -67,6 +67,21 @@ class PageSetContext(PageAction):
     value: Annotated[str, Field(max_length=MAX_CONTEXT)] | None = Field(default=None, description="The text.")
 
 
+class PagePlayout(PageAction):
+    """What the page knows of how it plays what it is sent, so that what is told as heard was heard. Not answered but for
+    `ack`; may come before the call has begun."""
+
+    action: Literal["playout"] = Field(description="Which action this is.")
+    buffer_ms: Annotated[float, Field(ge=0, le=2000)] | None = Field(
+        default=None,
+        description="How long audio waits in the browser's jitter buffer, as it says itself.",
+    )
+    clears: bool = Field(
+        default=False,
+        description="It falls silent on `audio.clear`, so that an interrupted bot stops at once.",
+    )
+
+
 class PageToolAnswer(ToolResult, PageAction):
     """What a tool gave that the page runs, as `tool.started` asked."""
 
@@ -75,7 +90,14 @@ class PageToolAnswer(ToolResult, PageAction):
 
 
 AnyPageAction = (
-    PagePing | PageMute | PageUnmute | PageConfigure | PageInjectText | PageSetContext | PageToolAnswer
+    PagePing
+    | PageMute
+    | PageUnmute
+    | PageConfigure
+    | PageInjectText
+    | PageSetContext
+    | PagePlayout
+    | PageToolAnswer
 )
 _ACTIONS: TypeAdapter[AnyPageAction] = TypeAdapter(Annotated[AnyPageAction, Discriminator("action")])
 
@@ -87,7 +109,7 @@ def parse_action(fields: dict[str, Any]) -> AnyPageAction:
     except ValidationError as error:
         first = faults_of(error)[0]
         if first["type"].startswith("union_tag"):
-            known = "ping, mute, unmute, configure, inject_text, set_context, tool_result"
+            known = ", ".join(get_args(action.model_fields["action"].annotation)[0] for action in ACTIONS)
             raise ValueError(f"action must be one of {known}") from None
         where = ".".join(map(str, first["loc"][1:]))
         raise ValueError(f"{where}: {first['msg']}") from None
@@ -151,6 +173,10 @@ class PageConnected(ToPage):
     agent_id: str = Field(description="The agent, as it spells itself.")
     resume_token: str = Field(description="For the next offer of the same call, once.")
     resume_seconds: float = Field(ge=0, description="How long a lost call is kept, seconds.")
+    lead_ms: int = Field(
+        ge=0,
+        description="So far ahead audio comes to a page that says `clears`: its `jitterBufferTarget`.",
+    )
 
 
 class PageTimeout(ToPage):
@@ -166,6 +192,16 @@ class PagePong(ToPage):
 
     event: Literal["pong"] = "pong"
     timestamp: float = Field(description="The server's time, epoch seconds.")
+
+
+class PageClear(ToPage):
+    """What the page was sent and has not played yet is void: it plays nothing for so long. Only for a page that said
+    `clears`."""
+
+    event: Literal["audio.clear"] = "audio.clear"
+    ms: int = Field(
+        ge=1, description="How long from now, milliseconds. What is sent for after that comes later."
+    )
 
 
 class PageError(ToPage):
@@ -195,6 +231,15 @@ class PageToolResult(ToPage):
     )
 
 
-OWN: tuple[type[ToPage], ...] = (PageConnected, PageTimeout, PagePong, PageError, PageToolResult)
+OWN: tuple[type[ToPage], ...] = (PageConnected, PageTimeout, PagePong, PageClear, PageError, PageToolResult)
 """Of the channel itself; and ``Ack``."""
-ACTIONS = (PagePing, PageMute, PageUnmute, PageConfigure, PageInjectText, PageSetContext, PageToolAnswer)
+ACTIONS: tuple[type[PageAction], ...] = (
+    PagePing,
+    PageMute,
+    PageUnmute,
+    PageConfigure,
+    PageInjectText,
+    PageSetContext,
+    PagePlayout,
+    PageToolAnswer,
+)

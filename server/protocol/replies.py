@@ -115,6 +115,32 @@ class ChannelRemoved(Event):
     ref: str = Field(description="The channel, as in the command.")
 
 
+class LineCreated(Event):
+    """Calls to the number reach this connection from now on."""
+
+    event: Literal["line.created"] = "line.created"
+    number: str = Field(description="As in the command.")
+
+
+class LineError(Event):
+    """A line could not be made, or was lost to another connection."""
+
+    event: Literal["line.error"] = "line.error"
+    number: str = Field(description="As in the command.")
+    code: Literal["LINE_CONFLICT", "LINE_CONFIG_ERROR"] = Field(
+        description="`LINE_CONFLICT`: another live connection, or an agent, answers the number. `LINE_CONFIG_ERROR`: the "
+        "number or a key of the configuration is wrong, or asks for what is not to be had."
+    )
+    error: str = Field(description="What is wrong and what to do about it, for a human.")
+
+
+class LineDestroyed(Event):
+    """No further call to the number reaches this connection as a line."""
+
+    event: Literal["line.destroyed"] = "line.destroyed"
+    number: str = Field(description="As in the command.")
+
+
 class ErrorEvent(AnswerEvent):
     """Something that the client asked for failed, or an engine failed in one of its calls.
 

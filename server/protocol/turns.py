@@ -113,6 +113,10 @@ class TurnEnd(TurnEvent):
         description="The evidence: `silence` by itself; `transcript`: the words; `model`: how it sounded; "
         "`provider`: the recogniser said so; `forced`: it was waited for in vain, or the call was muted."
     )
+    source: Literal["bot"] | None = Field(
+        default=None,
+        description="`bot`: the user is an agent that was called with `call.bridge`; else absent.",
+    )
 
 
 class TurnPause(TurnEvent):

@@ -146,6 +146,9 @@ async def test_an_engine_that_fails_in_the_middle_of_a_turn_costs_no_turn(tmp_pa
             getattr(talk.endpoint, stage).next(plan)
             taken_s = await talk.ask()
             confirmed = await talk.agent.wait("message.confirmed")
+            if confirmed["text"] == "One moment, please.":
+                # After 2 s without a text the caller is told so, which a busy machine may need; the answer still comes.
+                confirmed = await talk.agent.wait("message.confirmed", count=2)
             assert taken_s < USUAL_S + 2.0, name
             assert len(talk.faults) == 1, (name, talk.faults)
             fault = talk.faults[0]

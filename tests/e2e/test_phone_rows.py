@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ import structlog
 from telephony.carriers.twilio.simulator import CallOptions, Clip
 from tests.e2e.harness import CLIPS, KEY, connected, in_order, running
 from tests.e2e.phone import FROM, TO, phone
+from tests.e2e.test_recording import decoded, stretches
 from tests.fakes.twilio import FakeTwilio
 
 pytestmark = pytest.mark.e2e
@@ -110,8 +112,41 @@ async def test_row_18_a_drain_takes_no_further_calls_and_ends_the_live_one(tmp_p
         assert (await line.agent.wait("call.ended", call_id=call.sid))["reason"] == "failed"
 
 
-@pytest.mark.skip(reason="the recording is being made anew, with tests of its own")
-async def test_row_19_recording() -> None: ...
+async def test_row_19_cleared_audio_is_not_in_the_recording_and_both_sides_fit(tmp_path: Path) -> None:
+    # All the controls in one call: test_phone_whole.py.
+    async with phone(tmp_path, config={"greeting": LONG, "recording": True}) as line:
+        call = line.twilio.call(FROM, TO)
+        stream = await call.stream()
+        speech = stream.say(STORY, at_s=await stream.bot_speaking() + 1.0)
+        await line.agent.wait("bot.interrupted")
+        await speech.finished()
+        call.hang_up()
+        kept = await line.agent.wait("call.recording")
+        heard = stream.playback.utterances(1000)[0]
+        clears = [fact for fact in stream.facts if fact.kind == "clear"]
+        apart_s = speech.onset_s - heard.start_s
+    assert clears
+    assert not clears[0].detail.startswith("0 ms")
+    ours = decoded(base64.b64decode(kept["audio"]), 8000)
+    # Loud where it is loud there: both are measured by the same hand.
+    (spoken,), said = stretches(ours[:, 1], 8000, 1.0), stretches(ours[:, 0], 8000)
+    assert spoken[1] - spoken[0] == pytest.approx(heard.duration_ms / 1000, abs=0.04)
+    assert said[0][0] - spoken[0] == pytest.approx(apart_s, abs=0.04)
+
+
+async def test_row_19_a_call_without_audio_has_no_recording(tmp_path: Path) -> None:
+    async with phone(tmp_path, config={"recording": True}) as line:
+        stream = await line.twilio.carrier.place_call(FROM, TO)
+        stream.skip_chunks(1_000_000)
+        await line.agent.wait("call.started")
+        await asyncio.sleep(0.3)
+        stream.hang_up()
+        await line.agent.wait("call.ended")
+        await asyncio.sleep(0.5)
+        assert not line.agent.of("call.recording")
+        assert not line.agent.of("server.warning")
+        assert list((tmp_path / "recordings").glob("*")) == []
+        in_order(line.agent.frames)
 
 
 @pytest.mark.skip(reason="there is no WhatsApp yet")

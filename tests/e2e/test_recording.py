@@ -153,11 +153,10 @@ async def test_a_browser_call_is_kept_as_it_was_told(tmp_path: Path) -> None:
 class Killed:
     """A server process that is there to be killed."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, **env: str) -> None:
         self.port = free_port()
-        self._env = environment(
-            data_dir, self.port, TALKWIRE_API_KEYS=KEY, TALKWIRE_TWILIO_UNSIGNED="loopback"
-        )
+        own = {"TALKWIRE_API_KEYS": KEY, "TALKWIRE_TWILIO_UNSIGNED": "loopback", **env}
+        self._env = environment(data_dir, self.port, **own)
         self.output = ""
         self._process: asyncio.subprocess.Process | None = None
 

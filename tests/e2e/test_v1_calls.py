@@ -20,10 +20,6 @@ import numpy.typing as npt
 import pytest
 
 from server import serve
-from server.past import PastCall
-from server.ring import Ring
-from server.summary import CallSummary
-from server.wire import CallFacts
 from telephony.carriers.twilio.simulator import Clip
 from tests.e2e.harness import CLIPS, KEY, TIMEOUT_S, Running, registered, running
 
@@ -104,7 +100,7 @@ async def test_the_log_over_http_is_what_its_agent_is_told(tmp_path: Path) -> No
         server.carrier() as carrier,
         feed(server, "/v1/calls") as calls,
     ):
-        assert (await calls.wait("calls")) == {"calls": []}
+        assert (await calls.wait("calls")) == {"calls": [], "next": None}
         call = await carrier.place_call(FROM, TO)
         call_id = (await agent.wait("call.started"))["call_id"]
         shown = await calls.wait("call", state="live")
@@ -219,8 +215,9 @@ async def test_the_waveform_is_that_of_the_recording_and_fits_the_events(
         assert at_ms(agent.of("bot.speaking")[0]["ts"]) == pytest.approx(bot_from, abs=250)
         last = max(hop for hop, peak in enumerate(whole["bot"]) if peak) * 20
         if not agent.of("bot.resumed"):
-            played_ms = agent.of("bot.interrupted")[0]["played_ms"]
-            assert last - bot_from == pytest.approx(played_ms, abs=250), "what was cleared is not there"
+            # Not against `played_ms`: a machine that stands still for longer than the lead makes a hole in what is heard.
+            silenced = [*agent.of("bot.paused"), *agent.of("bot.interrupted")][0]
+            assert last == pytest.approx(at_ms(silenced["ts"]), abs=250), "what was cleared is not there"
         said_from = onsets_ms(whole["user"])[0]
         assert at_ms(agent.of("speech.started")[0]["timestamp"]) == pytest.approx(said_from, abs=250)
 
@@ -243,13 +240,10 @@ async def test_the_waveform_is_that_of_the_recording_and_fits_the_events(
 
 async def test_who_does_not_read_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "STALLED_S", 0.5)
-    path = tmp_path / "long.wav"
+    path = tmp_path / "recordings" / "CA1-0badcafe.wav"
+    path.parent.mkdir()
     path.write_bytes(bytes(32 << 20))
     async with running(tmp_path) as server:
-        facts = CallFacts("CA1", "tester", FROM, TO)
-        call = PastCall(CallSummary(facts, "tester", 1.0), Ring(), None, path)
-        call.summary.close()
-        server.services.book._store.keep(call)
         before = len(asyncio.all_tasks())
         reader, writer = await asyncio.open_connection("127.0.0.1", server.settings.port, limit=1 << 10)
         writer.write(
@@ -258,7 +252,7 @@ async def test_who_does_not_read_is_cut_off(tmp_path: Path, monkeypatch: pytest.
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         assert len(asyncio.all_tasks()) > before
         await asyncio.sleep(1.5)
-        assert len(asyncio.all_tasks()) == before, "the request is over"
+        assert len(asyncio.all_tasks()) <= before, "the request is over"
         got = 0
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(1 << 16):

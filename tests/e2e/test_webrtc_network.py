@@ -307,9 +307,17 @@ def impair(page: Browser, loss: float, jitter_s: float, seed: int = 3) -> list[i
 
 async def test_what_is_said_through_a_bad_network_is_understood(tmp_path: Path) -> None:
     loss = 0.1
+    # Without them it mistakes a word now and then on a good line, too.
+    phrases = [
+        "can you tell me the time",
+        "can you tell me a story",
+        "can you hear me",
+        "what is the time",
+        "goodbye",
+    ]
     async with (
         running(tmp_path, stt=("pocketsphinx",)) as server,
-        registered(server.ws, greeting="Hello.") as agent,
+        registered(server.ws, greeting="Hello.", stt={"phrases": phrases}) as agent,
         browser(server) as page,
     ):
         await agent.wait("bot.finished")
@@ -332,7 +340,7 @@ async def test_what_is_said_through_a_bad_network_is_understood(tmp_path: Path) 
     assert told["remote-inbound-rtp"].packetsReceived > 50
     assert told["remote-outbound-rtp"].bytesSent > 0
     assert told["inbound-rtp"].packetsLost == 0
-    assert {"can", "you", "time"} <= set(message["text"].split())
+    assert message["text"] == "can you tell me the time"
 
 
 def test_on_the_loop_that_a_server_runs_on_lost_packets_harm_nothing(

@@ -15,7 +15,17 @@ from talkwire_agent.testing import ScriptedServer, virtual_time
 from tests.examples.conftest import EXAMPLES
 
 Example = Callable[[str], Any]
-AGENTS = ("echo", "own_llm", "receptionist", "recorder", "screening", "subtitles")
+AGENTS = (
+    "echo",
+    "handover",
+    "menu",
+    "own_llm",
+    "receptionist",
+    "recorder",
+    "rehearsal",
+    "screening",
+    "subtitles",
+)
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -73,6 +83,72 @@ async def received(module: Any) -> None:
 
 def test_receptionist(example: Example) -> None:
     received(example("receptionist"))
+
+
+@virtual_time
+async def handed_over(module: Any, *, said: str) -> None:
+    async with ScriptedServer(module.tw) as server:
+        caller = server.call()
+        assert await caller.heard() == "Hello. Say human, and I get you one."
+        caller.says("good morning")
+        assert "Say human" in await caller.heard()
+        caller.says("A human, please.")
+        wanted = await server.command("call.transfer")
+        assert (wanted["to"], wanted["consult"]) == ("+15550003333", True)
+        caller.emit("call.transferring", to=wanted["to"])
+        human = server.call(
+            from_="+15550002222",
+            to=wanted["to"],
+            direction="outbound",
+            transfer_of=caller.id,
+            greeting=wanted["greeting"],
+        )
+        assert "+15550001111" in await human.heard()
+        human.says("who is there")
+        assert await human.heard() == "Please say yes or no."
+        human.says(said)
+        if said == "Sure.":
+            assert await human.heard() == "Here he is."
+            assert (await server.command("call.transfer_complete"))["call_id"] == caller.id
+            caller.emit("call.transferred", to=wanted["to"])
+        else:
+            assert await human.heard() == "I tell him. Goodbye."
+            assert (await server.command("call.transfer_cancel"))["call_id"] == caller.id
+            caller.emit("call.transfer_failed", to=wanted["to"], reason="canceled")
+            assert (await caller.heard()).startswith("I am sorry. Nobody has time.")
+
+
+@pytest.mark.parametrize("said", ["Sure.", "not now"])
+def test_handover(example: Example, said: str) -> None:
+    handed_over(example("handover"), said=said)
+
+
+@virtual_time
+async def rehearsed(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with ScriptedServer(module.tw) as server:
+        monkeypatch.setattr(module, "LINES", module.LINES[1:])
+        async with asyncio.TaskGroup() as tasks:
+            calling = tasks.create_task(module.call_and_show("demo"))
+            other = await server.bridged()
+            assert other.facts["to"] == "demo"
+            for said in ("Good day.", "Once upon a time."):
+                other.says(said)
+                await other.heard()
+            await calling
+            assert other.hangup_detail == "all was said"
+
+
+def test_rehearsal(
+    example: Example, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rehearsed(example("rehearsal"), monkeypatch)
+    assert capsys.readouterr().out.splitlines() == [
+        "it: Good day.",
+        "me: Tell me a story.",
+        "it: Once upon a time.",
+        "me: Goodbye.",
+        "--- client_hangup, 1 s",
+    ]
 
 
 @virtual_time
@@ -216,3 +292,39 @@ async def screened(module: Any, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_screening(example: Example, capsys: pytest.CaptureFixture[str]) -> None:
     screened(example("screening"), capsys)
+
+
+@virtual_time
+async def put_through(module: Any) -> None:
+    async with ScriptedServer(module.tw) as server:
+        menu = f"line:{module.line.number}"
+        caller = server.call(menu)
+        assert await caller.heard() == module.MENU
+        caller.dials("7")
+        assert await caller.heard() == "Please press one or two."
+        caller.dials("1")
+        assert (await caller.heard()).startswith("Sales.")
+        assert (caller.agent_id, (await server.command("call.route"))["context"]) == (
+            "sales",
+            {"menu": "pressed 1"},
+        )
+        caller.says("a lamp")
+        assert await caller.heard() == "You said: a lamp. Anything else?"
+        caller.says("nothing else")
+        assert "from ten to six" in await caller.heard()
+        await server.command("call.hangup")
+
+        dialled = server.call(menu, extension="102")
+        assert "from ten to six" in await dialled.heard()
+        talker = server.call(menu)
+        assert await talker.heard() == module.MENU
+        talker.says("well")
+        assert await talker.heard() == "Please say sales, or opening hours."
+        talker.find = lambda agent_id: None
+        talker.says("I want to buy something")
+        assert await talker.heard() == "I am sorry, nobody is there at the moment."
+        assert talker.agent_id == menu
+
+
+def test_menu(example: Example) -> None:
+    put_through(example("menu"))

@@ -274,8 +274,22 @@ def test_the_playhead_only_grows_and_never_passes_what_was_sent(
 
 
 def test_what_a_clear_cannot_take_back_counts_as_heard() -> None:
-    playout = Playout(RATE, lead_ms=120, mark_every_ms=100, committed_ms=80)
+    playout = Playout(RATE, lead_ms=120, mark_every_ms=100)
+    playout.know_way(0.0, 0.08)
     playout.write(audio(1000))
     FarEnd(playout).run(0.0, 0.2)
     assert playout.heard(0.2) == pytest.approx(0.2 * RATE, abs=1)
     assert playout.clear(0.2) == pytest.approx(0.28 * RATE, abs=1)
+
+
+def test_what_the_far_end_says_of_the_way_counts_more_than_marks() -> None:
+    playout = Playout(RATE, lead_ms=120, mark_every_ms=100)
+    playout.know_way(0.05, 0.01)
+    assert playout.way_s == 0.05
+    playout.write(audio(1000))
+    out = playout.pull(0.0)
+    name = next(order.name for order in out if isinstance(order, Mark))
+    assert playout.heard(0.1) == pytest.approx(0.05 * RATE, abs=1)
+    assert playout.heard_at_clear(0.1) == pytest.approx(0.06 * RATE, abs=1)
+    playout.acknowledge(name, int(name) / RATE + 0.03)
+    assert playout.way_s == 0.05, "marks have nothing to tell any more"

@@ -169,7 +169,11 @@ def text() -> str:
 def page() -> list[dict[str, Any]]:
     """The same conversation as the page of a browser call would be told it; its agent shows what the model thinks."""
     connected = PageConnected(
-        call_id=FACTS.call_id, agent_id=FACTS.agent_id, resume_token="resume-1", resume_seconds=15.0
+        call_id=FACTS.call_id,
+        agent_id=FACTS.agent_id,
+        resume_token="resume-1",
+        resume_seconds=15.0,
+        lead_ms=160,
     )
     told = [frame for event in events() for frame in for_page(orjson.dumps(event), reasoning=True)]
     ended = PageTimeout(call_id=FACTS.call_id, reason=told[-1]["reason"])

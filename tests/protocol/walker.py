@@ -15,12 +15,15 @@ from server.protocol import (
     BotReplyStreamChunk,
     BotReplyStreamEnd,
     BotReplyStreamStart,
+    CallBridge,
     CallDial,
+    CallTransfer,
     Command,
     Configuring,
     Connect,
     HistoryCommand,
     HistoryGet,
+    LineCreate,
 )
 from tests.e2e.harness import KEY, TIMEOUT_S, Agent, Frame
 from tests.protocol.schema import DEFINITIONS, sample, wrong_values
@@ -33,6 +36,9 @@ STREAM = "walk_stream"
 REFUSED = {
     "CallAccept": "CALL_NOT_RINGING",
     "CallReject": "CALL_NOT_RINGING",
+    "CallRoute": "ROUTE_REFUSED",
+    "CallTransferCancel": "TRANSFER_REFUSED",
+    "CallTransferComplete": "TRANSFER_REFUSED",
     "LlmToolResult": "RESULT_UNKNOWN",
     "SkillLoad": "SKILL_UNKNOWN",
     "SkillUnload": "SKILL_UNKNOWN",
@@ -58,8 +64,10 @@ ACK = "walked"
 """What each command carries to be acknowledged."""
 NEEDED = {"ChannelAdd": ("ref",), "CallDial": ("from",)}
 """Fields without which a command makes no sense, though the schema does not say so."""
-LAST = ("CallDtmf", "CallForward", "CallHangup")
+LAST = ("CallDtmf", "CallForward", "CallTransfer", "CallHangup")
 """Commands that end what the others need, or take it away for a while."""
+ENDS = {"call.forward": "call.forward_failed", "call.transfer": "call.transfer_failed"}
+"""What tells that the call is free for the next of them."""
 
 WALKED = sorted((c for c in COMMANDS if c is not Connect), key=lambda command: command.__name__ in LAST)
 
@@ -82,10 +90,12 @@ class Walker:
             "session_id": self.call_id,
             "ref": "+15550002222",
             "to": "+15550003333",
+            "target": "another",
             "from": "+15550002222",
             "timezone": "Europe/Madrid",
             "skill": "nobody",
             "digits": "12",
+            "number": "+15550004444",
             "api_key": KEY,
             "in_reply_to": "",
             "ack": ACK,
@@ -102,6 +112,8 @@ class Walker:
         async with asyncio.timeout(TIMEOUT_S):
             while not any(told.get("ack") == barrier for told in self.agent.frames[before:]):
                 await self.agent.news()
+        if (end := ENDS.get(frame["event"])) and acks_of(self.agent.frames[before:])[0][0] == "processing":
+            await self.agent.wait(end, count=len(told_of(self.agent.frames[:before], end)) + 1)
         answers = [told for told in self.agent.frames[before:] if told.get("ack") != barrier]
         self.over |= frame["event"] == "call.hangup" and not faults_of(answers)
         return answers
@@ -114,7 +126,7 @@ def answer_of(command: type[Command]) -> str | None:
 
 
 def configures(command: type[Command]) -> bool:
-    return issubclass(command, Configuring | CallDial)
+    return issubclass(command, Configuring | CallDial | CallBridge | CallTransfer | LineCreate)
 
 
 def refused(command: type[Command], frame: Frame) -> Iterator[tuple[str, Frame]]:

@@ -17,6 +17,7 @@ from server.agents import Agent, AgentRegistry
 from server.app import create_app
 from server.auth import KeyRing, open_door
 from server.book import CallBook
+from server.bridging import Bridging
 from server.call import Call
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
@@ -24,15 +25,19 @@ from server.control import Control
 from server.dialling import Dialling, DialRules
 from server.engines import EnginePool
 from server.looplag import LoopLag
+from server.metrics import Metrics, Standing
 from server.past import MemoryStore
 from server.protocol import AgentCreate
 from server.recordings import Recordings
 from server.resolve import resolve
 from server.ringing import Ringing, RingingRules
+from server.routing import Routing
 from server.services import Services
 from server.settings import Settings
+from server.store.opened import Kept
 from server.strangers import Allowed, Strangers
 from server.tokens import Tokens
+from server.transfers import Transfers
 from server.wire import CallFacts
 from tests.fakes.asgi import Web
 from tests.fakes.leg import FakeLeg
@@ -90,10 +95,16 @@ async def site(tmp_path: Path, keys: tuple[str, ...] = (KEY,), **settings: Any) 
     await voice.start()
     lag = LoopLag()
     async with asyncio.TaskGroup() as tasks:
-        book = CallBook(MemoryStore(made.keep_calls, 1 << 20), clock, drawn=made.console)
+        kept = Kept(MemoryStore(made.keep_calls, 1 << 20))
+        book = CallBook(kept.calls, clock, drawn=made.console)
         engines = EnginePool(FakeVad(), (), (voice,)).for_call
         calls = CallRegistry(engines, CallLimits(), clock, Recordings(tmp_path / "recordings"), tasks, book)
-        agents = AgentRegistry()
+        agents, control = AgentRegistry(), Control(calls, tasks)
+        ringing = Ringing(agents, calls, DEFAULTS, RingingRules(5.0, ""))
+        dialling = Dialling(agents, calls, {}, DEFAULTS, DialRules(), tasks)
+        metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, made.max_calls))
+        calls.watch(metrics, None)
+        control = Control(calls, tasks)
         services = Services(
             settings=made,
             keys=KeyRing(keys),
@@ -104,12 +115,18 @@ async def site(tmp_path: Path, keys: tuple[str, ...] = (KEY,), **settings: Any) 
             agents=agents,
             calls=calls,
             book=book,
-            ringing=Ringing(agents, calls, DEFAULTS, RingingRules(5.0, "")),
-            dialling=Dialling(agents, calls, {}, DEFAULTS, DialRules(), tasks),
-            control=Control(calls, tasks),
+            kept=kept,
+            ringing=ringing,
+            dialling=dialling,
+            control=control,
+            routing=Routing(agents, calls, control, DEFAULTS, tasks),
+            transfers=Transfers(control, calls, dialling, tasks),
+            bridging=Bridging(agents, calls, DEFAULTS, made.max_bridges),
             carriers={},
             defaults=DEFAULTS,
+            hold_music=None,
             lag=lag,
+            metrics=metrics,
             tasks=tasks,
             open_door=partial(open_door, made.host, made.public_url),
         )

@@ -29,6 +29,7 @@ from telephony.ports import (
     ForwardOrder,
     HangUp,
     OwnNumber,
+    TransferOrder,
 )
 from tests.fakes.leg import FakeLeg
 from tests.fakes.loop import run_virtual
@@ -86,7 +87,16 @@ class FakeCarrier:
     async def send_digits(self, call_id: str, digits: str) -> None:
         raise Unsupported(self.name, "send digits")
 
-    async def transfer(self, call_id: str, conference: str) -> None:
+    async def confer(self, call_id: str, reference: str) -> None:
+        raise Unsupported(self.name, "transfer calls")
+
+    async def invite(self, order: TransferOrder) -> str:
+        raise Unsupported(self.name, "transfer calls")
+
+    async def join(self, call_id: str, reference: str) -> None:
+        raise Unsupported(self.name, "transfer calls")
+
+    async def bring_back(self, call_id: str) -> None:
         raise Unsupported(self.name, "transfer calls")
 
     async def owns(self, number: str) -> bool:

@@ -22,6 +22,7 @@ from server.protocol import (
     Configuration,
     Connect,
     ErrorCode,
+    HistoryData,
     HistorySet,
     HistorySetVars,
     Part,
@@ -252,6 +253,57 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "announce": True,
         },
     ],
+    "LineCreate": [
+        {"event": "line.create", "number": "+15550002222"},
+        {
+            "event": "line.create",
+            "number": "sip:204@example.org",
+            "config": {"extension_window_ms": 0, "voice": "espeak/en-us", "language": "es"},
+        },
+    ],
+    "LineDestroy": [{"event": "line.destroy", "number": "+15550002222"}],
+    "CallRoute": [
+        {"event": "call.route", "call_id": "CA1", "agent": "sales"},
+        {
+            "event": "call.route",
+            "call_id": "CA1",
+            "agent": "sales",
+            "language": "es",
+            "voice": "espeak/en-us",
+            "stt": "pocketsphinx/en",
+            "greeting": "",
+            "prompt_vars": {"name": "Ada"},
+            "context": {"menu": {"keys": [1, 2]}, "note": None},
+            "history": False,
+        },
+    ],
+    "SetContext": [
+        {"event": "set_context", "call_id": "CA1", "key": "menu", "value": value}
+        for value in ("sales", {"keys": [1]}, None)
+    ],
+    "CallTransfer": [
+        {"event": "call.transfer", "call_id": "CA1", "to": "+15550003333"},
+        {
+            "event": "call.transfer",
+            "call_id": "CA1",
+            "to": "sip:a@example.org",
+            "from": "+15550002222",
+            "message": "One moment.",
+            "announcement": "A caller.",
+            "machine_detection": "start",
+            "ring_timeout_seconds": 20,
+        },
+        {
+            "event": "call.transfer",
+            "call_id": "CA1",
+            "to": "+15550003333",
+            "consult": True,
+            "greeting": "A caller has a question.",
+            "config": {"language": "es"},
+        },
+    ],
+    "CallTransferComplete": [{"event": "call.transfer_complete", "call_id": "CA1"}],
+    "CallTransferCancel": [{"event": "call.transfer_cancel", "call_id": "CA1"}],
     "CallAccept": [{"event": "call.accept", "agent_id": "clock", "call_id": "CA1"}],
     "CallReject": [
         {"event": "call.reject", "agent_id": "clock", "call_id": "CA1"},
@@ -271,6 +323,19 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "machine_detection": "end",
             "on_machine": "hangup",
             "ring_timeout_seconds": 20,
+        },
+    ],
+    "CallBridge": [
+        {"event": "call.bridge", "agent_id": "clock", "target": "My Agent"},
+        {
+            "event": "call.bridge",
+            "agent_id": "clock",
+            "target": "weather",
+            "greeting": "Hello.",
+            "config": {"language": "es"},
+            "media": {"recording": True},
+            "metadata": {"order": 7},
+            "detect_turn_end": False,
         },
     ],
     "CallHangup": [
@@ -384,7 +449,7 @@ def test_a_request_that_is_wrong_is_answered_by_its_id(wrong: dict[str, Any], sa
 
 def test_only_a_request_is_answered_by_its_id() -> None:
     asked = failed_request(refused({"event": "history.get", **REQUEST, "ack": 5}))
-    assert asked is not None
+    assert isinstance(asked, HistoryData)
     assert (asked.event, asked.request_id) == ("history.data", REQUEST["request_id"])
     for wrong in (
         {"event": "history.get", "call_id": "c"},

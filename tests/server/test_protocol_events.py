@@ -209,6 +209,41 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "direction": "inbound",
             "transport": "webrtc",
         },
+        {
+            "event": "call.started",
+            **CALL,
+            "from": "+15550001111",
+            "to": "+15550002222",
+            "direction": "inbound",
+            "transport": "phone",
+            "owner": "agent",
+            "extension": "204",
+            "routed_from": "line:+15550002222",
+            "line_transcript": [
+                {"who": "line", "text": "Hello.", "at": 120},
+                {"who": "caller", "text": "Sales.", "at": 2300},
+                {"who": "agent", "text": "One moment.", "at": 4000},
+            ],
+            "context": {"menu": "1"},
+        },
+        {
+            "event": "call.started",
+            **CALL,
+            "from": "clock",
+            "to": "weather",
+            "direction": "outbound",
+            "transport": "bridge",
+            "bridged_with": "bridge-2",
+        },
+        {
+            "event": "call.started",
+            **CALL,
+            "from": "+15550002222",
+            "to": "+15550003333",
+            "direction": "outbound",
+            "transport": "phone",
+            "transfer_of": "CA1",
+        },
     ],
     "CallEnded": [
         {
@@ -328,7 +363,9 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "probability": 0.7,
             "latency_ms": 3000,
             "reason": "forced",
+            **extra,
         }
+        for extra in ({}, {"source": "bot"})
     ],
     "TurnPause": [{"event": "turn.pause", **TURN, "probability": 0.31, "latency_ms": 402}],
     "TurnResumed": [{"event": "turn.resumed", **TURN, "timestamp": 1700000002.5}],
@@ -520,6 +557,23 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     "CallDtmfReceived": [{"event": "call.dtmf_received", **CALL, "digit": "#", "digits": "12#"}],
     "CallDtmfSent": [{"event": "call.dtmf_sent", **CALL, "digits": "ww12#"}],
     "CallForwarded": [{"event": "call.forwarded", **CALL, "to": "+15550003333"}],
+    "LineCreated": [{"event": "line.created", "number": "+15550002222"}],
+    "LineError": [
+        {"event": "line.error", "number": "*", "code": code, "error": "give a number"}
+        for code in ("LINE_CONFLICT", "LINE_CONFIG_ERROR")
+    ],
+    "LineDestroyed": [{"event": "line.destroyed", "number": "+15550002222"}],
+    "CallRouted": [{"event": "call.routed", **CALL, "agent": "sales"}],
+    "CallRouteFailed": [
+        {"event": "call.route_failed", **CALL, "agent": "sales", "reason": reason, **detail}
+        for reason, detail in (
+            ("offline", {}),
+            ("unknown", {"detail": "never seen"}),
+            ("no_phone_config", {}),
+            ("capacity", {}),
+            ("swap_failed", {}),
+        )
+    ],
     "CallForwardFailed": [
         {
             "event": "call.forward_failed",
@@ -529,6 +583,18 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "detail": "Twilio says so",
         }
         for reason in ("busy", "no_answer", "failed", "canceled")
+    ],
+    "CallTransferring": [{"event": "call.transferring", **CALL, "to": "+15550003333"}],
+    "CallTransferred": [{"event": "call.transferred", **CALL, "to": "+15550003333"}],
+    "CallTransferFailed": [
+        {
+            "event": "call.transfer_failed",
+            **CALL,
+            "to": "+15550003333",
+            "reason": reason,
+            "detail": "Twilio says so",
+        }
+        for reason in ("busy", "no_answer", "failed", "canceled", "declined", "machine")
     ],
     "BotFinished": [{"event": "bot.finished", **TURN, "message_id": "m1", "duration_ms": 1460}],
     "BotInterrupted": [
@@ -656,7 +722,7 @@ def test_fields_that_mean_the_same_are_named_and_typed_the_same() -> None:
     kinds: dict[str, set[Any]] = {}
     for event in EVENTS:
         for name, field in event.model_fields.items():
-            if name not in ("event", "reason", "code", "type", "direction", "by"):
+            if name not in ("event", "reason", "code", "type", "direction", "by", "source"):
                 kinds.setdefault(name, set()).add(str(field.annotation).replace(" | None", "").strip())
     told = {name: {kind.replace("<class '", "").replace("'>", "") for kind in kinds[name]} for name in kinds}
     assert {name: kind for name, kind in told.items() if len(kind) > 1} == {}

@@ -97,7 +97,7 @@ async def test_a_file_that_was_deleted_is_told(tmp_path: Path) -> None:
     async with site(tmp_path) as made:
         call = made.begin()
         path = kept(made)
-        made.book.over(call, path)
+        made.book.over(call, recorded=True)
         assert (await made.web.get(address(made))).status == 200
         path.unlink()
         reply = await made.web.get(address(made))

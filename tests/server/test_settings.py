@@ -243,6 +243,15 @@ def test_a_wrong_value_is_told_by_its_key_with_what_is_allowed(
     assert "\n" not in text
 
 
+def test_a_second_auth_token_needs_a_first_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = wrong(monkeypatch, TWILIO_AUTH_TOKEN_SECONDARY="sesame-next")
+    assert text.startswith("TWILIO_AUTH_TOKEN_SECONDARY must be another auth token of the account, besides")
+    assert "sesame" not in text
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "sesame-now")
+    tokens = Settings.load(None).twilio_auth_tokens
+    assert tokens == {"TWILIO_AUTH_TOKEN": "sesame-now", "TWILIO_AUTH_TOKEN_SECONDARY": "sesame-next"}
+
+
 def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch, env_file: Path) -> None:
     env_file.write_text("TALKWIRE_MAX_CALLS=0\n")
     monkeypatch.setenv("TALKWIRE_PORT", "x")
@@ -292,6 +301,7 @@ def test_every_setting_is_declared_whole() -> None:
     assert [setting.key for setting in declared() if setting.secret] == [
         "TALKWIRE_API_KEYS",
         "TALKWIRE_CONSOLE_PASSWORD",
+        "TALKWIRE_DATABASE_URL",
         "OPENAI_API_KEY",
         "TALKWIRE_STT_API_KEY",
         "TALKWIRE_TTS_API_KEY",
@@ -299,6 +309,7 @@ def test_every_setting_is_declared_whole() -> None:
         *(hosted.key for hosted in HOSTED.values()),
         "TALKWIRE_LLM_KEYS",
         "TWILIO_AUTH_TOKEN",
+        "TWILIO_AUTH_TOKEN_SECONDARY",
         "TALKWIRE_TURN_SECRET",
         "TALKWIRE_TURN_PASSWORD",
     ]
@@ -379,8 +390,40 @@ def test_the_example_with_all_its_lines_in_force_changes_nothing(env_file: Path)
 def test_the_usual_names_of_what_is_yet_to_come_are_told_to_have_no_effect(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for key in ("REDIS_URL", "DATABASE_URL"):
-        monkeypatch.setenv(key, "sk-secret")
+    monkeypatch.setenv("REDIS_URL", "sk-secret")
     (warning,) = (w for w in Settings.load(tmp_path / "none").warnings if "REDIS_URL" in w)
-    assert warning.startswith("DATABASE_URL, REDIS_URL: ")
+    assert warning.startswith("REDIS_URL: ")
     assert "sk-secret" not in warning
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({}, "sqlite:///data/talkwire.db"),
+        ({"DATABASE_URL": "postgres://u:p@db/calls"}, "postgres://u:p@db/calls"),
+        ({"DATABASE_URL": "postgres://u:p@db/calls", "TALKWIRE_DATABASE_URL": "MEMORY"}, "memory"),
+        ({"TALKWIRE_DATABASE_URL": "sqlite:////var/lib/calls.db"}, "sqlite:////var/lib/calls.db"),
+    ],
+)
+def test_the_database_is_named_by_either_variable_and_is_a_file_by_default(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str
+) -> None:
+    for key, value in variables.items():
+        monkeypatch.setenv(key, value)
+    settings = Settings.load(None)
+    assert settings.database == url
+    assert "u:p" not in repr(settings)
+    assert "u:p" not in config.table(settings)
+
+
+@pytest.mark.parametrize(
+    "given", ["mysql://u:secret@db/calls", "calls.db", "postgresql://db", "sqlite://", "a b"]
+)
+def test_what_is_no_database_is_told_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    told = wrong(monkeypatch, TALKWIRE_DATABASE_URL=given)
+    assert told.startswith("TALKWIRE_DATABASE_URL must be sqlite:///path")
+    assert "secret" not in told
+    monkeypatch.delenv("TALKWIRE_DATABASE_URL")
+    assert "DATABASE_URL counts" in wrong(monkeypatch, DATABASE_URL=given)

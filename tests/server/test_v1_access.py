@@ -19,6 +19,7 @@ from tests.fakes.loop import run_virtual
 from tests.server.site import BEARER, KEY, PASSWORD, PUBLIC, Site, site
 
 PATHS = (
+    "/metrics",
     "/v1/stats",
     "/v1/agents",
     "/v1/calls",
@@ -79,7 +80,7 @@ def test_a_key_opens_from_anywhere_and_loopback_opens_without_one(tmp_path: Path
                 {"authorization": f"bearer  {KEY} "},
             ):
                 reply = await made.web.get("/v1/calls", **known)
-                assert (reply.status, reply.json()) == (200, {"calls": []}), known
+                assert (reply.status, reply.json()) == (200, {"calls": [], "next": None}), known
                 assert reply.headers["cache-control"] == "no-store"
                 assert reply.headers["x-content-type-options"] == "nosniff"
         async with site(tmp_path, **PUBLIC) as made:

@@ -671,9 +671,10 @@ async def test_a_recording_is_had_whole_and_in_parts(tmp_path: Path) -> None:
     audio = np.arange(1000, dtype=np.int16).tobytes()
     async with site(tmp_path) as made:
         call = made.begin()
-        path = tmp_path / "x.wav"
+        path = tmp_path / "recordings" / "CA1-0badcafe.wav"
+        path.parent.mkdir()
         path.write_bytes(audio)
-        made.book.over(call, path)
+        made.book.over(call, recorded=True)
         one = (await made.web.get("/v1/calls/CA1")).json()
         assert (one["recording"], one["state"], one["reason"]) == (True, "ended", "failed")
         whole = await made.web.get("/v1/calls/CA1/recording")

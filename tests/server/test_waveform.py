@@ -18,7 +18,7 @@ class Caller:
         self.now = 500.0
         self.step = 0.02 * (1 + wrong_ppm * 1e-6)
         self.samples = 0
-        self.waveform = Waveform(RATE, lambda: self.now + self.late)
+        self.waveform = Waveform(RATE, lambda: self.now + self.late, float)
         self.late = 0.0
 
     def send(self, frames: int) -> None:

@@ -23,6 +23,8 @@ FACTS = CallFacts("CA1", "My Agent", "+15550001111", "+15550002222")
 CLOCK = ToolCall("c1", "clock", '{"zone":null}')
 SAMPLES: list[events.Event] = [
     events.CallStarted("en-US"),
+    events.Routed("sales"),
+    events.RouteFailed("sales", "offline"),
     events.SessionCreated("a1b2"),
     events.SessionReady(),
     events.SessionIdleWarning(15.0, 60.0),
@@ -86,6 +88,9 @@ SAMPLES: list[events.Event] = [
     events.DigitsSent("ww12#"),
     events.Forwarded("+15550003333"),
     events.ForwardFailed("+15550003333", "no_answer", "Twilio says no-answer"),
+    events.Transferring("+15550003333"),
+    events.Transferred("+15550003333"),
+    events.TransferFailed("+15550003333", "declined", "he hung up"),
     events.CallEnded(EndReason.HANGUP, "the caller hung up", 20.0, 10.0, (Utterance("user", "hello"),)),
     events.Recorded(10_000, 8000, "wav", "stereo", 1.0, "https://x.example/v1/calls/CA1/recording?token=t"),
     events.RecordingStarted(0, "opus", "mono", "spoken"),

@@ -11,7 +11,7 @@ import pytest
 
 from media.frames import AudioFrame, Pcm
 from telephony.carriers.audiosocket import wire
-from telephony.carriers.audiosocket.leg import MARK_WAIT_S, MAX_FAULTS, AudioSocketLeg, Reader
+from telephony.carriers.audiosocket.leg import MAX_FAULTS, WAY_S, AudioSocketLeg, Reader
 from tests.fakes.loop import run_virtual
 
 
@@ -59,7 +59,7 @@ class Listener:
             raise ZeroDivisionError
         self.frames.append(frame)
 
-    def on_mark(self, name: str) -> None:
+    def on_mark(self, name: str, at: float | None = None) -> None:
         self.marks.append((self.loop.time(), name))
 
     def on_dtmf(self, digit: str) -> None:
@@ -68,6 +68,8 @@ class Listener:
     def on_lost(self) -> None: ...
 
     def on_back(self) -> None: ...
+
+    def on_way(self, way_s: float, clear_s: float) -> None: ...
 
     def on_closed(self, reason: str, detail: str) -> None:
         self.ends.append((reason, detail))
@@ -153,7 +155,7 @@ def test_a_mark_comes_back_when_what_was_before_it_must_have_been_heard() -> Non
         await asyncio.sleep(1.0)
         (first, _), (second, _) = scene.listener.marks
         assert [name for _, name in scene.listener.marks] == ["a", "b"]
-        assert first - begun == pytest.approx(0.2 + MARK_WAIT_S, abs=0.021)
+        assert first - begun == pytest.approx(0.2 + WAY_S, abs=0.021)
         assert second - first == pytest.approx(0.2, abs=0.001)
 
     play(script)
@@ -166,7 +168,7 @@ def test_a_mark_behind_nothing_comes_back_at_once() -> None:
         await asyncio.sleep(0.1)
         ((at, name),) = scene.listener.marks
         assert name == "a"
-        assert at - begun <= 0.021 + MARK_WAIT_S
+        assert at - begun <= 0.021 + WAY_S
 
     play(script)
 

@@ -9,8 +9,9 @@ import hmac
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twilio.request_validator import RequestValidator
 
-from telephony.carriers.twilio.signature import public_urls, sign, verify, websocket_url
+from telephony.carriers.twilio.signature import public_urls, sign, signed_by, verify, websocket_url
 
 TOKEN = "12345"
 OTHER = "rotated-away"
@@ -181,3 +182,39 @@ def test_nothing_raises_and_nothing_gets_in(
 )
 def test_what_is_signed_is_verified(form: list[tuple[str, str]]) -> None:
     assert verify(TOKEN, "https://h", "/v", form, sign(TOKEN, "https://h/v", form))
+
+
+# --- two tokens -------------------------------------------------------------------------------------------
+
+
+def test_which_of_two_tokens_it_was_signed_with() -> None:
+    tokens = [TOKEN, OTHER]
+    for place, token in enumerate(tokens):
+        assert signed_by(tokens, PUBLIC, PATH, FORM, sign(token, PUBLIC + PATH, FORM)) == place
+    assert signed_by(tokens, PUBLIC, PATH, FORM, sign("a third", PUBLIC + PATH, FORM)) is None
+    assert signed_by(tokens, PUBLIC, PATH, FORM, None) is None
+    assert signed_by([TOKEN, ""], PUBLIC, PATH, FORM, sign("", PUBLIC + PATH, FORM)) is None
+    assert signed_by([], PUBLIC, PATH, FORM, DOCUMENTED) is None
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+def test_the_work_is_the_same_whichever_token_fits(websocket: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    compute = RequestValidator.compute_signature
+
+    def counted(self: RequestValidator, uri: str, params: object, *more: object) -> str:
+        made.append(uri)
+        return str(compute(self, uri, params, *more))
+
+    form = [] if websocket else FORM
+    url = (PUBLIC.replace("https", "wss") if websocket else PUBLIC) + PATH
+    given = [sign(token, url, form) for token in (TOKEN, OTHER, "a third")]
+    monkeypatch.setattr(RequestValidator, "compute_signature", counted)
+    work, found = [], []
+    for signature in given:
+        made.clear()
+        found.append(signed_by([TOKEN, OTHER], PUBLIC, PATH, form, signature, websocket=websocket))
+        work.append(len(made))
+    assert found == [0, 1, None]
+    # The package's own check ends early where the first of its two spellings of a URL fits.
+    assert max(work) - min(work) <= 1

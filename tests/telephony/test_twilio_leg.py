@@ -71,7 +71,7 @@ class Listener:
     def on_audio(self, frame: AudioFrame) -> None:
         self.frames.append(frame)
 
-    def on_mark(self, name: str) -> None:
+    def on_mark(self, name: str, at: float | None = None) -> None:
         self.marks.append(name)
 
     def on_dtmf(self, digit: str) -> None:
@@ -80,6 +80,8 @@ class Listener:
     def on_lost(self) -> None: ...
 
     def on_back(self) -> None: ...
+
+    def on_way(self, way_s: float, clear_s: float) -> None: ...
 
     def on_closed(self, reason: str, detail: str) -> None:
         self.ends.append((reason, detail))
@@ -292,8 +294,27 @@ def test_a_stream_that_comes_back_goes_on_where_time_is_by_now() -> None:
 
     listener = over_streams(script)
     assert listener.seen == ["lost", "back", "hangup"]
-    assert [frame.start for frame in listener.frames] == [0, 160, 160 + 16_000]
-    assert len(listener.frames[1].pcm) == 16_000
+    assert [frame.start for frame in listener.frames] == [0, 160, 16_000]
+    # Two seconds lie between the ends of the two frames that came.
+    assert len(listener.frames[1].pcm) == 16_000 - 160
+
+
+def test_a_stream_that_is_opened_again_and_again_does_not_lose_time() -> None:
+    async def script(leg: TwilioLeg, first: FakeSocket, listener: Watching, tasks: asyncio.TaskGroup) -> None:
+        stream = first
+        stream.push(media(1))
+        for _ in range(20):
+            stream.push(None)
+            await asyncio.sleep(0.119)
+            stream = await another(leg)
+            tasks.create_task(leg.run(listener))
+            await asyncio.sleep(0.012)
+            stream.push(media(1))
+            await asyncio.sleep(0.002)
+        stream.push(STOP)
+
+    frames = over_streams(script).frames
+    assert frames[-1].end == pytest.approx(160 + 20 * 0.133 * 8000, abs=0.002 * 8000 + 2)
 
 
 def test_a_stream_that_does_not_come_back_ends_the_call_once() -> None:
@@ -386,7 +407,7 @@ def test_a_stop_that_was_expected_is_not_the_end_and_another_stream_goes_on() ->
         waiting = asyncio.get_running_loop().create_task(leg.reopened())
         await asyncio.sleep(5)
         assert (listener.ends, waiting.done(), leg.may_resume()) == ([], False, True)
-        second = FakeSocket(STOP)
+        second = FakeSocket(media(1), STOP)
         leg.attach(second, await accept(FakeSocket(CONNECTED, START), "CA1"))
         open_.append(leg.open)
         back = await waiting

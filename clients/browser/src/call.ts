@@ -8,6 +8,7 @@ import type { Closed, Status, Told, ToolCall } from "./events.ts";
 import { Heartbeat, BEAT_MS } from "./heartbeat.ts";
 import { DEFAULTS, type TalkwireOptions } from "./options.ts";
 import type { Platform } from "./platform.ts";
+import { Buffer } from "./playout.ts";
 import { type CloseReason, closed, REASONS, TalkwireError, text } from "./reasons.ts";
 import { GONE, Signalling } from "./signalling.ts";
 import type { ConversationView } from "./view.ts";
@@ -48,6 +49,7 @@ export class Call {
   /** The next connection of the same call, until it is open. */
   #next: { readonly connection: Connection; readonly opened: Deferred } | undefined;
   #heartbeat: Heartbeat | undefined;
+  #buffer = new Buffer();
   #server = "";
   #iceServers: RTCIceServer[] = [];
   #resumeToken = "";
@@ -157,6 +159,7 @@ export class Call {
       this.#resumeToken = event.resume_token;
       this.#spent = false;
       this.#resumeMs = event.resume_seconds * 1000;
+      connection.keep(event.lead_ms);
     }
     const told = this.#conversation.receive(event, now);
     if (event.event === "session.connected") told.push(...this.#established(event.call_id));
@@ -167,6 +170,7 @@ export class Call {
 
   #act(event: PageEvent): void {
     if (event.event === "ack") this.#actions.answered(event);
+    if (event.event === "audio.clear") this.#connection?.silence(event.ms);
     if (event.event === "session.timeout") return this.end("server_closed", this.view.ended ?? event.reason);
     if (event.event === "session.ready") {
       this.#stop("ready");
@@ -191,6 +195,8 @@ export class Call {
     const resumed = this.status === "reconnecting";
     this.status = "connected";
     this.#heartbeat = new Heartbeat(this.parts.platform.now());
+    this.#buffer = new Buffer();
+    this.#playsBy(undefined);
     this.#timer("beat", BEAT_MS, () => this.#beat());
     return [{ name: "connection.established", data: { callId, resumed } }];
   }
@@ -245,7 +251,21 @@ export class Call {
     const beat = this.#heartbeat.beat(this.parts.platform.now(), doubt);
     if (beat === "lost") return this.#gone(this.#connection, "the server does not answer");
     if (beat !== "nothing") this.#connection.send(beat === "ask" ? '{"action":"ping"}' : "ping");
+    this.#measure().catch(() => undefined);
     this.#timer("beat", BEAT_MS, () => this.#beat());
+  }
+
+  /** Tells the server how what it sends is played here: the bot falls silent when it is told to, and is heard so much later. */
+  #playsBy(bufferMs: number | undefined): void {
+    const action: PageAction = { action: "playout", clears: true, ...(bufferMs === undefined ? {} : { buffer_ms: bufferMs }) };
+    this.#connection?.send(JSON.stringify(action));
+  }
+
+  async #measure(): Promise<void> {
+    const reports: Record<string, unknown>[] = [];
+    (await this.stats())?.forEach((report: Record<string, unknown>) => reports.push(report));
+    const ms = this.#buffer.read(reports);
+    if (ms !== undefined && this.status === "connected") this.#playsBy(ms);
   }
 
   // --- a lost network -------------------------------------------------------------------------------------

@@ -28,6 +28,9 @@ export class Connection {
   #shaky: (() => void) | undefined;
   /** Ends the wait for candidates. */
   #gathering: (() => void) | undefined;
+  #heard: MediaStreamTrack | undefined;
+  #receiver: (RTCRtpReceiver & { jitterBufferTarget?: number | null }) | undefined;
+  #silent: (() => void) | undefined;
   #closed = false;
 
   constructor(
@@ -46,7 +49,9 @@ export class Connection {
     });
     this.#listen(this.#channel, "close", () => this.#lose("the data channel closed"));
     this.#listen(this.#peer, "track", (event) => {
-      const { streams, track: heard } = event as RTCTrackEvent;
+      const { streams, track: heard, receiver } = event as RTCTrackEvent;
+      this.#heard = heard;
+      this.#receiver = receiver;
       events.stream(this, streams[0] ?? new MediaStream([heard]));
     });
     this.#listen(this.#peer, "connectionstatechange", () => this.#changed());
@@ -80,6 +85,20 @@ export class Connection {
     await this.#sender.replaceTrack(track);
   }
 
+  /** Keeps what comes for so long, where the browser can be told; by itself it would play what came ahead away, too fast. */
+  keep(ms: number): void {
+    if (this.#receiver && "jitterBufferTarget" in this.#receiver) this.#receiver.jitterBufferTarget = ms;
+  }
+
+  /** Plays nothing for so long, also of what has come already. */
+  silence(ms: number): void {
+    const track = this.#heard;
+    if (!track || this.#closed) return;
+    this.#silent?.();
+    track.enabled = false;
+    this.#silent = this.platform.after(ms, () => (track.enabled = true));
+  }
+
   /** Figures of the connection, as the browser has them. */
   stats(): Promise<RTCStatsReport> {
     return this.#peer.getStats();
@@ -89,6 +108,7 @@ export class Connection {
     if (this.#closed) return;
     this.#closed = true;
     this.#shaky?.();
+    this.#silent?.();
     this.#gathering?.();
     for (const undo of this.#undo) undo();
     this.#peer.close();

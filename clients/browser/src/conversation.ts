@@ -101,6 +101,9 @@ export class Conversation {
         this.#set({ callId: event.call_id, agentId: event.agent_id });
         return [];
       case "call.started":
+        // It comes again where another agent goes on with the call.
+        this.#set({ language: event.language, agentId: event.agent_id });
+        return [];
       case "call.updated":
         this.#set({ language: event.language });
         return [];

@@ -2,7 +2,9 @@
 
 /**
  * A call was answered and its audio flows. First event of a call that neither rang for its agent nor was dialled.
- * Sent once more to an agent that connects again while the call goes on.
+ * Of a line it comes when the caller has had the time to dial an extension. An agent that a call is handed over to
+ * is told of it as of a new one, with `routed_from`; the `seq` of the call goes on. Sent once more to an agent that
+ * connects again while the call goes on.
  */
 export interface PageCallStarted {
   event: "call.started";
@@ -20,8 +22,8 @@ export interface PageCallStarted {
   correlation_id?: string;
   /** Who called: `inbound` is the other side. */
   direction: "inbound" | "outbound";
-  /** How the audio travels. */
-  transport: "phone" | "webrtc";
+  /** How the audio travels; `bridge`: to another agent, in memory. */
+  transport: "phone" | "webrtc" | "bridge";
   /** Language of the call, BCP-47 base tag. */
   language?: string;
 }
@@ -563,8 +565,8 @@ export interface PageCallUnmuted {
 
 /**
  * The call is on hold: neither side hears the other. A message that was being spoken is paused. So it is, too,
- * while the audio connection of a call is lost and may come back, and while its carrier presses keys or forwards
- * it.
+ * while the audio connection of a call is lost and may come back, and while its carrier presses keys, forwards or
+ * transfers it.
  */
 export interface PageCallHeld {
   event: "call.held";
@@ -660,10 +662,14 @@ export type EndReason =
   | "busy"
   | "failed"
   | "client_hangup"
+  | "routed"
   | "chat_completed"
   | "chat_error";
 
-/** The call is over. Nothing but its `call.recording` follows. */
+/**
+ * The call is over. Nothing but its `call.recording` follows. With the reason `routed` it is over for whoever had
+ * it, and goes on with another agent: see `call.routed`.
+ */
 export interface PageCallEnded {
   event: "call.ended";
   /** The call. On the phone it is the carrier's own id. */
@@ -693,6 +699,8 @@ export interface PageConnected {
   resume_token: string;
   /** How long a lost call is kept, seconds. */
   resume_seconds: number;
+  /** So far ahead audio comes to a page that says `clears`: its `jitterBufferTarget`. */
+  lead_ms: number;
 }
 
 /** The last message: the call is over, and the connection closes. */
@@ -709,6 +717,16 @@ export interface PagePong {
   event: "pong";
   /** The server's time, epoch seconds. */
   timestamp: number;
+}
+
+/**
+ * What the page was sent and has not played yet is void: it plays nothing for so long. Only for a page that said
+ * `clears`.
+ */
+export interface PageClear {
+  event: "audio.clear";
+  /** How long from now, milliseconds. What is sent for after that comes later. */
+  ms: number;
 }
 
 /** ``error.code``. */
@@ -728,12 +746,18 @@ export type ErrorCode =
   | "CALL_NOT_RINGING"
   | "CALL_BUSY"
   | "FORWARD_REFUSED"
+  | "ROUTE_REFUSED"
+  | "LINE_CONFLICT"
+  | "LINE_CONFIG_ERROR"
+  | "LINE_UNKNOWN"
+  | "TRANSFER_REFUSED"
   | "MESSAGE_UNKNOWN"
   | "REPLY_REJECTED"
   | "RESULT_UNKNOWN"
   | "SESSION_UNKNOWN"
   | "MEDIA_REFUSED"
   | "DIAL_REFUSED"
+  | "BRIDGE_REFUSED"
   | "CALLER_ID_REFUSED"
   | "DIAL_QUEUE_FULL"
   | "CARRIER_ERROR"
@@ -875,6 +899,22 @@ export interface PageSetContext {
   [key: string]: unknown;
 }
 
+/**
+ * What the page knows of how it plays what it is sent, so that what is told as heard was heard. Not answered but
+ * for `ack`; may come before the call has begun.
+ */
+export interface PagePlayout {
+  /** Any text: what becomes of the action is then told by an `ack` that repeats it. */
+  ack?: string | null;
+  /** Which action this is. */
+  action: "playout";
+  /** How long audio waits in the browser's jitter buffer, as it says itself. */
+  buffer_ms?: number | null;
+  /** It falls silent on `audio.clear`, so that an interrupted bot stops at once. */
+  clears?: boolean;
+  [key: string]: unknown;
+}
+
 /** What a tool gave that the page runs, as `tool.started` asked. */
 export interface PageToolAnswer {
   /** Any text: what becomes of the action is then told by an `ack` that repeats it. */
@@ -933,6 +973,7 @@ export type PageEvent =
   | PageConnected
   | PageTimeout
   | PagePong
+  | PageClear
   | PageError
   | PageToolResult
   | Ack;
@@ -945,4 +986,5 @@ export type PageAction =
   | PageConfigure
   | PageInjectText
   | PageSetContext
+  | PagePlayout
   | PageToolAnswer;

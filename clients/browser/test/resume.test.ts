@@ -65,7 +65,7 @@ test("who talks is not asked whether he lives, and is shown each second that the
     await world.clock.pass(500);
     world.say({ event: "pong", timestamp: 1 });
   }
-  assert.deepEqual(world.last.channel.sent, Array(10).fill("ping"));
+  assert.deepEqual(world.last.channel.sent.slice(1), Array(10).fill("ping"));
   assert.equal(session.status, "connected");
 });
 

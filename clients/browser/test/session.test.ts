@@ -308,6 +308,44 @@ function setupPongs(world: World): () => void {
   };
 }
 
+test("the bot falls silent at once where the server takes back what is on its way", async () => {
+  const world = new World();
+  const session = await world.call();
+  const { far, channel } = world.last;
+  assert.deepEqual(channel.all, [{ action: "playout", clears: true }]);
+  world.say({ event: "audio.clear", ms: 190 });
+  assert.equal(far.enabled, false);
+  await world.clock.pass(100);
+  world.say({ event: "audio.clear", ms: 190 });
+  await world.clock.pass(189);
+  assert.equal(far.enabled, false, "the second one counts from its own coming");
+  await world.clock.pass(1);
+  assert.equal(far.enabled, true);
+  world.say({ event: "audio.clear", ms: 190 });
+  session.disconnect();
+  assertNothingLeft(world);
+});
+
+test("the server is told how long the browser keeps audio, when that changes", async () => {
+  const world = new World();
+  await world.call();
+  const { last } = world;
+  const told = (): unknown[] => last.channel.all.map(({ buffer_ms }) => buffer_ms).filter((ms) => ms !== undefined);
+  const played = async (seconds: number, samples: number): Promise<void> => {
+    last.stats = [{ type: "codec" }, { type: "inbound-rtp", jitterBufferDelay: seconds, jitterBufferEmittedCount: samples }];
+    await world.clock.pass(500);
+    await settled();
+  };
+  await played(0, 0);
+  assert.deepEqual(told(), [], "nothing was played yet");
+  await played(0.06 * 24_000, 24_000);
+  await played(0.06 * 24_000 + 0.063 * 24_000, 48_000);
+  assert.deepEqual(told(), [60], "3 ms are not worth telling");
+  await played(0.123 * 24_000 + 0.08 * 24_000, 72_000);
+  await played(0.203 * 24_000, 72_000);
+  assert.deepEqual(told(), [60, 80], "of the last half second alone");
+});
+
 test("muting stops the microphone here and there, before a call as well", async () => {
   const world = new World();
   const session = world.open({ muted: true });

@@ -102,9 +102,14 @@ export class FakeChannel extends Target {
     this.sent.push(text);
   }
 
-  /** Actions that were sent, without signs of life. */
-  get actions(): Record<string, unknown>[] {
+  /** What was sent, without signs of life. */
+  get all(): Record<string, unknown>[] {
     return this.sent.filter((text) => text !== "ping").map((text) => JSON.parse(text) as Record<string, unknown>);
+  }
+
+  /** Without what the page tells of its play-out, too. */
+  get actions(): Record<string, unknown>[] {
+    return this.all.filter(({ action }) => action !== "playout");
   }
 }
 
@@ -116,6 +121,9 @@ export class FakePeer extends Target {
   remote: string | undefined;
   closed = false;
   track: unknown;
+  /** The far end's audio. */
+  readonly far = new FakeTrack("far");
+  stats: object[] = [];
   /** Candidates as they come, `done` at the end; by default all at once. */
   gathering = true;
 
@@ -126,6 +134,10 @@ export class FakePeer extends Target {
   addTrack(track: unknown): unknown {
     this.track = track;
     return { replaceTrack: (next: unknown) => Promise.resolve(void (this.track = next)) };
+  }
+
+  getStats(): Promise<object[]> {
+    return Promise.resolve(this.stats);
   }
 
   createDataChannel(label: string): FakeChannel {
@@ -283,9 +295,9 @@ export class World implements Platform {
   answer(peer = this.last, token = "resume-1"): void {
     peer.channel.readyState = "open";
     peer.connectionState = "connected";
-    peer.fire("track", { streams: [new FakeStream(new FakeTrack("far"))], track: new FakeTrack("far") });
+    peer.fire("track", { streams: [new FakeStream(peer.far)], track: peer.far });
     this.say(
-      { event: "session.connected", call_id: "c1", agent_id: "front-desk", resume_token: token, resume_seconds: 15 },
+      { event: "session.connected", call_id: "c1", agent_id: "front-desk", resume_token: token, resume_seconds: 15, lead_ms: 160 },
       peer,
     );
   }

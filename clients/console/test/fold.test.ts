@@ -163,6 +163,24 @@ test("time counts from when the call was taken, not from when it began to ring",
   assert.equal(fold([{ ...event(0, "call.started"), event: "call.dialing" }]).calling, "dialing");
 });
 
+test("a call that is handed over goes on", () => {
+  const told = fold([
+    event(0, "call.started"),
+    event(1000, "bot.speaking", { message_id: "a", text: "One moment." }),
+    event(2000, "call.routed", { agent: "sales" }),
+    event(2000, "call.ended", { reason: "routed" }),
+    event(2000, "call.started", { routed_from: "line:+15550002222", language: "en" }),
+    event(3000, "bot.speaking", { message_id: "b", text: "Hello." }),
+    event(4000, "call.route_failed", { agent: "other", reason: "offline" }),
+  ]);
+  assert.equal(told.ending, null);
+  assert.equal(told.messages.get("b")?.startMs, 3000);
+  assert.deepEqual(told.entries.filter(({ kind }) => kind === "note").map(line), [
+    "note: Handed over to sales",
+    "note: Not handed over to other: offline",
+  ]);
+});
+
 test("the recording is laid against the call by its own beginning", () => {
   const told = fold([
     event(0, "call.started"),

@@ -10,6 +10,6 @@ let seq = 0;
 
 /** An event `ms` after the call began. */
 export function event(ms: number, name: string, fields: Record<string, unknown> = {}): WireEvent {
-  seq = name === "call.started" ? 1 : seq + 1;
+  seq = name === "call.started" && !("routed_from" in fields) ? 1 : seq + 1;
   return { event: name, seq, ts: 1_700_000_000 + ms / 1000, call_id: "c", ...fields } as WireEvent;
 }

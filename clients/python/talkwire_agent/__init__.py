@@ -13,6 +13,7 @@ from talkwire_agent.errors import (
     Refused,
     ReplyAborted,
     RequestTimeout,
+    RouteFailed,
     TalkwireError,
     TooLarge,
     ToolError,
@@ -20,6 +21,7 @@ from talkwire_agent.errors import (
 )
 from talkwire_agent.feed import Feed
 from talkwire_agent.history import History
+from talkwire_agent.line import Line
 from talkwire_agent.local import CallResumed, Disconnected, HandlerFailed
 from talkwire_agent.pending import Pending
 from talkwire_agent.skills import Skill
@@ -41,6 +43,7 @@ __all__ = [
     "HandlerFailed",
     "Heard",
     "History",
+    "Line",
     "MissingKey",
     "Pending",
     "Refused",
@@ -48,6 +51,7 @@ __all__ = [
     "ReplyStream",
     "RequestTimeout",
     "RingingCall",
+    "RouteFailed",
     "Skill",
     "Talkwire",
     "TalkwireError",

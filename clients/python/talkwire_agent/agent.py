@@ -243,7 +243,39 @@ class Agent(Handlers, Toolbox):
             "on_machine": on_machine,
             "ring_timeout_seconds": ring_timeout_seconds,
         }
-        return self.beginnings.dial({key: value for key, value in fields.items() if value is not None})
+        return self.beginnings.ask(
+            "call.dial", {key: value for key, value in fields.items() if value is not None}
+        )
+
+    def bridge(
+        self,
+        target: str,
+        *,
+        greeting: str | None = None,
+        config: Config | None = None,
+        recording: bool | None = None,
+        metadata: dict[str, Any] | None = None,
+        detect_turn_end: bool | None = None,
+    ) -> Pending[Call]:
+        """Call another agent of the same server. Awaiting it gives this agent's side of the call::
+
+            call = await agent.bridge("shop", greeting="Hello, I would like to order something.")
+
+        The other agent has an inbound call as any other; ``call.bridged_with`` is its id. ``config``: keys of this agent
+        that are otherwise for its side, ``recording`` whether that is recorded. ``detect_turn_end=False``: the greeting
+        does not wait for that of the other agent.
+
+        Awaiting it raises ``Refused``, for example where the other agent is not online, and ``ConnectionLost``.
+        """
+        fields = {
+            "target": target,
+            "greeting": greeting,
+            "config": config,
+            "media": None if recording is None else {"recording": recording},
+            "metadata": metadata,
+            "detect_turn_end": detect_turn_end,
+        }
+        return self.beginnings.ask("call.bridge", {k: v for k, v in fields.items() if v is not None})
 
     # --- people -------------------------------------------------------------------------------------------
 

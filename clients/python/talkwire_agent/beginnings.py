@@ -79,10 +79,10 @@ class Beginnings:
         self._dials: list[_Dial] = []
         self._numbers = itertools.count(1)
 
-    def dial(self, fields: dict[str, Any]) -> Pending[Call]:
-        """Ask for a call. Raises ``TooLarge``."""
+    def ask(self, event: str, fields: dict[str, Any]) -> Pending[Call]:
+        """Ask for a call, by ``call.dial`` or ``call.bridge``. Raises ``TooLarge``."""
         dial = _Dial(f"dial_{next(self._numbers)}_{secrets.token_hex(3)}")
-        self._agent.send({"event": "call.dial", "agent_id": self._agent.id, "ack": dial.ack, **fields})
+        self._agent.send({"event": event, "agent_id": self._agent.id, "ack": dial.ack, **fields})
         self._dials.append(dial)
         return dial.started
 
@@ -115,7 +115,8 @@ class Beginnings:
         """The server has taken a dial, or refused it."""
         for dial in [dial for dial in self._dials if dial.ack == ack.ack]:
             extras = ack.extras or {}
-            dial.ids.add(str(extras.get("dial_id", "")))
+            # A bridge has no id before that of its call.
+            dial.ids.add(str(extras.get("dial_id") or extras.get("call_id") or ""))
             if ack.status == "error":
                 self._dials.remove(dial)
                 key = extras.get("key")

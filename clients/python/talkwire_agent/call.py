@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from talkwire_agent.base import Event
-from talkwire_agent.config import CallConfig
+from talkwire_agent.config import CallConfig, Config, SttSettings, VoiceSettings
 from talkwire_agent.dispatch import HANDLED, Lanes
-from talkwire_agent.errors import ConnectionLost, Refused
+from talkwire_agent.errors import ConnectionLost, Refused, RouteFailed
 from talkwire_agent.events import (
     BotFinished,
     BotInterrupted,
@@ -19,6 +19,8 @@ from talkwire_agent.events import (
     CallEnded,
     CallHeld,
     CallMuted,
+    CallRouted,
+    CallRouteFailed,
     CallStarted,
     CallUnheld,
     CallUnmuted,
@@ -43,6 +45,21 @@ from talkwire_agent.utterances import Utterances
 if TYPE_CHECKING:
     from talkwire_agent.agent import Agent
 
+
+class RouteOptions(TypedDict, total=False):
+    """What a call is handed over with, in place of what the agent is configured with."""
+
+    language: str
+    voice: str | VoiceSettings
+    stt: str | SttSettings
+    greeting: str | dict[str, str]
+    """Said at once; empty: nothing is."""
+    prompt_vars: dict[str, str]
+    """Variables for its prompt."""
+    context: dict[str, Any]
+    """As so many ``set_context``."""
+
+
 _DIGITS = re.compile(r"[0-9A-D*#wW]{1,32}", re.ASCII)
 
 
@@ -65,11 +82,23 @@ class Call(Handlers, ModelOfCall):
         self.direction = started.direction
         """``inbound`` or ``outbound``."""
         self.transport = started.transport
-        """``phone`` or ``webrtc``."""
+        """``phone``, ``webrtc``, or ``bridge``: the other side is another agent."""
+        self.bridged_with = started.bridged_with
+        """Of a bridge: the id of the other agent's call."""
+        self.transfer_of = started.transfer_of
+        """Of a call with a human to whom a caller is to be handed (``transfer`` with ``consult``): the caller's call."""
         self.metadata: dict[str, Any] = dict(started.metadata or {})
         """What the channel knows of the call besides."""
         self.language = started.language
         """Language of the call, BCP-47 base tag; None: not known."""
+        self.extension = started.extension
+        """What the caller dialled to be put through; None: nothing. Only of a line, or of a call that comes from one."""
+        self.routed_from = started.routed_from
+        """Who handed the call over: ``line:<number>`` or ``agent:<slug>``; None: nobody."""
+        self.line_transcript = list(started.line_transcript or ())
+        """What was said before it was handed over."""
+        self.context: dict[str, str] = dict(started.context or {})
+        """What is known under names, as it was handed over."""
         self.started_at = started.ts
         """Epoch seconds."""
         self.ended_at: float | None = None
@@ -94,6 +123,8 @@ class Call(Handlers, ModelOfCall):
         self._feeds = Feeds()
         self._over: Pending[CallEnded | None] = Pending()
         self._states: dict[str, tuple[str, Pending[None]]] = {}
+        self._routes: list[tuple[str, Pending[None]]] = []
+        """Hand-overs that were asked for, each with whom to."""
 
     def __repr__(self) -> str:
         return f"<Call {self.id} of {self.agent.id!r} from {self.from_}{'' if self.live else ', over'}>"
@@ -264,6 +295,77 @@ class Call(Handlers, ModelOfCall):
         more = {name: value for name, value in (("message", message), ("announce", announce)) if value}
         self.send("call.forward", to=to, **more)
 
+    def route(self, agent: str, *, history: bool = True, **options: Unpack[RouteOptions]) -> Pending[None]:
+        """Hand the call over to another agent, when the caller has heard what is being said. He is not connected anew;
+        here the call ends, with the reason ``routed``::
+
+            try:
+                await call.route("sales", greeting="Sales, hello!", context={"order": 17})
+            except RouteFailed as failed:
+                call.say("Nobody is there.")  # failed.reason: offline, unknown ...
+
+        ``history``: its language model knows what was said. Awaiting it raises ``RouteFailed``, ``Refused`` where the
+        call ends first, and ``ConnectionLost`` where that goes before anything is known.
+        """
+        pending: Pending[None] = Pending()
+        if not self.live:
+            pending.fail(Refused("the call is over"))
+            return pending
+        given = {name: value for name, value in options.items() if value is not None}
+        self.send("call.route", agent=agent, history=history, **given)
+        self._routes.append((agent, pending))
+        return pending
+
+    def set_context(self, key: str, value: Any) -> None:
+        """Something that the language model is to know, under a name: text, or what JSON can say; None takes it away. It
+        goes with a call that is handed over."""
+        self.send("set_context", key=key, value=value)
+
+    def transfer(
+        self,
+        to: str,
+        *,
+        from_: str | None = None,
+        message: str | None = None,
+        announcement: str | None = None,
+        consult: bool = False,
+        greeting: str | None = None,
+        config: Config | None = None,
+        machine_detection: Literal["start"] | None = None,
+        ring_timeout_seconds: float | None = None,
+    ) -> Pending[None]:
+        """Hand the caller to a human: he hears ``message``, then music, until the human was called and is joined to him.
+
+        ``announcement``: is told to the human before, by a voice of the carrier's. ``consult``: the agent speaks with him
+        before, in a call of its own whose ``transfer_of`` is the id of this one; ``greeting`` and ``config`` are for
+        that, and ``complete_transfer`` joins the two. ``machine_detection="start"``: a voicemail counts as nobody.
+
+        ``call.transferring`` tells that the caller waits, ``call.transferred`` that they speak (the call ends with their
+        conversation), ``call.transfer_failed`` why not, and the caller is back. Awaiting this waits only until the server
+        has taken it; it raises ``Refused`` where that cannot be.
+        """
+        fields = {
+            "to": to,
+            "from": from_,
+            "message": message,
+            "announcement": announcement,
+            "consult": consult or None,
+            "greeting": greeting,
+            "config": config,
+            "machine_detection": machine_detection,
+            "ring_timeout_seconds": ring_timeout_seconds,
+        }
+        given = {key: value for key, value in fields.items() if value is not None}
+        return self._requests.ask("call.transfer", again=False, by="ack", **given)
+
+    def complete_transfer(self) -> Pending[None]:
+        """Join the human, with whom the agent speaks, to the caller; say it on the caller's call."""
+        return self._requests.ask("call.transfer_complete", again=False, by="ack")
+
+    def cancel_transfer(self) -> Pending[None]:
+        """Have the caller come back, as long as he does not speak with the human."""
+        return self._requests.ask("call.transfer_cancel", again=False, by="ack")
+
     def hangup(self, reason: str | None = None) -> Pending[CallEnded | None]:
         """End the call at once; what was still to be spoken is dropped. ``reason`` becomes
         ``call.ended.detail``."""
@@ -321,6 +423,7 @@ class Call(Handlers, ModelOfCall):
         """The server completes the streams of an agent that is gone: more of them would be dropped."""
         self._utterances.disconnected()
         self._requests.disconnected()
+        self._routes_over(ConnectionLost("the connection went: the call may be handed over, or not"))
 
     def repeat(self, generation: int) -> None:
         """All that was missed has been told. What was sent on an earlier connection and left no trace may
@@ -337,7 +440,13 @@ class Call(Handlers, ModelOfCall):
         self._over.settle(None)
         self._feeds.close()
 
+    def _routes_over(self, error: Exception) -> None:
+        for _, pending in self._routes:
+            pending.fail(error)
+        self._routes.clear()
+
     def _give_up(self, heard: Heard, error: Exception) -> None:
+        self._routes_over(error)
         self._batches.close()
         self._requests.close(error)
         self._utterances.give_up(heard)
@@ -387,6 +496,17 @@ class Call(Handlers, ModelOfCall):
     def _on_updated(self, event: CallUpdated) -> None:
         self.language = event.language
 
+    def _on_routed(self, event: CallRouted) -> None:
+        if self._routes:
+            self._routes.pop(0)[1].settle(None)
+
+    def _on_route_failed(self, event: CallRouteFailed) -> None:
+        # Where several were asked for, all but the first are refused at once: this is the last one to whom it was.
+        found = next((route for route in reversed(self._routes) if route[0] == event.agent), None)
+        if found is not None:
+            self._routes.remove(found)
+            found[1].fail(RouteFailed(event.reason, event.detail or "", event))
+
     def _on_ended(self, event: CallEnded) -> None:
         self._final = event
         self.end_reason = event.reason
@@ -412,6 +532,8 @@ _REACTIONS: dict[str, Callable[[Call, Any], None]] = {
     "call.muted": Call._on_switched,
     "call.unmuted": Call._on_switched,
     "call.updated": Call._on_updated,
+    "call.routed": Call._on_routed,
+    "call.route_failed": Call._on_route_failed,
     "call.ended": Call._on_ended,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 import signal
@@ -17,15 +18,16 @@ from talkwire_agent.agent import Agent
 from talkwire_agent.base import Event
 from talkwire_agent.beginnings import RingingCall
 from talkwire_agent.call import Call
-from talkwire_agent.config import AgentConfig
+from talkwire_agent.config import AgentConfig, LineSettings
 from talkwire_agent.connection import Connection
 from talkwire_agent.dispatch import Dispatcher, Lanes, settled
 from talkwire_agent.errors import ConnectionLost, Displaced, Refused
-from talkwire_agent.events import AgentDisplaced, ErrorEvent, ServerWarning
+from talkwire_agent.events import AgentDisplaced, ErrorEvent, LineError, ServerWarning
 from talkwire_agent.feed import Feed, Feeds
 from talkwire_agent.handlers import Handlers, Registered
+from talkwire_agent.line import Line
 from talkwire_agent.local import Disconnected, HandlerFailed
-from talkwire_agent.names import slug
+from talkwire_agent.names import LINE, slug
 from talkwire_agent.routing import Router
 from talkwire_agent.settings import address, api_key
 from talkwire_agent.transport import Dial, dial, encoded
@@ -39,6 +41,9 @@ HANDLERS_S = 5.0
 """How long handlers that still run may take when the client is closed."""
 FOR_NOW = ("AGENT_CONFLICT", "SERVER_AT_CAPACITY")
 """Codes of refusals after which an agent is asked for again."""
+LINE_TAKEN = "LINE_CONFLICT"
+LINE_AGAIN_S, LINE_ATTEMPTS = 5.0, 12
+"""A line that somebody else has is asked for so often: a dead holder loses it within 45 s."""
 DISPLACED = 4001
 LOST_CALL_S = 5.0
 """How long after its registration an agent waits for its calls to be announced again."""
@@ -66,6 +71,8 @@ class Talkwire(Handlers):
         super().__init__()
         self.agents: dict[str, Agent] = {}
         """By id, as they were made."""
+        self.lines: dict[str, Line] = {}
+        """By number, as they were made."""
         self.dial: Dial = dial
         """Makes connections; the test kit has its own."""
         self.feeds = Feeds()
@@ -103,8 +110,31 @@ class Talkwire(Handlers):
             self._connection.spawn(self._register(agent, self._connection, self._generation))
         return agent
 
+    def line(self, number: str, **config: Unpack[LineSettings]) -> Line:
+        """Answer a phone number by code, without a language model: as one types it, or a ``sip:`` address. Calls of it
+        are heard on the line, and handed over with ``Call.route``.
+
+        A caller is left in silence for the first 2.5 s, for an extension that he may dial: ``extension_window_ms``.
+        ``await line.ready()`` raises ``Refused`` where the server does not take it. Raises ``ValueError`` for a number
+        that has a line in this client.
+        """
+        line = Line(self, number, config)
+        if line.number in self.lines:
+            raise ValueError(f"this client has a line {line.number!r} already")
+        self.lines[line.number] = line
+        if self._connection is not None:
+            self._connection.spawn(self._register(line, self._connection, self._generation))
+        return line
+
+    @property
+    def everyone(self) -> tuple[Agent, ...]:
+        """Agents, and lines."""
+        return (*self.agents.values(), *self.lines.values())
+
     def find(self, agent_id: str) -> Agent | None:
-        """An agent by any spelling of its id that the server takes for the same."""
+        """An agent by any spelling of its id that the server takes for the same, or a line by its own."""
+        if agent_id.startswith(LINE):
+            return self.lines.get(agent_id.removeprefix(LINE))
         if (agent := self.agents.get(agent_id)) is not None:
             return agent
         wanted = slug(agent_id)
@@ -116,8 +146,8 @@ class Talkwire(Handlers):
 
     @property
     def calls(self) -> dict[str, Call]:
-        """Live calls of all agents, by id."""
-        return {call_id: call for agent in self.agents.values() for call_id, call in agent.calls.items()}
+        """Live calls of all agents and lines, by id."""
+        return {call_id: call for agent in self.everyone for call_id, call in agent.calls.items()}
 
     def dev_callers(self, *numbers: str) -> None:
         """Beside production: calls of these numbers come to the agents of this client whose id begins with
@@ -140,8 +170,8 @@ class Talkwire(Handlers):
         return self._connection is not None
 
     async def ready(self) -> None:
-        """Until all agents are registered and their channels open. Raises ``Refused``."""
-        for agent in list(self.agents.values()):
+        """Until all agents and lines are registered and their channels open. Raises ``Refused``."""
+        for agent in self.everyone:
             await agent.ready()
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -172,14 +202,14 @@ class Talkwire(Handlers):
         key = self._api_key or api_key(place)
         self._closing, self._failure = False, None
         finished = self._finished = asyncio.Event()
-        for agent in self.agents.values():
+        for agent in self.everyone:
             agent.reset()
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 try:
                     await self._connect_until_closed(place, key)
                 finally:
-                    for agent in self.agents.values():
+                    for agent in self.everyone:
                         agent.close()
                     self.feeds.close()
                 await settled(self._handler_tasks, HANDLERS_S)
@@ -261,7 +291,7 @@ class Talkwire(Handlers):
         finally:
             self._connection = None
             unsent = connection.unsent()
-            for agent in self.agents.values():
+            for agent in self.everyone:
                 agent.away([text for text, owner in unsent if owner is agent])
 
     def _told_lost(self, lost: ConnectionLost, wait_s: float) -> None:
@@ -277,21 +307,22 @@ class Talkwire(Handlers):
     def _register_all(self, connection: Connection) -> None:
         if self._dev_callers:
             self._tell_dev_callers(connection)
-        for agent in self.agents.values():
+        for agent in self.everyone:
             connection.spawn(self._register(agent, connection, self._generation))
 
     async def _register(self, agent: Agent, connection: Connection, generation: int) -> None:
-        while True:
+        for attempt in itertools.count(1):
             try:
                 await agent.create(connection)
                 break
             except ConnectionLost:
                 return
             except Refused as refused:
-                if refused.code not in FOR_NOW or not isinstance(refused.event, ErrorEvent):
+                wait_s = _again_s(refused, attempt)
+                if wait_s is None:
                     self._agent_refused(agent, refused)
                     return
-                await asyncio.sleep((refused.event.retry_after_s or FIRST_RETRY_S) + random.random())
+                await asyncio.sleep(wait_s + random.random())
         agent.created(connection, generation)
         log.info("%s is registered", agent.id)
         await agent.open_channels(connection)
@@ -299,9 +330,9 @@ class Talkwire(Handlers):
 
     def _agent_refused(self, agent: Agent, refused: Refused) -> None:
         agent.refused(refused)
-        self.agents.pop(agent.id, None)
+        self._forget(agent)
         log.error("%s is refused: %s", agent.id, refused)
-        if not self.agents:
+        if not self.everyone:
             self._failure = refused
             self.stop()
 
@@ -311,13 +342,27 @@ class Talkwire(Handlers):
         try:
             self._log(event)
             self._router.route(event)
-            if isinstance(event, AgentDisplaced) and (agent := self.find(event.agent_id)) is not None:
-                del self.agents[agent.id]
-                agent.refused(Displaced(event.reason))
-                agent.close()
+            if isinstance(event, AgentDisplaced):
+                self._displaced(self.find(event.agent_id), event.reason)
+            elif isinstance(event, LineError) and event.code == LINE_TAKEN:
+                line = self.lines.get(event.number)
+                if line is not None and line.registered:
+                    self._displaced(line, event.error)
         except Exception:
             # The conversation of others must not end for it.
             log.exception("%s could not be dealt with", event.event)
+
+    def _displaced(self, agent: Agent | None, reason: str) -> None:
+        if agent is not None:
+            self._forget(agent)
+            agent.refused(Displaced(reason))
+            agent.close()
+
+    def _forget(self, agent: Agent) -> None:
+        if isinstance(agent, Line):
+            self.lines.pop(agent.number, None)
+        else:
+            self.agents.pop(agent.id, None)
 
     def _log(self, event: Event) -> None:
         if isinstance(event, ErrorEvent):
@@ -326,6 +371,8 @@ class Talkwire(Handlers):
             log.warning("%s %s: %s", _whose(event), event.code, event.warning)
         elif isinstance(event, AgentDisplaced):
             log.error("%s is displaced: %s", event.agent_id, event.reason)
+        elif isinstance(event, LineError):
+            log.warning("line %s %s: %s", event.number, event.code, event.error)
 
     def fire(self, event: Event, call: Call | RingingCall | None, places: tuple[Handlers, ...]) -> None:
         """Call the handlers of an event, on these places and on the client."""
@@ -363,6 +410,14 @@ class Talkwire(Handlers):
         self._handler_tasks.add(task)
         task.add_done_callback(self._handler_tasks.discard)
         return task
+
+
+def _again_s(refused: Refused, attempt: int) -> float | None:
+    """When to ask once more to be registered, after so many refusals; None: not again."""
+    if refused.code in FOR_NOW and isinstance(refused.event, ErrorEvent):
+        return refused.event.retry_after_s or FIRST_RETRY_S
+    # An earlier connection of ours may only just be found dead.
+    return LINE_AGAIN_S if refused.code == LINE_TAKEN and attempt < LINE_ATTEMPTS else None
 
 
 def _whose(event: ErrorEvent | ServerWarning) -> str:

@@ -311,6 +311,45 @@ class MediaSettings(TypedDict, total=False):
     """Means the same as `recording.enabled`."""
 
 
+class LineSettings(TypedDict, total=False):
+    """How the calls of a line are held."""
+
+    stt: str | SttSettings | None
+    """Recogniser: `provider/model` or an object; default: the server's."""
+    voice: str | VoiceSettings | None
+    """Voice: `provider/voice` or an object; default: the server's."""
+    language: str | None
+    """Language of the conversation, BCP-47; default: the server's."""
+    interruption: bool | InterruptionSettings | None
+    """Whether, and when, the user's voice cuts the bot off."""
+    turn_detection: TurnDetectionSettings | None
+    """When a turn is over."""
+    vad: VadSettings | None
+    """When there is voice."""
+    mute_while_speaking: bool | None
+    """True: the user is not listened to while the bot is heard. He cannot interrupt it, and what he says
+    meanwhile is lost.
+    """
+    session_limits: SessionLimitSettings | None
+    """How long a call may last, and its caller say nothing."""
+    recording: bool | RecordingSettings | None
+    """Whether the call is recorded, and how: true, false or an object; default: the server's."""
+    analysis: AnalysisSettings | None
+    """What is measured and recorded."""
+    away: Literal["wait", "line", "message"] | AwaySettings | None
+    """What the caller hears while the connection of the agent is lost: `wait`, `line`, `message` or an
+    object; default: the server's.
+    """
+    events: EventSettings | None
+    """Which of the events that follow from others are sent."""
+    extension_window_ms: int | None
+    """How long a caller is left in silence first, for an extension that he may dial, milliseconds; 2500 is
+    usual. `#` ends it at once, as 32 keys do, no other key makes it longer; keys that come later are
+    `call.dtmf_received`. 0: there is no such time. Nor is there for a `sip:` address, whose user is the
+    extension.
+    """
+
+
 class Config(TypedDict, total=False):
     """What agents and channels may configure."""
 

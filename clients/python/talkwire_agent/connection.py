@@ -10,7 +10,7 @@ from typing import Any
 
 from talkwire_agent.base import Event
 from talkwire_agent.errors import ConnectionLost, Refused, Unauthorized
-from talkwire_agent.events import ErrorEvent
+from talkwire_agent.events import ErrorEvent, LineError
 from talkwire_agent.pending import Pending
 from talkwire_agent.transport import Transport, encoded
 from talkwire_agent.wire import decoded, parsed
@@ -188,6 +188,8 @@ class Connection:
         elif isinstance(event, ErrorEvent) and self._is_refusal(event):
             refused = Refused(event.error, event.code, event.key, event)
             self._questions.popleft().answer.fail(refused)
+        elif isinstance(event, LineError) and question.event == "line.created":
+            self._questions.popleft().answer.fail(Refused(event.error, event.code, None, event))
 
     def _is_refusal(self, event: ErrorEvent) -> bool:
         return event.seq is None and event.call_id in (None, self._questions[0].about)

@@ -60,6 +60,19 @@ class DialFailed(TalkwireError):
         """The ``call.ended`` event."""
 
 
+class RouteFailed(TalkwireError):
+    """A call was not handed over: it stays where it is."""
+
+    def __init__(self, reason: str, detail: str = "", event: Event | None = None) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        """``offline``, ``unknown``, ``no_phone_config``, ``capacity`` or ``swap_failed``."""
+        self.detail = detail
+        """Why, in words."""
+        self.event = event
+        """The ``call.route_failed`` event."""
+
+
 class RequestTimeout(TalkwireError, TimeoutError):
     """The server did not answer a question in time."""
 

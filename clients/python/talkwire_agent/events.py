@@ -25,12 +25,18 @@ ErrorCode = Literal[
     "CALL_NOT_RINGING",
     "CALL_BUSY",
     "FORWARD_REFUSED",
+    "ROUTE_REFUSED",
+    "LINE_CONFLICT",
+    "LINE_CONFIG_ERROR",
+    "LINE_UNKNOWN",
+    "TRANSFER_REFUSED",
     "MESSAGE_UNKNOWN",
     "REPLY_REJECTED",
     "RESULT_UNKNOWN",
     "SESSION_UNKNOWN",
     "MEDIA_REFUSED",
     "DIAL_REFUSED",
+    "BRIDGE_REFUSED",
     "CALLER_ID_REFUSED",
     "DIAL_QUEUE_FULL",
     "CARRIER_ERROR",
@@ -57,6 +63,7 @@ WarningCode = Literal[
     "PROMPT_TOO_LONG",
     "SKILL_UNKNOWN",
     "TOOL_RESULT_UNKNOWN",
+    "NOT_ON_A_LINE",
     "RECORDING_FAILED",
     "EVENTS_LOST",
     "CURSOR_UNKNOWN",
@@ -88,6 +95,21 @@ MessageAbortedReason = Literal[
     "call_ended",
     "duplicate_greeting",
 ]
+CallRouteFailedReason = Literal[
+    "offline",
+    "unknown",
+    "no_phone_config",
+    "capacity",
+    "swap_failed",
+]
+CallTransferFailedReason = Literal[
+    "busy",
+    "no_answer",
+    "failed",
+    "canceled",
+    "declined",
+    "machine",
+]
 EndReason = Literal[
     "hangup",
     "timeout",
@@ -97,6 +119,7 @@ EndReason = Literal[
     "busy",
     "failed",
     "client_hangup",
+    "routed",
     "chat_completed",
     "chat_error",
 ]
@@ -146,6 +169,17 @@ class HistoryMessage(Part):
     """What the `assistant` asks for; each has a `tool` message behind it."""
     tool_call_id: str | None = None
     """Of a `tool` message: whose result it is."""
+
+
+class LineUtterance(Part):
+    """Something that was said before the call was handed over."""
+
+    who: Literal["caller", "line", "agent"] | str
+    """Who said it: `agent` is one that had the call."""
+    text: str
+    """What; of line and agent what the caller heard."""
+    at: int
+    """When its sound began, milliseconds from the beginning of the call."""
 
 
 class Usage(Part):
@@ -260,6 +294,36 @@ class ChannelRemoved(Event):
     """The agent."""
     ref: str
     """The channel, as in the command."""
+
+
+class LineCreated(Event):
+    """Calls to the number reach this connection from now on."""
+
+    event: Literal["line.created"] = "line.created"
+    number: str
+    """As in the command."""
+
+
+class LineError(Event):
+    """A line could not be made, or was lost to another connection."""
+
+    event: Literal["line.error"] = "line.error"
+    number: str
+    """As in the command."""
+    code: Literal["LINE_CONFLICT", "LINE_CONFIG_ERROR"] | str
+    """`LINE_CONFLICT`: another live connection, or an agent, answers the number. `LINE_CONFIG_ERROR`: the
+    number or a key of the configuration is wrong, or asks for what is not to be had.
+    """
+    error: str
+    """What is wrong and what to do about it, for a human."""
+
+
+class LineDestroyed(Event):
+    """No further call to the number reaches this connection as a line."""
+
+    event: Literal["line.destroyed"] = "line.destroyed"
+    number: str
+    """As in the command."""
 
 
 class ServerPing(Event):
@@ -489,22 +553,41 @@ class CallStarted(CallEvent):
     """A call was answered and its audio flows. First event of a call that neither rang for its agent nor
     was dialled.
 
+    Of a line it comes when the caller has had the time to dial an extension. An agent that a call is handed
+    over to is told of it as of a new one, with `routed_from`; the `seq` of the call goes on.
+
     Sent once more to an agent that connects again while the call goes on.
     """
 
     event: Literal["call.started"] = "call.started"
     from_: str = Field(alias="from")
-    """The caller's number; `webrtc` for a browser."""
+    """The caller's number; `webrtc` for a browser; the id of an agent that called."""
     to: str
-    """The number that was called; for a browser the agent's id."""
+    """The number that was called; for a browser the agent's id, so for a bridge."""
     direction: Literal["inbound", "outbound"] | str
     """Who called: `inbound` is the other side."""
-    transport: Literal["phone", "webrtc"] | str
-    """How the audio travels."""
+    transport: Literal["phone", "webrtc", "bridge"] | str
+    """How the audio travels; `bridge`: to another agent, in memory."""
     metadata: dict[str, Any] | None = None
     """What the channel knows of the call besides; values as they came."""
     language: str | None = None
     """Language of the call, BCP-47 base tag."""
+    owner: Literal["agent", "line"] | str | None = None
+    """`line`: a line has the call. `agent`: it was handed over to an agent."""
+    extension: str | None = None
+    """Of a line, and of a call that comes from one: what the caller dialled within its
+    `extension_window_ms`, or the user of the SIP address that he called. Absent: nothing.
+    """
+    routed_from: str | None = None
+    """Who handed the call over: `line:<number>`, or `agent:<slug>`."""
+    line_transcript: tuple[LineUtterance, ...] | None = None
+    """Of a call that was handed over: what was said until then, oldest first."""
+    context: dict[str, str] | None = None
+    """Of a call that was handed over: what `set_context` and `call.route` have said, by their names."""
+    bridged_with: str | None = None
+    """Where the other side is an agent of this server (`bridge`): the id of its own call."""
+    transfer_of: str | None = None
+    """Where the other side is the human of a `call.transfer` with `consult`: the caller's call."""
 
 
 class CallAnsweredBy(CallEvent):
@@ -679,6 +762,8 @@ class TurnEnd(TurnEvent):
     """The evidence: `silence` by itself; `transcript`: the words; `model`: how it sounded; `provider`: the
     recogniser said so; `forced`: it was waited for in vain, or the call was muted.
     """
+    source: Literal["bot"] | str | None = None
+    """`bot`: the user is an agent that was called with `call.bridge`; else absent."""
 
 
 class TurnContinued(TurnEvent):
@@ -1155,7 +1240,7 @@ class CallHeld(CallEvent):
     """The call is on hold: neither side hears the other. A message that was being spoken is paused.
 
     So it is, too, while the audio connection of a call is lost and may come back, and while its carrier
-    presses keys or forwards it.
+    presses keys, forwards or transfers it.
     """
 
     event: Literal["call.held"] = "call.held"
@@ -1209,6 +1294,67 @@ class CallForwardFailed(CallEvent):
     """As in the command."""
     reason: Literal["busy", "no_answer", "failed", "canceled"] | str
     """Why. `failed`: the number could not be reached."""
+    detail: str | None = None
+    """Why, in words, as far as the carrier tells."""
+
+
+class CallRouted(CallEvent):
+    """Another agent goes on with the call, which `call.route` has asked for. `call.ended` (`routed`)
+    follows for whoever had it; the caller notices nothing.
+    """
+
+    event: Literal["call.routed"] = "call.routed"
+    agent: str
+    """Who has it now."""
+
+
+class CallRouteFailed(CallEvent):
+    """The call was not handed over: it stays where it is, and goes on as if nothing had been asked."""
+
+    event: Literal["call.route_failed"] = "call.route_failed"
+    agent: str
+    """As in the command."""
+    reason: CallRouteFailedReason | str
+    """`offline`: its process is not connected. `unknown`: this server has never seen it. `no_phone_config`:
+    it asks for engines that are not to be had, and the operator wants no others. `capacity`: the call was
+    handed over too often. `swap_failed`: it could not be done now; `detail` says why.
+    """
+    detail: str | None = None
+    """Why, in words."""
+
+
+class CallTransferring(CallEvent):
+    """The caller waits in a conference, with music, and the human of `call.transfer` is being called.
+    `call.held` (`network`) came before.
+    """
+
+    event: Literal["call.transferring"] = "call.transferring"
+    to: str
+    """As in the command."""
+
+
+class CallTransferred(CallEvent):
+    """The human of `call.transfer` and the caller hear one another. `call.ended` (`hangup`) follows when
+    one of them hangs up.
+    """
+
+    event: Literal["call.transferred"] = "call.transferred"
+    to: str
+    """As in the command."""
+
+
+class CallTransferFailed(CallEvent):
+    """The human was not joined to the caller, who comes back to the agent: `call.unheld` follows, in the
+    same call.
+    """
+
+    event: Literal["call.transfer_failed"] = "call.transfer_failed"
+    to: str
+    """As in the command."""
+    reason: CallTransferFailedReason | str
+    """Why. `failed`: the number could not be reached, or the carrier refused; `declined`: he picked up and
+    hung up again before he was joined; `canceled`: by the agent.
+    """
     detail: str | None = None
     """Why, in words, as far as the carrier tells."""
 
@@ -1333,7 +1479,11 @@ class RecordingResumed(CallEvent):
 
 
 class CallEnded(CallEvent):
-    """The call is over. Nothing but its `call.recording` follows."""
+    """The call is over. Nothing but its `call.recording` follows.
+
+    With the reason `routed` it is over for whoever had it, and goes on with another agent: see
+    `call.routed`.
+    """
 
     event: Literal["call.ended"] = "call.ended"
     reason: EndReason | str
@@ -1351,7 +1501,7 @@ class CallEnded(CallEvent):
     transcript.
     """
     transcript: tuple[HistoryMessage, ...]
-    """What user and bot said, in order."""
+    """What user and bot said, in order; of a call that was handed over since then."""
     direction: Literal["inbound", "outbound"] | str
     """As in `call.started`."""
     from_: str = Field(alias="from")
@@ -1401,6 +1551,9 @@ EVENTS: dict[str, type[Event]] = {
     "channel.added": ChannelAdded,
     "channel.configured": ChannelConfigured,
     "channel.removed": ChannelRemoved,
+    "line.created": LineCreated,
+    "line.error": LineError,
+    "line.destroyed": LineDestroyed,
     "ping": ServerPing,
     "pong": ServerPong,
     "error": ErrorEvent,
@@ -1466,6 +1619,11 @@ EVENTS: dict[str, type[Event]] = {
     "call.dtmf_sent": CallDtmfSent,
     "call.forwarded": CallForwarded,
     "call.forward_failed": CallForwardFailed,
+    "call.routed": CallRouted,
+    "call.route_failed": CallRouteFailed,
+    "call.transferring": CallTransferring,
+    "call.transferred": CallTransferred,
+    "call.transfer_failed": CallTransferFailed,
     "user.mute_started": UserMuteStarted,
     "user.mute_stopped": UserMuteStopped,
     "audio.metrics": AudioMetrics,

@@ -9,6 +9,8 @@ from talkwire_agent.base import Event
 from talkwire_agent.events import EVENTS
 from talkwire_agent.local import LOCAL
 
+LINE = "line:"
+"""What the ``agent_id`` of a line begins with; its number follows."""
 ANY = "*"
 """In place of an event's name: all events, also those that this package does not know."""
 

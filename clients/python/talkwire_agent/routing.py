@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("talkwire_agent")
 
+ROUTED = "routed"
+"""``call.ended.reason`` of a call that was handed over: it may come back."""
 LOST = "connection_lost"
 """``call.ended.reason`` of a call that the server did not tell of again."""
 
@@ -62,13 +64,16 @@ class Router:
             self._fire(event, ringing, agent)
 
     def _call(self, call_id: str, agent: Agent | None) -> Call | None:
-        places = (agent,) if agent is not None else tuple(self._client.agents.values())
-        return next((call for place in places if (call := place.call(call_id)) is not None), None)
+        places = (agent,) if agent is not None else self._client.everyone
+        found = [call for place in places if (call := place.call(call_id)) is not None]
+        # One that was handed over within this client is known twice.
+        return next((call for call in found if call.live), found[0] if found else None)
 
     def _started(self, event: CallStarted, known: Call | None, agent: Agent) -> None:
-        if known is None or known.end_reason == LOST:
+        again = known is not None and known.end_reason == ROUTED and event.seq > known.last_seq
+        if known is None or known.end_reason == LOST or again:
             # One that was given up too early is a new call to whoever was told of its end.
-            last_seq = event.seq if known is None else known.last_seq
+            last_seq = event.seq if known is None or again else known.last_seq
             known = agent.calls[event.call_id] = Call(agent, event)
             known.seen_on, known.last_seq = self._client.generation, last_seq
             agent.beginnings.began(known)
@@ -130,8 +135,12 @@ class Router:
     def cursors(self) -> dict[str, int]:
         """How far each call that is known has come, for the next connection. One that was given up is not: if
         the server has it still, it is a new one to whoever was told of its end."""
-        calls = [call for agent in self._client.agents.values() for call in agent.known_calls]
-        return {call.id: call.last_seq for call in calls[-MAX_CURSORS:] if call.end_reason != LOST}
+        calls = [call for agent in self._client.everyone for call in agent.known_calls]
+        found: dict[str, int] = {}
+        for call in calls[-MAX_CURSORS:]:
+            if call.end_reason != LOST:
+                found[call.id] = max(call.last_seq, found.get(call.id, 0))
+        return found
 
     async def catch_up(self, agent: Agent, connection: Connection, generation: int, wait_s: float) -> None:
         """Once the server has told of all calls that it still has: repeat what may have been lost. A call

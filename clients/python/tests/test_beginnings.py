@@ -208,6 +208,43 @@ async def test_a_dial_that_is_not_even_tried_is_refused() -> None:
 
 
 @virtual_time
+async def test_a_bridge_gives_this_agents_side_of_the_call() -> None:
+    tw, agent = made()
+    async with ScriptedServer(tw) as server, asyncio.TaskGroup() as tasks:
+
+        async def bridge() -> Call:
+            return await agent.bridge("Weather", greeting="Hello.", recording=True, detect_turn_end=False)
+
+        bridging = tasks.create_task(bridge())
+        frame = await server.command("call.bridge")
+        wanted = {
+            "target": "Weather",
+            "greeting": "Hello.",
+            "media": {"recording": True},
+            "detect_turn_end": False,
+        }
+        assert {
+            key: value for key, value in frame.items() if key not in ("event", "ack", "agent_id")
+        } == wanted
+        extras = {"call_id": "bridge-1", "bridged_with": "bridge-2"}
+        server.send(
+            "ack",
+            ack=frame["ack"],
+            command="call.bridge",
+            status="processing",
+            agent_id="shop",
+            extras=extras,
+        )
+        server.call("shop")  # Somebody else calls meanwhile.
+        await server.quiet()
+        assert not bridging.done()
+        sides = {"from": "shop", "to": "Weather", "direction": "outbound", "transport": "bridge"}
+        server.send("call.started", **event("bridge-1", 1, bridged_with="bridge-2", **sides))
+        call = await bridging
+        assert (call.id, call.transport, call.bridged_with) == ("bridge-1", "bridge", "bridge-2")
+
+
+@virtual_time
 async def test_a_dial_that_nobody_acknowledged_is_lost_with_the_connection() -> None:
     tw, agent = made()
     async with ScriptedServer(tw) as server:

@@ -239,6 +239,45 @@ async def test_keys_and_forwards_are_sent_as_they_are_on_the_wire() -> None:
 
 
 @virtual_time
+async def test_a_transfer_is_sent_as_it_is_on_the_wire_and_waits_until_it_is_taken() -> None:
+    async with talking() as (server, scripted, call, _):
+        await call.transfer(
+            "+15550003333",
+            from_="+15550002222",
+            message="One moment.",
+            consult=True,
+            greeting="A caller has a question.",
+            config={"language": "es"},
+            ring_timeout_seconds=20,
+        )
+        await call.complete_transfer()
+        told: list[str] = []
+        call.on("call.transferred", lambda event: told.append(event.to))
+        call.on("call.transfer_failed", lambda event: told.append(event.reason))
+        scripted.emit("call.transferring", to="+15550003333")
+        scripted.emit("call.transfer_failed", to="+15550003333", reason="declined")
+        scripted.emit("call.transferred", to="+15550003333")
+        await server.quiet()
+        assert told == ["declined", "+15550003333"]
+        await call.cancel_transfer()
+        sent = [frame for frame in server.commands if frame["event"].startswith("call.transfer")]
+        assert [{k: v for k, v in frame.items() if k not in ("call_id", "ack")} for frame in sent] == [
+            {
+                "event": "call.transfer",
+                "to": "+15550003333",
+                "from": "+15550002222",
+                "message": "One moment.",
+                "consult": True,
+                "greeting": "A caller has a question.",
+                "config": {"language": "es"},
+                "ring_timeout_seconds": 20,
+            },
+            {"event": "call.transfer_complete"},
+            {"event": "call.transfer_cancel"},
+        ]
+
+
+@virtual_time
 async def test_hangup_settles_when_the_call_is_over_and_nothing_is_sent_any_more() -> None:
     async with talking() as (server, _, call, _):
         ended = await call.hangup("we are done")

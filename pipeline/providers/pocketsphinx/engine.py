@@ -50,6 +50,8 @@ class _Segment:
     settled_s: float = 0.0
     texts: list[str] = field(default_factory=list)
     words: list[SttWord] = field(default_factory=list)
+    error: ProviderError | None = None
+    """It was given up, which is said when those before it have had their outcome."""
     timer: asyncio.TimerHandle | None = None
     """Waiting and ended: until it is refused. Running and ended: until its worker counts as hung."""
 
@@ -154,8 +156,12 @@ class PocketsphinxStream:
             _log.exception("a listener to speech failed; its call goes on without this event")
 
     def over(self, segment: _Segment) -> None:
-        """The segment has had its last event, though it may still be open for audio that nobody wants."""
+        """The segment has had its last event."""
         self.segments.remove(segment)
+        self.deafen(segment)
+
+    def deafen(self, segment: _Segment) -> None:
+        """It may still be open for audio that nobody wants."""
         if self._open is segment:
             self._open = None
 
@@ -291,10 +297,11 @@ class PocketsphinxStt:
     def admit(self, stream: PocketsphinxStream, segment_id: int) -> _Segment | None:
         """A segment begins. None where it is refused at once."""
         segment = _Segment(stream, segment_id, next(self._serials))
-        if sum(len(s.segments) for s in self._streams) >= self._count * (schedule.MAX_WAITING + 1):
-            self._soon(stream, SttFailed(segment_id, _busy("too many callers wait already")))
-            return None
+        wanted = sum(other.error is None for s in self._streams for other in s.segments)
         stream.segments.append(segment)
+        if wanted >= self._count * (schedule.MAX_WAITING + 1):
+            self._fail(segment, _busy("too many callers wait already"))
+            return None
         self._schedule()
         return segment
 
@@ -343,10 +350,9 @@ class PocketsphinxStt:
             self._take_back(segment)
         for segment, slot in zip(moves.give, free, strict=False):
             self._give(segment, slot)
-        for stream in self._streams:
-            for segment in stream.segments:
-                if segment.ended and segment.slot is None and segment.timer is None:
-                    segment.set_timer(self._loop.call_later(self._queue_s, self._refuse, segment))
+        for segment in heads:
+            if segment.ended and segment.slot is None and segment.timer is None:
+                segment.set_timer(self._loop.call_later(self._queue_s, self._refuse, segment))
 
     def _give(self, segment: _Segment, slot: _Slot) -> None:
         options = segment.stream.options
@@ -375,13 +381,17 @@ class PocketsphinxStt:
 
     def _fail(self, segment: _Segment, error: ProviderError) -> None:
         segment.set_timer(None)
-        segment.stream.over(segment)
-        self._soon(segment.stream, SttFailed(segment.segment_id, error))
+        segment.error = error
+        segment.audio.clear()
+        segment.stream.deafen(segment)
+        self._say_failed(segment.stream)
 
-    def _soon(self, stream: PocketsphinxStream, event: SttEvent) -> None:
-        """Not from within the call that caused it: a listener may well call us back."""
-        if self._loop is not None:
-            self._loop.call_soon(stream.deliver, event)
+    def _say_failed(self, stream: PocketsphinxStream) -> None:
+        """Outcomes come in the order of the segments, those of the ones that were given up too. Not from
+        within the call that caused it: a listener may well call us back."""
+        while stream.segments and (error := stream.segments[0].error) is not None and self._loop is not None:
+            self._loop.call_soon(stream.deliver, SttFailed(stream.segments[0].segment_id, error))
+            stream.over(stream.segments[0])
 
     # --- what goes to a worker, and what comes from it ----------------------------------------------------
 
@@ -448,6 +458,7 @@ class PocketsphinxStt:
         stream = segment.stream
         stream.mean = final.mean
         stream.over(segment)
+        self._say_failed(stream)
         words = tuple(segment.words)
         confidence = final.confidence
         if segment.settled_s and words:

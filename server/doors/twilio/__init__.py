@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request, Response, WebSocket
 
-from server.doors.twilio import dialled, forwarded
+from server.doors.twilio import dialled, forwarded, transferred
 from server.doors.twilio import voice as incoming
+from server.doors.twilio.checked import CHECK_PATH, CHECK_STREAM_PATH, check, check_stream, no_upgrade
 from server.doors.twilio.media import media as carry
 from server.doors.twilio.request import MEDIA_PATH
 from server.services import Services
@@ -13,9 +14,17 @@ from telephony.carriers.twilio.carrier import (
     ANSWER_PATH,
     FORWARD_STATUS_PATH,
     FORWARDED_PATH,
+    INVITED_MACHINE_PATH,
+    INVITED_PATH,
+    INVITED_STATUS_PATH,
+    JOIN_PATH,
+    LEFT_PATH,
     MACHINE_PATH,
+    MUSIC_PATH,
     RESUME_PATH,
+    ROOM_PATH,
     STATUS_PATH,
+    WAIT_PATH,
     WHISPER_PATH,
 )
 
@@ -58,6 +67,50 @@ def add_routes(app: FastAPI, services: Services) -> None:
     @app.post(WHISPER_PATH + "{call_id}")
     async def whisper(request: Request, call_id: str) -> Response:
         return await forwarded.whisper(request, call_id, services)
+
+    @app.post(CHECK_PATH)
+    async def checked(request: Request) -> Response:
+        return await check(request, services)
+
+    @app.get(MEDIA_PATH + "{token}")
+    async def plain(token: str) -> Response:
+        return await no_upgrade()
+
+    @app.websocket(CHECK_STREAM_PATH)
+    async def checked_stream(websocket: WebSocket) -> None:
+        await check_stream(websocket, services)
+
+    @app.post(WAIT_PATH + "{reference}")
+    async def transfer_wait(request: Request, reference: str) -> Response:
+        return await transferred.wait(request, reference, services)
+
+    @app.get(MUSIC_PATH + "{token}.wav")
+    async def transfer_music(token: str) -> Response:
+        return await transferred.music(token, services)
+
+    @app.post(ROOM_PATH + "{reference}")
+    async def transfer_room(request: Request, reference: str) -> Response:
+        return await transferred.room(request, reference, services)
+
+    @app.post(LEFT_PATH + "{reference}")
+    async def transfer_left(request: Request, reference: str) -> Response:
+        return await transferred.left(request, reference, services)
+
+    @app.post(INVITED_PATH + "{reference}")
+    async def transfer_invited(request: Request, reference: str) -> Response:
+        return await transferred.invited(request, reference, services)
+
+    @app.post(JOIN_PATH + "{reference}")
+    async def transfer_join(request: Request, reference: str) -> Response:
+        return await transferred.join(request, reference, services)
+
+    @app.post(INVITED_STATUS_PATH + "{reference}")
+    async def transfer_progress(request: Request, reference: str) -> Response:
+        return await transferred.progress(request, reference, services)
+
+    @app.post(INVITED_MACHINE_PATH + "{reference}")
+    async def transfer_machine(request: Request, reference: str) -> Response:
+        return await transferred.machine(request, reference, services)
 
     @app.websocket(MEDIA_PATH + "{token}")
     async def media(websocket: WebSocket, token: str) -> None:

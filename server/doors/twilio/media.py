@@ -70,12 +70,12 @@ async def media(websocket: WebSocket, token: str, services: Services) -> None:
 
 def _joined(call: Call, socket: _Socket, start: Start, services: Services) -> tuple[TwilioLeg, LegListener]:
     """The call's leg, over this stream, and whom it tells. Raises ``CallIsOver``."""
-    leg, session = call.leg, call.session
+    leg, listener = call.leg, call.listener
     if isinstance(leg, TwilioLeg):
-        if leg.over or session is None:
+        if leg.over or listener is None:
             raise CallIsOver
         leg.attach(socket, start)
-        return leg, session
+        return leg, listener
     settings, carrier = services.settings, services.carriers[NAME]
     end_call = partial(_end, carrier, call.call_id) if carrier.capabilities.hangs_up else None
     leg = TwilioLeg(
@@ -98,7 +98,8 @@ def _call_of(token: str, services: Services) -> Call:
     call = services.calls.get(call_id)
     if call is None:
         raise TokenError("the call of this token is over")
-    resumes = call.state is CallState.LIVE and isinstance(call.leg, TwilioLeg) and not call.leg.over
+    begun = call.state in (CallState.LIVE, CallState.CONNECTING)
+    resumes = begun and isinstance(call.leg, TwilioLeg) and not call.leg.over
     if call.state is not CallState.RINGING and not resumes:
         raise TokenError("this token was used already")
     claims = services.tokens.redeem(token, MEDIA, services.clock.epoch())

@@ -33,12 +33,11 @@ class NotTwilio(Exception):
 
 async def read(request: Request, services: Services) -> Form | Response:
     """The fields of a webhook, of a name that comes twice the last; or what it is told instead."""
-    body = await _body(request)
-    if body is None:
+    params = await form_of(request)
+    if params is None:
         return PlainTextResponse(f"at most {MAX_FORM} bytes of form data are read", 413)
-    params: Params = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
     try:
-        verify(request, services, params)
+        signed_by = verify(request, services, params)
     except NotTwilio as refusal:
         log.warning("twilio.webhook_refused", error=str(refusal))
         return PlainTextResponse(str(refusal), 403)
@@ -52,11 +51,19 @@ async def read(request: Request, services: Services) -> Form | Response:
         text = "this call belongs to another account than TWILIO_ACCOUNT_SID"
         log.warning("twilio.webhook_refused", call_id=call_id, error=text)
         return PlainTextResponse(text, 403)
+    if signed_by is not None and services.signers.note(signed_by, services.clock.epoch()):
+        log.info("twilio.signed_by", setting=signed_by)
     return form
 
 
 def answer(document: str) -> Response:
     return Response(document, media_type=twiml.CONTENT_TYPE)
+
+
+async def form_of(request: Request) -> Params | None:
+    """As they came; None where there are too many."""
+    body = await _body(request)
+    return None if body is None else parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
 
 
 async def _body(request: Request) -> bytes | None:
@@ -69,21 +76,23 @@ async def _body(request: Request) -> bytes | None:
     return body
 
 
-def verify(connection: HTTPConnection, services: Services, form: Params) -> None:
-    """Raises ``NotTwilio``."""
+def verify(connection: HTTPConnection, services: Services, form: Params) -> str | None:
+    """The setting whose token signed this; None: nothing was asked for. Raises ``NotTwilio``."""
     settings = services.settings
     websocket = connection.scope["type"] == "websocket"
     path = _raw_path(connection)
-    if settings.twilio_auth_token is None:
+    tokens = settings.twilio_auth_tokens
+    if not tokens:
         if settings.twilio_unsigned == "loopback" and services.open_door(connection.headers):
-            return
+            return None
         raise NotTwilio(
             "unsigned webhooks are refused: set TWILIO_AUTH_TOKEN. For trials on this machine alone set "
             "TALKWIRE_TWILIO_UNSIGNED=loopback, which needs a loopback address and no proxy"
         )
     given = connection.headers.get(signature.HEADER)
-    token = settings.twilio_auth_token.get_secret_value()
-    if not signature.verify(token, settings.public_url, path, form, given, websocket=websocket):
+    names, values = list(tokens), list(tokens.values())
+    place = signature.signed_by(values, settings.public_url, path, form, given, websocket=websocket)
+    if place is None:
         urls = signature.public_urls(settings.public_url, path, websocket=websocket)
         shown = [
             url.partition(MEDIA_PATH)[0] + MEDIA_PATH + "..." if MEDIA_PATH in url else url for url in urls
@@ -93,6 +102,7 @@ def verify(connection: HTTPConnection, services: Services, form: Params) -> None
             "the signature does not fit: TWILIO_AUTH_TOKEN must be the account's, and TALKWIRE_PUBLIC_URL the "
             "address that Twilio calls"
         )
+    return names[place]
 
 
 def _raw_path(connection: HTTPConnection) -> str:

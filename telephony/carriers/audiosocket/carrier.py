@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final, Never
 
 from telephony.errors import Unsupported
-from telephony.ports import Capabilities, DialOrder, ForwardOrder, OwnNumber
+from telephony.ports import Capabilities, DialOrder, ForwardOrder, OwnNumber, TransferOrder
 
 NAME: Final = "audiosocket"
 ANNOUNCED: Final = Capabilities(screens=True, refuses=frozenset({"rejected", "busy"}), digits_in=True)
@@ -34,7 +34,16 @@ class AudioSocketCarrier:
     async def send_digits(self, call_id: str, digits: str) -> None:
         self._cannot("send digits")
 
-    async def transfer(self, call_id: str, conference: str) -> None:
+    async def confer(self, call_id: str, reference: str) -> None:
+        self._cannot("transfer calls")
+
+    async def invite(self, order: TransferOrder) -> str:
+        self._cannot("transfer calls")
+
+    async def join(self, call_id: str, reference: str) -> None:
+        self._cannot("transfer calls")
+
+    async def bring_back(self, call_id: str) -> None:
         self._cannot("transfer calls")
 
     async def owns(self, number: str) -> bool:

@@ -22,10 +22,8 @@ from telephony.carriers.audiosocket.arrivals import Arrivals
 from telephony.carriers.audiosocket.pacing import FRAME_S, Next, Pacer
 
 MARK_EVERY_MS: Final = 100
-MARK_WAIT_S: Final = FRAME_S / 2
-"""So much later marks come back than they are due. The first frame of a message waits for the silence before it to be
-over, for half a frame on average. The play-out takes half of what marks take for the way there: that, and half of
-this, is as long as that wait."""
+WAY_S: Final = FRAME_S / 2
+"""The first frame of a message waits for the silence before it to be over, for half a frame on average."""
 MAX_BUFFERED: Final = 500
 """Frames, 10 s: a session sends a fraction of a second ahead."""
 MAX_UNSENT_S: Final = 1.0
@@ -102,10 +100,8 @@ class AudioSocketLeg:
 
     @property
     def format(self) -> LegFormat:
-        # More than the lead, so that the lead is full between two batches. Out is, on average, half a frame less than
-        # the lead; and the play-out counts the way of a clear on top of it, which here is the wait of MARK_WAIT_S.
-        committed_ms = self._lead_ms - 20
-        return LegFormat(self._inner_hz, self._lead_ms + 40, MARK_EVERY_MS, committed_ms=committed_ms)
+        # More than the lead, so that the lead is full between two batches.
+        return LegFormat(self._inner_hz, self._lead_ms + 40, MARK_EVERY_MS)
 
     @property
     def slips(self) -> int:
@@ -178,12 +174,12 @@ class AudioSocketLeg:
     def _return_marks(self) -> None:
         """Marks that stand before all audio: they come back when what was sent before must have been heard."""
         while self._outbox and isinstance(self._outbox[0], str):
-            due = max(self._loop.time(), self._pacer.heard_until) + MARK_WAIT_S
-            self._loop.call_at(due, self._heard, self._outbox.popleft())
+            due = max(self._loop.time(), self._pacer.heard_until) + WAY_S
+            self._loop.call_at(due, self._heard, self._outbox.popleft(), due)
 
-    def _heard(self, name: Pcm | str) -> None:
+    def _heard(self, name: Pcm | str, at: float) -> None:
         if self._listener is not None and isinstance(name, str) and not self._over.done():
-            self._listener.on_mark(name)
+            self._listener.on_mark(name, at)
 
     # --- from the caller ----------------------------------------------------------------------------------
 
@@ -246,6 +242,8 @@ class AudioSocketLeg:
             self._listener = listener
             self._pacer = Pacer(self._lead_ms, self._loop.time())
             self._line.deliver(self)
+            # Out is, on average, half a frame less than the lead, and cannot be taken back.
+            listener.on_way(WAY_S, WAY_S + (self._lead_ms - 20) / 1000)
             self._pump()
             reason, detail = await asyncio.shield(self._over)
         finally:

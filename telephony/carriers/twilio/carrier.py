@@ -11,7 +11,7 @@ from telephony.carriers.twilio import twiml
 from telephony.carriers.twilio.rest import Fields, Rest
 from telephony.errors import CarrierRefused, NoSuchCall, Unsupported
 from telephony.numbers import normalise
-from telephony.ports import Capabilities, DialOrder, ForwardOrder, OwnNumber
+from telephony.ports import Capabilities, DialOrder, ForwardOrder, OwnNumber, TransferOrder
 
 NAME: Final = "twilio"
 ANSWER_PATH: Final = "/twilio/answer/"
@@ -22,6 +22,19 @@ RESUME_PATH: Final = "/twilio/resume"
 FORWARDED_PATH: Final = "/twilio/forwarded/"
 FORWARD_STATUS_PATH: Final = "/twilio/forward-status/"
 WHISPER_PATH: Final = "/twilio/whisper/"
+WAIT_PATH: Final = "/twilio/transfer/wait/"
+"""Is asked what a caller hears in his conference, until somebody is joined to him."""
+ROOM_PATH: Final = "/twilio/transfer/room/"
+"""Is told who comes into it, and goes."""
+LEFT_PATH: Final = "/twilio/transfer/left/"
+"""Is asked what comes next when the caller's conference is over."""
+INVITED_PATH: Final = "/twilio/transfer/invited/"
+"""Is asked what to do with who was called, when he picks up."""
+JOIN_PATH: Final = "/twilio/transfer/join/"
+"""Is asked the same when he has heard what is announced."""
+INVITED_STATUS_PATH: Final = "/twilio/transfer/status/"
+INVITED_MACHINE_PATH: Final = "/twilio/transfer/machine/"
+MUSIC_PATH: Final = "/twilio/music/"
 OVER: Final = frozenset({20404, 21220})
 """Twilio's codes for a call that is over: nothing is left to be ended."""
 FRESH_S: Final = 300.0
@@ -64,16 +77,20 @@ class TwilioCarrier:
             digits_out="reopens_stream",
             forwards=True,
             forward_returns=True,
+            transfers=True,
         )
 
     async def dial(self, order: DialOrder) -> str:
         """Twilio runs what ``ANSWER_PATH`` says when somebody picks up."""
+        return await self._place(order, ANSWER_PATH, STATUS_PATH, MACHINE_PATH)
+
+    async def _place(self, order: DialOrder | TransferOrder, answered: str, told: str, machine: str) -> str:
         fields = [
             ("To", order.to),
             ("From", order.from_),
-            ("Url", self._url(ANSWER_PATH, order.reference)),
+            ("Url", self._url(answered, order.reference)),
             ("Method", "POST"),
-            ("StatusCallback", self._url(STATUS_PATH, order.reference)),
+            ("StatusCallback", self._url(told, order.reference)),
             ("StatusCallbackMethod", "POST"),
             *(("StatusCallbackEvent", event) for event in _PROGRESS),
             ("Timeout", str(order.ring_timeout_s)),
@@ -83,7 +100,7 @@ class TwilioCarrier:
             fields += [
                 ("MachineDetection", "Enable" if order.detect_machine == "start" else "DetectMessageEnd"),
                 ("AsyncAmd", "true"),
-                ("AsyncAmdStatusCallback", self._url(MACHINE_PATH, order.reference)),
+                ("AsyncAmdStatusCallback", self._url(machine, order.reference)),
                 ("AsyncAmdStatusCallbackMethod", "POST"),
             ]
         placed = await self._needed("dial without TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN").create_call(
@@ -122,8 +139,25 @@ class TwilioCarrier:
                 raise NoSuchCall(str(refused), status=refused.status, number=refused.number) from None
             raise
 
-    async def transfer(self, call_id: str, conference: str) -> None:
-        raise Unsupported(self.name, "transfer calls")
+    async def confer(self, call_id: str, reference: str) -> None:
+        """``LEFT_PATH`` is asked what comes next when that is over."""
+        document = twiml.wait(self.room(reference), self._url(LEFT_PATH, reference))
+        await self._update(call_id, [("Twiml", document)], "transfer calls")
+
+    async def invite(self, order: TransferOrder) -> str:
+        """``INVITED_PATH`` is asked what to do with who picks up."""
+        return await self._place(order, INVITED_PATH, INVITED_STATUS_PATH, INVITED_MACHINE_PATH)
+
+    async def join(self, call_id: str, reference: str) -> None:
+        await self._update(call_id, [("Twiml", twiml.join(self.room(reference)))], "transfer calls")
+
+    async def bring_back(self, call_id: str) -> None:
+        """``RESUME_PATH`` opens the stream again."""
+        await self._update(call_id, [("Url", self._url(RESUME_PATH)), ("Method", "POST")], "transfer calls")
+
+    def room(self, reference: str) -> twiml.Room:
+        """The conference of a transfer."""
+        return twiml.Room(reference, self._url(WAIT_PATH, reference), self._url(ROOM_PATH, reference))
 
     async def owns(self, number: str) -> bool:
         wanted = normalise(number)

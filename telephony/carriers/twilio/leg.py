@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from media.callerclock import CallerClock
 from media.frames import AudioFrame, Pcm
 from media.g711 import ulaw_decode, ulaw_encode
 from media.jitter import ChunkSequence
@@ -156,7 +157,10 @@ class TwilioLeg:
         self._format = LegFormat(wire.SAMPLE_RATE_HZ, lead_ms)
         self._chunks = ChunkSequence()
         self._position = 0
+        self._clock = CallerClock(wire.SAMPLE_RATE_HZ)
+        """When each sample of the caller was, as far as the quickest frames tell."""
         self._lost_at: float | None = None
+        """When a stream was lost behind which no audio has come yet."""
         self._lost: tuple[LegListener, _End] | None = None
         """Who is told, and what, if it stays so."""
         self._giving_up: asyncio.TimerHandle | None = None
@@ -167,6 +171,7 @@ class TwilioLeg:
         self._settled.set()
         self._over = False
         self._told = False
+        self._moved = ""
         self._resumed: list[float] = []
         self.counters = LegCounters()
 
@@ -199,6 +204,10 @@ class TwilioLeg:
         self._expects_another = False
         if self.open:
             self._settled.set()
+
+    def moves_on(self, detail: str) -> None:
+        """The carrier is told to end the stream, and goes on with the call without us."""
+        self._moved = detail
 
     async def reopened(self) -> bool:
         """Wait for another stream. False: the call is over instead."""
@@ -252,10 +261,13 @@ class TwilioLeg:
         if self._expects_another:
             within_s = self._another_within_s
             end = _End("failed", "the carrier did not open the media stream again")
+        if self._moved:
+            within_s, end = 0.0, _End("hangup", self._moved)
         if within_s == 0 or by_us or self._over:
             self._close(listener, end)
             return
-        self._lost_at = self._loop.time()
+        if self._lost_at is None:
+            self._lost_at = self._loop.time()
         self._lost = (listener, end)
         self._wait(within_s, listener, end)
         listener.on_lost()
@@ -269,16 +281,12 @@ class TwilioLeg:
             self._giving_up = self._loop.call_later(within_s, self._close, listener, end)
 
     def _back(self, listener: LegListener) -> None:
-        self._lost = None
+        lost, self._lost = self._lost, None
         if self._giving_up is not None:
             self._giving_up.cancel()
             self._giving_up = None
-        if self._lost_at is not None:
-            # The recording and all clocks of audio go on as if silence had come.
-            missing_s, self._lost_at = self._loop.time() - self._lost_at, None
+        if lost is not None:
             listener.on_back()
-            frames = int(missing_s * wire.SAMPLE_RATE_HZ) // wire.FRAME_BYTES
-            self._hand_on(np.zeros(frames * wire.FRAME_BYTES, dtype=np.int16), listener)
 
     def _close(self, listener: LegListener, end: _End) -> None:
         self._over = True
@@ -363,7 +371,17 @@ class TwilioLeg:
             return  # A repeated or late one: its place is taken.
         if missing:
             self._hand_on(np.zeros(missing * wire.FRAME_BYTES, dtype=np.int16), listener)
-        self._hand_on(ulaw_decode(message.payload), listener)
+        pcm, now = ulaw_decode(message.payload), self._loop.time()
+        if self._lost_at is not None:
+            # The recording and all clocks of audio go on as if silence had come: to the sample, since a call may be
+            # opened anew many times.
+            by_now = (now - self._lost_at) * wire.SAMPLE_RATE_HZ
+            if self._position:
+                by_now = self._clock.sample(now) - self._position
+            self._hand_on(np.zeros(max(0, round(by_now) - len(pcm)), dtype=np.int16), listener)
+            self._lost_at = None
+        self._clock.frame(self._position + len(pcm), now)
+        self._hand_on(pcm, listener)
 
     def _hand_on(self, pcm: Pcm, listener: LegListener) -> None:
         if len(pcm):

@@ -1,4 +1,4 @@
-"""Twilio's REST API, as far as it is needed: calls and numbers.
+"""Twilio's REST API, as far as it is needed: calls, numbers, and the account.
 
 Source: https://www.twilio.com/docs/voice/api/call-resource and .../phone-numbers/api/incomingphonenumber-resource.
 Twilio's own client is not used for it: it blocks, and its import takes 26 MB for four kinds of request.
@@ -22,14 +22,23 @@ Fields = Sequence[tuple[str, str]]
 
 
 class Rest:
-    """The API of one account."""
+    """The API of one account. ``auth_tokens``: one; or two while it is rotated: the next is tried where Twilio does not
+    know one any more."""
 
-    def __init__(self, account_sid: str, auth_token: str, base_url: str = API_URL) -> None:
+    def __init__(
+        self,
+        account_sid: str,
+        auth_tokens: str | Sequence[str],
+        base_url: str = API_URL,
+        *,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        tokens = [auth_tokens] if isinstance(auth_tokens, str) else auth_tokens
+        self._auths = [httpx.BasicAuth(account_sid, token) for token in tokens]
         self._root = f"/2010-04-01/Accounts/{account_sid}"
         # Certificates are loaded where needed: that reads files. No proxy of the environment is meant for this.
-        self._http = httpx.AsyncClient(
-            base_url=base_url, auth=(account_sid, auth_token), timeout=TIMEOUT_S, trust_env=False
-        )
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout_s, trust_env=False)
+        self._timeout_s = timeout_s
 
     async def create_call(self, fields: Fields) -> dict[str, Any]:
         """Raises ``CarrierRefused``, ``CarrierUnreachable``, as all of them."""
@@ -51,6 +60,10 @@ class Rest:
 
     async def update_number(self, sid: str, fields: Fields) -> dict[str, Any]:
         return await self._ask("POST", f"/IncomingPhoneNumbers/{sid}.json", fields)
+
+    async def account(self) -> dict[str, Any]:
+        """What Twilio says of the account itself."""
+        return await self._request("GET", f"{self._root}.json")
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -75,9 +88,9 @@ class Rest:
         for name, value in fields:
             form.setdefault(name, []).append(value)
         try:
-            answer = await self._http.request(method, url, data=form or None)
+            answer = await self._known(method, url, form)
         except httpx.TimeoutException:
-            raise CarrierUnreachable(f"Twilio gave no answer within {TIMEOUT_S:g} s") from None
+            raise CarrierUnreachable(f"Twilio gave no answer within {self._timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CarrierUnreachable(
                 f"Twilio cannot be reached: {str(error) or type(error).__name__}"
@@ -92,6 +105,19 @@ class Rest:
         if not isinstance(body, dict):
             raise CarrierRefused("Twilio's answer is no JSON object", status=answer.status_code)
         return told
+
+    async def _known(self, method: str, url: str, form: dict[str, list[str]]) -> httpx.Response:
+        """The answer to a request, with a token that Twilio knows, if there is one."""
+        while True:
+            auth = self._auths[0]
+            answer = await self._http.request(method, url, data=form or None, auth=auth)
+            if answer.status_code != 401:
+                return answer
+            # Another request may have found that out meanwhile.
+            if auth is self._auths[0]:
+                if len(self._auths) == 1:
+                    return answer
+                del self._auths[0]
 
 
 def _refusal(status: int, told: dict[str, Any]) -> CarrierRefused:

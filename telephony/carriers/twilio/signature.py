@@ -65,24 +65,45 @@ def verify(
     websocket: bool = False,
     json_body: str | None = None,
 ) -> bool:
-    """Whether ``signature`` was made with one of the tokens (while a token is rotated there are two).
+    """Whether ``signature`` was made with one of the tokens (while a token is rotated there are two)."""
+    tokens = [auth_tokens] if isinstance(auth_tokens, str) else auth_tokens
+    found = signed_by(
+        tokens, public_url, path_and_query, params, signature, websocket=websocket, json_body=json_body
+    )
+    return found is not None
+
+
+def signed_by(
+    auth_tokens: Sequence[str],
+    public_url: str,
+    path_and_query: str,
+    params: Params,
+    signature: str | None,
+    *,
+    websocket: bool = False,
+    json_body: str | None = None,
+) -> int | None:
+    """The place of the token that ``signature`` was made with; None: of none of them.
 
     ``path_and_query`` is as on the request line, still percent-encoded. ``json_body`` replaces ``params``
-    for a request that is not a form; its hash is in the query. Never raises: what cannot be checked is False.
+    for a request that is not a form; its hash is in the query. All tokens and URLs are tried whichever fits. Never
+    raises: what cannot be checked fits nothing.
     """
-    tokens = [auth_tokens] if isinstance(auth_tokens, str) else auth_tokens
+    found: int | None = None
     if not signature:
-        return False
+        return None
     try:
         urls = public_urls(public_url, path_and_query, websocket=websocket)
-        return any(
-            _valid(RequestValidator(token), url, params, json_body, signature)
-            for token in tokens
-            if token  # an unset token would make a signature that anyone can make
-            for url in urls
-        )
+        for place, token in enumerate(auth_tokens):
+            # An unset token would make a signature that anyone can make.
+            fits = [
+                token and _valid(RequestValidator(token), url, params, json_body, signature) for url in urls
+            ]
+            if any(fits) and found is None:
+                found = place
     except ValueError:  # a port that is no number, or text that UTF-8 cannot write
-        return False
+        return None
+    return found
 
 
 def _valid(validator: Any, url: str, params: Params, json_body: str | None, signature: str) -> bool:
@@ -91,18 +112,18 @@ def _valid(validator: Any, url: str, params: Params, json_body: str | None, sign
         signed = "bodySHA256" in parse_qs(urlsplit(url).query)
         return signed and bool(validator.validate(url, json_body, signature))
     form = _MultiDict(params)
-    if validator.validate(url, form, signature):
-        return True
     # The validator writes URLs anew, and knows of no port but 80 for wss: the URL as it stands, too.
     candidates = [url]
     parts = urlsplit(url)
     if parts.scheme == "wss" and parts.port is None:
         candidates.append(parts._replace(netloc=parts.netloc + ":443").geturl())
     given = signature.encode("utf-8")
-    return any(
+    fits = [bool(validator.validate(url, form, signature))]
+    fits += [
         hmac.compare_digest(validator.compute_signature(candidate, form).encode(), given)
         for candidate in candidates
-    )
+    ]
+    return any(fits)
 
 
 def sign(auth_token: str, url: str, params: Params = ()) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -132,6 +133,71 @@ def whisper(text: str, language: str = "en") -> str:
     """Have Twilio speak a text to who has picked up; then he is joined to the caller."""
     response = _response_class()()
     response.say(text, language=_SPOKEN.get(language.split("-")[0].lower(), "en-US"))
+    return str(response)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A conference of two. ``wait`` is asked what who is alone in it hears, ``told`` who comes and goes; absolute
+    URLs."""
+
+    name: str
+    wait: str
+    told: str
+
+
+def wait(room: Room, action: str) -> str:
+    """Have a caller wait in a conference until ``join`` brings somebody; ``action`` is asked what comes next when he is
+    out of it."""
+    response = _response_class()()
+    _confer(response.dial(action=action, method="POST"), room, starts=False)
+    return str(response)
+
+
+def join(room: Room) -> str:
+    """Put somebody into a conference with who waits there. When he leaves it is over."""
+    response = _response_class()()
+    _confer(response.dial(), room, starts=True)
+    return str(response)
+
+
+def _confer(dial: Any, room: Room, *, starts: bool) -> None:
+    # Twilio takes the callback of who comes first, whoever that is.
+    dial.conference(
+        room.name,
+        start_conference_on_enter=starts,
+        end_conference_on_exit=True,
+        beep="false",
+        max_participants=2,
+        wait_url=room.wait,
+        wait_method="POST",
+        status_callback=room.told,
+        status_callback_method="POST",
+        status_callback_event="join leave",
+    )
+
+
+def music(url: str, then: str, times: int = 10) -> str:
+    """Play a sound file; then ``then`` is asked what comes next. Absolute URLs."""
+    response = _response_class()()
+    response.play(url, loop=times)
+    response.redirect(then, method="POST")
+    return str(response)
+
+
+def pause(seconds: int, then: str) -> str:
+    """Be silent; then the absolute URL ``then`` is asked what comes next."""
+    response = _response_class()()
+    response.pause(length=seconds)
+    response.redirect(then, method="POST")
+    return str(response)
+
+
+def announce(text: str, language: str, then: str) -> str:
+    """Have Twilio speak a text to who has picked up; then the absolute URL ``then`` is asked what comes next."""
+    response = _response_class()()
+    response.say(text, language=_SPOKEN.get(language.split("-")[0].lower(), "en-US"))
+    response.redirect(then, method="POST")
     return str(response)
 
 

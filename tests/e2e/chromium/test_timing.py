@@ -73,6 +73,28 @@ async def test_speech_over_the_bot_silences_it(server: Running, browser: Browser
         assert abs(off) < 1000
 
 
+async def test_the_client_plays_nothing_of_what_is_void(server: Running, browser: Browser) -> None:
+    async with (
+        registered(server.ws, "stopped", greeting=LONG),
+        tab(browser, f"{server.url}/page", "repeat.wav", html=BLANK) as page,
+    ):
+        await page.session(server.url, "stopped")
+        await page.connect()
+        await page.wait("bot.word", 8)
+        onset, _ = await page.say("repeat.wav")
+        cleared = await page.wait("audio.clear")
+        await page.wait("bot.interrupted")
+        await page.quiet()
+        after = [end - cleared["at"] for end in (await page.heard()).loud if end > onset]
+        told("sound after audio.clear", {"ms": max(after), "void": cleared["ms"]})
+        assert max(after) < 100, "of the 160 ms that were on their way"
+        assert 100 <= cleared["ms"] <= 700
+        # And what comes later is heard.
+        await page.send(action="inject_text", text="go on")
+        assert await page.page.evaluate("() => lab.peers.at(-1).getReceivers()[0].track.enabled")
+        assert await page.page.evaluate("() => lab.peers.at(-1).getReceivers()[0].jitterBufferTarget") == 160
+
+
 async def test_speech_is_told_while_it_begins(server: Running, browser: Browser) -> None:
     async with (
         registered(server.ws, "listener") as agent,

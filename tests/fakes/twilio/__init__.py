@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from tests.fakes.twilio.account import Callee, FakeTwilio, Trouble
 from tests.fakes.twilio.call import FakeCall
+from tests.fakes.twilio.conference import Conference, loudness, tone
 
-__all__ = ["Callee", "FakeCall", "FakeTwilio", "Trouble"]
+__all__ = ["Callee", "Conference", "FakeCall", "FakeTwilio", "Trouble", "loudness", "tone"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -15,8 +18,19 @@ from aiohttp import web
 
 from telephony.carriers.twilio.simulator import SimulatedCarrier, new_sid
 from tests.fakes.twilio.call import FakeCall, Form
-from tests.fakes.twilio.fields import CALLBACK_EVENTS, CREATE, MAX_TWIML, NUMBER, UPDATE
+from tests.fakes.twilio.conference import Conference
+from tests.fakes.twilio.fields import (
+    CALLBACK_EVENTS,
+    CREATE,
+    MAX_TWIML,
+    NUMBER,
+    NUMBER_QUERY,
+    UPDATE,
+    number_as_told,
+    wrong_in_number,
+)
 
+_SNAKE = re.compile(r"(?<!^)(?=[A-Z])")
 ROOT = "/2010-04-01/Accounts/{account}"
 TOKEN = "s3cret-token-of-the-account"
 
@@ -56,12 +70,21 @@ class FakeTwilio:
         self.sid = new_sid("AC")
         self.token = TOKEN
         self.cps = cps
-        self.numbers = {new_sid("PN"): {"phone_number": number, "voice_url": ""} for number in numbers}
+        self.secondary = ""
+        """A second token that the API takes as well; what is signed is signed with ``token``."""
+        self.status, self.kind, self.owner = "active", "Full", self.sid
+        sids = {number: new_sid("PN") for number in numbers}
+        self.numbers = {sid: number_as_told(sid, self.sid, number) for number, sid in sids.items()}
         self.caller_ids: tuple[str, ...] = ()
+        self.clock_off_s = 0.0
+        """How far ahead the clock of its ``Date`` header is."""
         self.callee = Callee()
         """Whoever is not in ``callees``."""
         self.callees: dict[str, Callee] = {}
         self.calls: dict[str, FakeCall] = {}
+        self.conferences: list[Conference] = []
+        self.fetched: list[tuple[str, int]] = []
+        """Path and HTTP status of each sound file that was played."""
         self.requests: list[tuple[str, str, dict[str, list[str]]]] = []
         """Method, path below the account, and fields of each request of the API."""
         self.created_at: list[float] = []
@@ -87,6 +110,8 @@ class FakeTwilio:
     async def __aenter__(self) -> Self:
         self._tasks: set[asyncio.Task[None]] = set()
         app = web.Application()
+        app.router.add_head("/", self._front)
+        app.router.add_get(ROOT + ".json", self._account)
         app.router.add_post(ROOT + "/Calls.json", self._create)
         app.router.add_post(ROOT + "/Calls/{sid}.json", self._update)
         app.router.add_get(ROOT + "/Calls/{sid}.json", self._get)
@@ -155,6 +180,14 @@ class FakeTwilio:
                 await asyncio.sleep(0.01)
         return found[count - 1]
 
+    def conference(self, name: str) -> Conference:
+        """The one of this name that is not over; else a new one."""
+        for known in self.conferences:
+            if known.name == name and not known.over:
+                return known
+        self.conferences.append(Conference(self, name))
+        return self.conferences[-1]
+
     # --- the API --------------------------------------------------------------------------------------------
 
     async def _form(self, request: web.Request) -> dict[str, list[str]]:
@@ -165,8 +198,9 @@ class FakeTwilio:
         path = request.path.partition(self.sid)[2]
         self.requests.append((request.method, path, fields))
         given = request.headers.get("Authorization", "")
-        wanted = "Basic " + base64.b64encode(f"{self.sid}:{self.token}".encode()).decode()
-        if given != wanted or request.match_info["account"] != self.sid:
+        tokens = [token for token in (self.token, self.secondary) if token]
+        wanted = ["Basic " + base64.b64encode(f"{self.sid}:{token}".encode()).decode() for token in tokens]
+        if given not in wanted or request.match_info["account"] != self.sid:
             raise _refused(web.HTTPUnauthorized, 20003, "Authenticate")
         return fields
 
@@ -258,9 +292,10 @@ class FakeTwilio:
         await self._form(request)
         if (answer := await self._troubled()) is not None:
             return answer
+        self.faults += [f"IncomingPhoneNumbers: no {n}" for n in request.query.keys() - NUMBER_QUERY]
         # In pages of one, whatever is asked for: whoever reads only the first is found out.
         page = int(request.query.get("Page", "0"))
-        found = [{"sid": sid, "friendly_name": "", **number} for sid, number in self.numbers.items()]
+        found = list(self.numbers.values())
         following = f"{request.path}?PageSize=1&Page={page + 1}" if page + 1 < len(found) else None
         return web.json_response(
             {"incoming_phone_numbers": found[page : page + 1], "next_page_uri": following}
@@ -277,8 +312,30 @@ class FakeTwilio:
         number = self.numbers.get(request.match_info["sid"])
         if number is None:
             raise _refused(web.HTTPNotFound, 20404, "The requested resource was not found")
-        number["voice_url"] = (fields.get("VoiceUrl") or [number["voice_url"]])[0]
-        return web.json_response({"sid": request.match_info["sid"], **number})
+        wrong = wrong_in_number(fields)
+        if wrong is not None:
+            raise _refused(web.HTTPBadRequest, *wrong)
+        for name, (value, *_) in fields.items():
+            number[_SNAKE.sub("_", name).lower()] = value if value or "sid" not in name.lower() else None
+        return web.json_response(number)
+
+    async def _account(self, request: web.Request) -> web.Response:
+        await self._form(request)
+        if (answer := await self._troubled()) is not None:
+            return answer
+        told = {"sid": self.sid, "status": self.status, "type": self.kind, "owner_account_sid": self.owner}
+        return web.json_response(told)
+
+    async def _front(self, request: web.Request) -> web.Response:
+        now = datetime.now(UTC) + timedelta(seconds=self.clock_off_s)
+        return web.Response(headers={"Date": format_datetime(now, usegmt=True)})
+
+    def pointed(self, number: str) -> tuple[str, str]:
+        """Voice URL and status callback of a number: its own where they lead to the server, else as if they did."""
+        for one in self.numbers.values():
+            if one["phone_number"] == number and one["voice_url"].startswith(self.carrier.public_url + "/"):
+                return one["voice_url"], one["status_callback"]
+        return self.voice_url, self.number_status_url
 
     async def _nothing(self, request: web.Request) -> web.Response:
         self.faults.append(f"no such resource: {request.method} {request.path}")

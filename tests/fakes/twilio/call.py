@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
+import numpy as np
+
+from media.frames import Pcm
 from telephony.carriers.twilio.simulator import (
     CallOptions,
     SimulatedCall,
@@ -56,7 +59,11 @@ class FakeCall:
         """With whom <Dial> has called."""
         self.whispered: list[str] = []
         """To who was called, before he was joined to the caller."""
-        self.conferences: list[str] = []
+        self.in_conference = False
+        self.mouth: Pcm = np.zeros(0, dtype=np.int16)
+        """What he says in a conference, over and over again; 8 kHz."""
+        self.ear: list[Pcm] = []
+        """What he heard in conferences, 20 ms each."""
         self.rejected: str | None = None
         self.documents: list[str] = []
         self.answers: list[tuple[str, int]] = []
@@ -64,7 +71,7 @@ class FakeCall:
         self.news = asyncio.Event()
         self.sip_code: int | None = None
         self.action_after_hangup = False
-        """Whether ``<Connect action>`` is asked when the caller has hung up."""
+        """Whether the ``action`` of ``<Connect>`` or of a conference is asked when the caller has hung up."""
         self._sequence = 0
         self._running: asyncio.Task[None] | None = None
         self._left = False
@@ -154,7 +161,7 @@ class FakeCall:
             self._become("completed" if self.status == "in-progress" else given_up)
 
     async def _incoming(self) -> None:
-        await self._fetch(self.account.voice_url, "POST")
+        await self._fetch(self.account.pointed(self.to)[0], "POST")
 
     async def _outgoing(self, callee: Callee) -> None:
         self._become("initiated")
@@ -279,9 +286,7 @@ class FakeCall:
         noun = next(iter(verb), None)
         target = (verb.text or "").strip() if noun is None else (noun.text or "").strip()
         if noun is not None and noun.tag == "Conference":
-            self.conferences.append(target)
-            self.news.set()
-            await asyncio.Event().wait()  # until somebody hangs up, or redirects
+            return await self._confer(verb, noun, target)
         callee = self.account.callees.get(target, self.account.callee)
         await asyncio.sleep(callee.ring_after_s + callee.answer_after_s)
         outcome = "completed" if callee.does == "answer" else callee.does
@@ -302,6 +307,21 @@ class FakeCall:
             await self._fetch(action, verb.get("method", "POST"), extra)
             return True
         return False
+
+    async def _confer(self, verb: ElementTree.Element, noun: ElementTree.Element, name: str) -> bool:
+        action = verb.get("action")
+        try:
+            await self.account.conference(name).take_part(self, noun)
+        except asyncio.CancelledError:
+            if self._left and action and self.action_after_hangup:
+                form = [(key, "completed" if key == "CallStatus" else value) for key, value in self.form()]
+                form.append(("DialCallStatus", "completed"))
+                self.account.spawn(self._tell(action, form, "action"), f"action {self.sid}")
+            raise
+        if not action:
+            return False
+        await self._fetch(action, verb.get("method", "POST"), [("DialCallStatus", "completed")])
+        return True
 
     async def _child(self, noun: ElementTree.Element | None, sid: str, status: str, event: str) -> None:
         """Tell of the call that <Dial> makes, where that is wanted."""
@@ -353,7 +373,7 @@ class FakeCall:
         event = _FOLLOWS.get(status, "completed")
         url, wanted = self._field("StatusCallback"), self.fields.get("StatusCallbackEvent") or ["completed"]
         if self.direction == "inbound":
-            url, wanted = self.account.number_status_url, ["completed"]
+            url, wanted = self.account.pointed(self.to)[1], ["completed"]
         sequence, self._sequence = self._sequence, self._sequence + 1
         if url and event in wanted:
             form = [

@@ -5,9 +5,13 @@ Source: the pages of the Call and IncomingPhoneNumber resources, and those of th
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 CALLBACK_EVENTS = ("initiated", "ringing", "answered", "completed")
+CONFERENCE_EVENTS = frozenset("start end join leave mute hold modify speaker announcement".split())
 CREATE = frozenset(
     """To From Url Twiml ApplicationSid Method FallbackUrl FallbackMethod StatusCallback StatusCallbackEvent
     StatusCallbackMethod SendDigits Timeout Record RecordingChannels RecordingStatusCallback
@@ -23,6 +27,47 @@ NUMBER = frozenset(
     """VoiceUrl VoiceMethod VoiceFallbackUrl VoiceFallbackMethod StatusCallback StatusCallbackMethod FriendlyName
     SmsUrl SmsMethod VoiceApplicationSid TrunkSid""".split()
 )
+NUMBER_QUERY = frozenset("PageSize Page PageToken PhoneNumber FriendlyName Beta Origin".split())
+_URLS = ("VoiceUrl", "VoiceFallbackUrl", "StatusCallback", "SmsUrl")
+
+
+def number_as_told(sid: str, account: str, number: str) -> dict[str, Any]:
+    """A number as it is when it has just been bought."""
+    return {
+        "sid": sid,
+        "account_sid": account,
+        "phone_number": number,
+        "friendly_name": "",
+        "capabilities": {"voice": True, "sms": True, "mms": False, "fax": False},
+        "voice_url": "https://demo.twilio.com/welcome/voice/",
+        "voice_method": "POST",
+        "voice_fallback_url": None,
+        "voice_fallback_method": "POST",
+        "voice_application_sid": None,
+        "trunk_sid": None,
+        "status_callback": "",
+        "status_callback_method": "POST",
+        "sms_url": "",
+        "sms_method": "POST",
+    }
+
+
+def wrong_in_number(fields: Mapping[str, Sequence[str]]) -> tuple[int, str] | None:
+    """Code and message of what Twilio would refuse; None: nothing."""
+    for name, (value, *_) in fields.items():
+        if name in _URLS and value:
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or "." not in (parts.hostname or ""):
+                return 21502, f"{name} is not valid: {value}"
+        if name.endswith("Method") and value not in ("GET", "POST"):
+            return 21403, f"{name} is not valid: {value}"
+        if name == "TrunkSid" and value and not value.startswith("TK"):
+            return 21703, "TrunkSid is not valid"
+        if name == "VoiceApplicationSid" and value and not value.startswith("AP"):
+            return 21501, "VoiceApplicationSid is not valid"
+    return None
+
+
 MAX_TWIML = 4000
 """Characters of a document that is given to the REST API."""
 

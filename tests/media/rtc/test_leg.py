@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 
 from media.frames import AudioFrame
-from media.rtc.leg import FRAME, LOST_S, RATE_HZ, RtcLeg
+from media.rtc.leg import ASSUMED_BUFFER_S, CLEARED_LEAD_MS, FRAME, LOST_S, OUTPUT_S, RATE_HZ, SURE_S, RtcLeg
 from media.rtc.opus import Encoder, library
 from tests.fakes.loop import VirtualLoop, run_virtual
 
@@ -41,6 +42,9 @@ class Listener:
     loop: asyncio.AbstractEventLoop
     log: list[tuple[float, str]] = field(default_factory=list)
     frames: list[AudioFrame] = field(default_factory=list)
+    ways: list[tuple[float, float]] = field(default_factory=list)
+    at: list[float | None] = field(default_factory=list)
+    """Of marks: when it was."""
     fail: bool = False
 
     def _note(self, what: str) -> None:
@@ -51,10 +55,14 @@ class Listener:
             raise RuntimeError("a bug")
         self.frames.append(frame)
 
-    def on_mark(self, name: str) -> None:
+    def on_mark(self, name: str, at: float | None = None) -> None:
         self._note(f"mark {name}")
+        self.at.append(at)
 
     def on_dtmf(self, digit: str) -> None: ...
+
+    def on_way(self, way_s: float, clear_s: float) -> None:
+        self.ways.append((round(way_s, 3), round(clear_s, 3)))
 
     def on_lost(self) -> None:
         self._note("lost")
@@ -122,7 +130,10 @@ def test_audio_goes_ahead_by_the_lead_and_marks_come_back_when_it_was_heard() ->
     assert at[:4] == [0.0] * 4
     assert at[4:] == [0.02, 0.04, 0.06, 0.08, 0.1, 0.12]
     (mark,) = [when for when, what in scene.heard.log if what == "mark end"]
-    assert mark == 0.2 + 2 * 0.04, "played, heard after the way there, and known after the way back"
+    way_s = ASSUMED_BUFFER_S - 0.06 + OUTPUT_S
+    assert mark == round(0.2 + 2 * way_s, 3), (
+        "played, heard after the way there, and known after the way back"
+    )
 
 
 def test_what_was_not_sent_is_cleared() -> None:
@@ -136,6 +147,84 @@ def test_what_was_not_sent_is_cleared() -> None:
     scene = played(script)
     assert len(scene.far.sent) <= 14 + 10, "what was due and its lead; and the tail of silence"
     assert [what for _, what in scene.heard.log] == ["closed hangup"]
+
+
+def test_a_page_that_falls_silent_itself_hears_nothing_of_what_is_void() -> None:
+    silences: list[int] = []
+
+    def silence(ms: int) -> bool:
+        silences.append(ms)
+        return True
+
+    async def script(scene: Scene) -> None:
+        scene.leg.plays(0.12, silence)
+        scene.leg.send(np.full(FRAME * 50, 3000, dtype=np.int16))
+        await scene.speak(0.2)
+        scene.leg.clear()
+        cleared, sent = asyncio.get_running_loop().time(), len(scene.far.sent)
+        scene.leg.send(np.full(FRAME * 10, 3000, dtype=np.int16))
+        await scene.speak(0.6)
+        later = [at - cleared for at, _ in scene.far.sent[sent:]]
+        over = silences[0] / 1000
+        assert 0.12 < over < 0.25, "what it keeps is over by then"
+        assert all(at > 0.13 for at in later if at < over), "only silence, where it is due"
+        again = [at for at in later if at >= over - 0.001]
+        assert len(again) >= 10
+        assert again[0] < over + 0.001, "and then at once"
+
+    scene = played(script)
+    assert silences[1:] == [], "nothing was on its way when the call ended"
+    way_s = ASSUMED_BUFFER_S - 0.06 + OUTPUT_S
+    assert scene.heard.ways == [
+        (round(way_s, 3), round(way_s + 0.06, 3)),
+        (round(0.12 - CLEARED_LEAD_MS / 1000 + OUTPUT_S, 3), round(OUTPUT_S, 3)),
+    ]
+
+
+def test_a_page_that_cannot_be_told_hears_what_was_sent() -> None:
+    async def script(scene: Scene) -> None:
+        scene.leg.plays(None, lambda _: False)
+        scene.leg.send(np.full(FRAME * 50, 3000, dtype=np.int16))
+        await scene.speak(0.2)
+        scene.leg.clear()
+        began, sent = asyncio.get_running_loop().time(), len(scene.far.sent)
+        scene.leg.send(np.full(FRAME * 10, 3000, dtype=np.int16))
+        await scene.speak(0.4)
+        assert scene.far.sent[sent][0] - began < 0.021, "nothing is waited for"
+
+    played(script)
+
+
+def test_after_a_stall_audio_goes_before_silence() -> None:
+    async def script(scene: Scene) -> None:
+        scene.leg.send(np.full(FRAME * 4, 3000, dtype=np.int16))
+        await asyncio.sleep(0.01)
+        before = len(scene.far.sent)
+        stall(0.15)
+        await asyncio.sleep(0)  # Its timer, before whoever has more audio.
+        assert len(scene.far.sent) == before
+        scene.leg.send(np.full(FRAME * 4, 3000, dtype=np.int16))
+        await asyncio.sleep(0.03)
+        times = [timestamp for _, timestamp in scene.far.sent]
+        assert times == [times[0] + 960 * number for number in range(len(times))]
+        assert len(times) >= before + 4
+        await scene.speak(0.5)
+
+    played(script)
+
+
+def test_a_mark_that_a_stall_made_late_says_when_it_was() -> None:
+    async def script(scene: Scene) -> None:
+        scene.leg.send(np.full(FRAME * 5, 3000, dtype=np.int16))
+        scene.leg.mark("end")
+        await scene.speak(0.06)
+        stall(0.3)
+        await scene.speak(0.3)
+
+    heard = played(script).heard
+    (late,) = [when for when, what in heard.log if what == "mark end"]
+    assert late > 0.35
+    assert heard.at == [pytest.approx(1000.0 + 0.1 + 2 * (ASSUMED_BUFFER_S - 0.06 + OUTPUT_S), abs=0.001)]
 
 
 def test_the_caller_is_heard_without_holes_and_at_once() -> None:
@@ -256,6 +345,37 @@ def test_what_waits_for_a_connection_goes_when_that_is_ready() -> None:
         assert [round(at - began, 2) for at, _ in other.sent[:6]] == [0, 0, 0, 0, 0.02, 0.04]
 
     played(script)
+
+
+def test_what_is_sent_into_a_dead_network_does_not_count_as_heard() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.speak(0.2)
+        for number in range(60):
+            scene.leg.send(np.full(FRAME * 5, 3000, dtype=np.int16))
+            scene.leg.mark(str(number))
+            await asyncio.sleep(0.1)
+
+    def marks(scene: Scene) -> list[float]:
+        return [at for at, what in scene.heard.log if what.startswith("mark")]
+
+    found = marks(played(script))
+    assert 0.4 < max(found) < 0.2 + SURE_S + 0.01
+
+    async def back(scene: Scene) -> None:
+        await scene.speak(0.2)
+        for number in range(20):
+            scene.leg.send(np.full(FRAME * 5, 3000, dtype=np.int16))
+            scene.leg.mark(str(number))
+            await asyncio.sleep(0.1)
+            if number == 12:
+                await scene.speak(0.02)
+        await scene.speak(0.5)
+
+    scene = played(back)
+    assert [what for _, what in scene.heard.log] == [
+        *(f"mark {number}" for number in range(20)),
+        "closed hangup",
+    ]
 
 
 def test_a_word_of_the_page_is_a_sign_of_life_too() -> None:

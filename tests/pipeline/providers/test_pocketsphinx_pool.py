@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import numpy as np
 import pytest
+import uvloop
 
 from pipeline.errors import ProviderBusy, ProviderError, ProviderUnavailable
 from pipeline.ports import SttEvent, SttFailed, SttFinal, SttOptions, SttPartial
@@ -146,6 +147,28 @@ async def test_only_what_is_not_settled_is_replayed(pool: Pool) -> None:
         assert await ear.text() == "part800 8000//new/320"
 
 
+def test_a_worker_that_dies_is_no_error_of_who_speaks_to_it(pool: Pool) -> None:
+    async def speak_into_the_void() -> None:
+        async with pool() as stt:
+            ear = Ear(stt)
+            ear.say(1, 800, end=False)
+            assert (await ear.partial()).text == "~800"
+            slot = ear.stream.segments[0].slot
+            assert slot is not None
+            os.kill(_pid(slot), signal.SIGKILL)
+            spoken = 0
+            while slot.process is not None:  # its socket is closed a little before its death is heard of
+                ear.feed(1)
+                assert slot.process.backlog >= 0
+                spoken += 1
+                await asyncio.sleep(0)
+            ear.stream.end()
+            assert await ear.text() == f"8000//new/{800 + spoken}"
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(speak_into_the_void())
+
+
 async def test_an_utterance_that_kills_two_workers_is_given_up(pool: Pool) -> None:
     async with pool() as stt:
         ear = Ear(stt)
@@ -214,6 +237,49 @@ async def test_a_full_pool_is_said_after_the_queueing_time(pool: Pool) -> None:
             assert isinstance(await ear.outcome(), SttFinal)
         ears[3].say(2)  # and the stream that was refused lives on
         assert isinstance(await ears[3].outcome(), SttFinal)
+
+
+async def test_who_waits_for_himself_is_not_refused(pool: Pool) -> None:
+    async with pool(1, queue_s=0.01) as stt:
+        ear = Ear(stt)
+        ear.say(1, end=False)
+        await ear.partial()
+        (worker_pid,) = pids()
+        os.kill(worker_pid, signal.SIGSTOP)
+        ear.stream.end()
+        for segment_id in (2, 3):
+            ear.say(segment_id)
+        await asyncio.sleep(0.05)  # the time of the queue has long passed: nobody else wants the worker
+        os.kill(worker_pid, signal.SIGCONT)
+        outcomes = [await ear.outcome() for _ in range(3)]
+        assert [type(outcome) for outcome in outcomes] == [SttFinal] * 3
+        assert [outcome.segment_id for outcome in outcomes] == [1, 2, 3]
+
+
+async def test_what_is_given_up_does_not_overtake_what_came_before(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MAX_UNSETTLED_S", 1.0)
+    monkeypatch.setattr(schedule, "MAX_WAITING", 1)
+    async with pool(1) as stt:
+        ear = Ear(stt)
+        ear.say(1, end=False)
+        await ear.partial()
+        (worker_pid,) = pids()
+        os.kill(worker_pid, signal.SIGSTOP)
+        ear.stream.end()
+        ear.say(2, 2 * RATE_HZ, end=False)
+        ear.feed()  # more than may be kept of it
+        ear.feed()
+        ear.stream.end()
+        ear.say(3)
+        ear.say(4)  # more than may wait
+        await asyncio.sleep(0.01)
+        assert ear.events.empty()
+        os.kill(worker_pid, signal.SIGCONT)
+        outcomes = [await ear.outcome() for _ in range(4)]
+        assert [outcome.segment_id for outcome in outcomes] == [1, 2, 3, 4]
+        assert [type(outcome) for outcome in outcomes] == [SttFinal, SttFailed, SttFinal, SttFailed]
 
 
 async def test_who_is_done_speaking_does_not_wait_for_who_still_speaks(pool: Pool) -> None:

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -156,8 +157,11 @@ async def test_a_hint_makes_a_phrase_understood_over_the_telephone(
     assert [w.word for w in final.words] == phrase.split()
 
 
-@pytest.mark.parametrize("name", sorted(MANIFEST) or ["manifest.json"])
-@pytest.mark.parametrize("rate_hz", [16000, 8000])
+@pytest.mark.parametrize(
+    ("name", "rate_hz"),
+    # Each at one of both rates: they are the most expensive tests there are.
+    list(zip(sorted(MANIFEST) or ["manifest.json"], cycle((16000, 8000)), strict=False)),
+)
 async def test_no_recording_says_goodbye(engine: PocketsphinxStt, name: str, rate_hz: int) -> None:
     pcm = (await recording(name, rate_hz))[: 5 * rate_hz]
     final = await Ear(engine, rate_hz, DEMO).hear(pcm)
@@ -209,7 +213,9 @@ async def test_many_sets_of_phrases_do_not_wear_a_worker_out(engine: Pocketsphin
         await ear.stream.aclose()
 
 
-async def test_calls_at_once_are_all_understood(engine: PocketsphinxStt) -> None:
+async def test_calls_at_once_are_all_understood() -> None:
+    engine = PocketsphinxStt(workers=2, queue_s=60.0)
+    await engine.start()
     said = {
         "df_book_a_room.wav": "book a room",
         "df_two_people.wav": "two people",
@@ -219,6 +225,7 @@ async def test_calls_at_once_are_all_understood(engine: PocketsphinxStt) -> None
     async with asyncio.TaskGroup() as group:
         tasks = [(group.create_task(ear.hear(pcm)), text) for ear, pcm, text in ears]
     assert [task.result().text for task, _ in tasks] == [text for _, text in tasks]
+    await engine.aclose()
 
 
 async def test_a_worker_killed_in_the_middle_of_a_word_loses_nothing(engine: PocketsphinxStt) -> None:

@@ -57,7 +57,8 @@ const callHandlers: Record<string, Handler> = {
     call.calling = "dialing";
   },
   "call.started": (call, event) => {
-    call.startTs = event.ts;
+    // Handed over, it began earlier, with another agent.
+    if (text(event, "routed_from") === null) call.startTs = event.ts;
     call.calling = null;
     call.language = text(event, "language");
   },
@@ -105,7 +106,16 @@ const callHandlers: Record<string, Handler> = {
     mark(call, event, "warning", what);
     note(call, event, what);
   },
+  "call.routed": (call, event) => {
+    const agent = text(event, "agent") ?? "another agent";
+    note(call, event, `Handed over to ${agent}`);
+  },
+  "call.route_failed": (call, event) => {
+    const why = text(event, "detail") ?? text(event, "reason") ?? "unknown";
+    note(call, event, `Not handed over to ${text(event, "agent") ?? "another agent"}: ${why}`, "bad");
+  },
   "call.ended": (call, event) => {
+    if (text(event, "reason") === "routed") return; // Only for the agent that had it.
     const ms = at(call, event);
     call.ending = { reason: text(event, "reason") ?? "ended", detail: text(event, "detail"), ms };
     call.agentState = call.calling = null;

@@ -82,7 +82,7 @@ export class CallFeed {
     // The least delay that was seen is the best guess at the clocks' difference. Old events, told anew, only raise it.
     const skew = event.ts * 1000 - Date.now();
     this.#skewMs = this.#skewMs === null ? skew : Math.max(this.#skewMs, skew);
-    if (event.event === "call.ended" || event.event === "call.recording") void this.loadFacts();
+    if (event.event === "call.ended" || event.event === "call.routed" || event.event === "call.recording") void this.loadFacts();
     this.changes.touch();
   }
 

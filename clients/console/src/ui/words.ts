@@ -28,7 +28,7 @@ export function partyOf(facts: Pick<CallFacts, "transport" | "direction" | "from
 }
 
 export function transportOf(transport: string): string {
-  return { phone: "Phone", webrtc: "Browser", chat: "Chat", whatsapp: "WhatsApp" }[transport] ?? transport;
+  return { phone: "Phone", webrtc: "Browser", chat: "Chat", whatsapp: "WhatsApp", bridge: "Agent" }[transport] ?? transport;
 }
 
 export function duration(ms: number): string {

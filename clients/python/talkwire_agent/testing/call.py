@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from talkwire_agent.names import LINE, slug
 from talkwire_agent.testing.model import PATIENCE_S, Frame, ScriptedModel
 
 T = TypeVar("T")
@@ -54,9 +55,12 @@ class ScriptedCall(ScriptedModel):
         self.undelivered: list[Frame] = []
         self.ended = False
         self.hangup_detail: str | None = None
+        self.find: Callable[[str], Frame | None] = lambda agent_id: None
+        """An agent of the server, as it was registered."""
         self._tell = tell
         self._switched: set[str] = set()
         self._turn = 0
+        self._digits = ""
         self._reply_to = ""
         self._messages: dict[str, Message] = {}
         self._said: asyncio.Queue[Message] = asyncio.Queue()
@@ -185,6 +189,20 @@ class ScriptedCall(ScriptedModel):
             self._messages.pop(message.id, None)
             self.emit("message.aborted", message_id=message.id, reason="cancelled")
 
+    def opens(self) -> None:
+        """The server speaks the greeting, where there is one."""
+        greeting = self.config.get("greeting")
+        if isinstance(greeting, dict):
+            greeting = next(iter(greeting.values()), None)
+        if greeting:
+            self.greets(greeting)
+
+    def dials(self, digits: str) -> None:
+        """He presses keys."""
+        for digit in digits:
+            self._digits += digit
+            self.emit("call.dtmf_received", digit=digit, digits=self._digits)
+
     def greets(self, text: str) -> None:
         """The server speaks the agent's greeting, with those of its variables that the configuration sets."""
         given = self.config.get("vars") or {}
@@ -230,10 +248,42 @@ class ScriptedCall(ScriptedModel):
                 self.take_ready(frame)
             case (("skill.load" | "skill.unload"), _):
                 return self.take_skill(frame)
+            case "call.route", _:
+                self._route(frame)
             case "call.hangup", _:
                 self.hangup_detail = frame.get("reason")
                 self.end("client_hangup", self.hangup_detail)
         return None
+
+    def _route(self, frame: Frame) -> None:
+        """Another agent of the server goes on with the call; of one that it has not, it has never heard."""
+        found = self.find(frame["agent"])
+        if found is None:
+            self.emit("call.route_failed", agent=frame["agent"], reason="unknown")
+            return
+        before = self.agent_id
+        who = "line" if before.startswith(LINE) else "agent"
+        said = [
+            {"who": "caller" if line["role"] == "user" else who, "text": line["content"], "at": 0}
+            for line in self._spoken
+        ]
+        self.emit("call.routed", agent=found["agent_id"])
+        self.end("routed")
+        self.ended, self._digits, self._spoken = False, "", []
+        self.agent_id = found["agent_id"]
+        given: dict[str, Any] = {
+            key: frame[key] for key in ("language", "voice", "stt", "greeting") if key in frame
+        }
+        self.config = {**found, **given}
+        self.config["vars"] = {**(found.get("vars") or {}), **(frame.get("prompt_vars") or {})}
+        if not frame.get("history", True):
+            self.history.clear()
+        sides = {
+            key: value for key, value in self.facts.items() if key not in ("agent_id", "call_id", "owner")
+        }
+        origin = before if who == "line" else f"agent:{slug(before)}"
+        self.emit("call.started", **sides, owner="agent", routed_from=origin, line_transcript=said)
+        self.opens()
 
     def _switch(self, command: str) -> None:
         """As on a server, nothing is told where it is so already."""

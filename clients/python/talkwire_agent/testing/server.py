@@ -12,11 +12,16 @@ from talkwire_agent.base import Event
 from talkwire_agent.client import Talkwire
 from talkwire_agent.errors import ConnectionLost
 from talkwire_agent.local import HandlerFailed
-from talkwire_agent.names import slug
+from talkwire_agent.names import LINE, slug
 from talkwire_agent.testing.call import ScriptedCall
 from talkwire_agent.testing.link import End, linked
 from talkwire_agent.testing.model import PATIENCE_S, Frame
 from talkwire_agent.transport import Transport
+
+
+def _key(agent_id: str) -> str:
+    return agent_id if agent_id.startswith(LINE) else slug(agent_id)
+
 
 ANSWERS = {
     "agent.configure": ("agent.configured", ("agent_id",)),
@@ -68,23 +73,45 @@ class ScriptedServer:
         from_: str = "+15550001111",
         to: str = "+15550002222",
         plays: bool = True,
+        greeting: str | None = None,
         **facts: Any,
     ) -> ScriptedCall:
-        """Somebody calls an agent; the only one, where none is named. ``facts`` are further fields of
-        ``call.started``."""
-        key = slug(agent_id) if agent_id is not None else next(iter(self._agents))
-        config = self._agents[key]
+        """Somebody calls an agent, or a line by ``line:`` and its number; the only one, where none is named. ``facts``
+        are further fields of ``call.started``, such as the ``extension`` that was dialled: with
+        ``direction="outbound"`` and ``transfer_of`` it is the human of a transfer. ``greeting``: what the agent says
+        first, in place of its own."""
+        key = _key(agent_id) if agent_id is not None else next(iter(self._agents))
+        config = dict(self._agents[key])
+        if greeting is not None:
+            config["greeting"] = greeting
+        if key.startswith(LINE):
+            facts = {"owner": "line", **facts}
         call_id = f"CA{len(self.calls) + 1}"
-        sides = {"from": from_, "to": to, "direction": "inbound", "transport": "phone"}
-        started = {"agent_id": config["agent_id"], "call_id": call_id, **sides, **facts}
-        call = self.calls[call_id] = ScriptedCall(started, dict(config), self._tell, plays)
-        call.emit("call.started", **sides, **facts)
-        greeting = config.get("greeting")
-        if isinstance(greeting, dict):
-            greeting = next(iter(greeting.values()), None)
-        if greeting:
-            call.greets(greeting)
+        told = {"from": from_, "to": to, "direction": "inbound", "transport": "phone", **facts}
+        started = {"agent_id": config["agent_id"], "call_id": call_id, **told}
+        call = self.calls[call_id] = ScriptedCall(started, config, self._tell, plays)
+        call.find = lambda agent_id: self._agents.get(slug(agent_id))
+        call.emit("call.started", **told)
+        call.opens()
         return call
+
+    async def bridged(self, count: int = 1, *, plays: bool = True) -> ScriptedCall:
+        """The ``count``-th agent that was called by ``Agent.bridge``: it is there, and does what the test says."""
+        frame = await self.command("call.bridge", count)
+        call_id, theirs = f"CA{len(self.calls) + 1}", f"bridged-{count}"
+        place = {"ack": frame["ack"], "command": frame["event"], "agent_id": frame["agent_id"]}
+        self.send("ack", **place, status="processing", extras={"call_id": call_id, "bridged_with": theirs})
+        sides = {"direction": "outbound", "transport": "bridge", "bridged_with": theirs}
+        if "metadata" in frame:
+            sides["metadata"] = frame["metadata"]
+        return self.call(
+            frame["agent_id"],
+            from_=frame["agent_id"],
+            to=frame["target"],
+            plays=plays,
+            greeting=frame.get("greeting"),
+            **sides,
+        )
 
     def refuse(self, code: str, text: str = "refused by the test", **fields: Any) -> None:
         """Answer the next registration, or change of one, by an ``error``; may be said several times."""
@@ -187,6 +214,11 @@ class ScriptedServer:
             self.send(**{"agent_id": frame.get("agent_id"), **self._refusals.popleft()})
         elif event == "agent.create":
             self._create(frame)
+        elif event == "line.create":
+            self._create({**frame, **(frame.get("config") or {}), "agent_id": LINE + frame["number"]})
+        elif event == "line.destroy":
+            self._agents.pop(LINE + frame["number"], None)
+            self.send("line.destroyed", number=frame["number"])
         elif event in ANSWERS:
             answer, fields = ANSWERS[event]
             self._configure(frame)
@@ -238,10 +270,13 @@ class ScriptedServer:
             call.config |= keys
 
     def _create(self, frame: Frame) -> None:
-        key = slug(frame["agent_id"])
+        key = _key(frame["agent_id"])
         self._agents[key] = frame
-        self.send("agent.created", agent_id=frame["agent_id"])
-        calls = [call for call in self.calls.values() if slug(call.agent_id) == key]
+        if key.startswith(LINE):
+            self.send("line.created", number=frame["number"])
+        else:
+            self.send("agent.created", agent_id=frame["agent_id"])
+        calls = [call for call in self.calls.values() if _key(call.agent_id) == key]
         if self.resumes:
             self._tell_resumed(frame["agent_id"], calls)
         for call in calls:
@@ -266,7 +301,7 @@ class ScriptedServer:
             self.send(**event)
 
     def _tell(self, call: ScriptedCall, frame: Frame) -> None:
-        if self._end is not None and slug(call.agent_id) in self._agents:
+        if self._end is not None and _key(call.agent_id) in self._agents:
             self.send(**frame)
         else:
             call.undelivered.append(frame)

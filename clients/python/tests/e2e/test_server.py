@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from talkwire_agent import Agent, Call, Event, Refused, Talkwire, Unauthorized
+from talkwire_agent import Agent, Call, Event, Refused, RouteFailed, Talkwire, Unauthorized
 from talkwire_agent.events import CallEnded, TurnEnd
 from talkwire_agent.transport import WebSocket
 
@@ -234,3 +234,78 @@ async def test_what_the_server_refuses(
                 assert taken.value.code == "PHONE_IN_USE"
                 while "AGENT_CONFLICT" not in codes:
                     await asyncio.sleep(0.01)
+
+
+async def test_a_line_hands_over_and_both_outlive_a_lost_connection(harness: Any, tmp_path: Path) -> None:
+    async with harness.running(tmp_path) as server, server.carrier() as carrier:
+        tw = Talkwire(harness.KEY, server.url)
+        line, sales = tw.line(TO, extension_window_ms=300), tw.agent("sales", greeting="Sales, hello.")
+        told: dict[str, list[Event]] = {"line": [], "sales": []}
+        line.on("*", lambda event, call: told["line"].append(event) if call is not None else None)
+        sales.on("*", lambda event, call: told["sales"].append(event) if call is not None else None)
+        async with tw:
+            await tw.ready()
+            place = await carrier.place_call(FROM, TO)
+            first = await began(line)
+            assert (await first.say("One moment.")).outcome == "finished"
+            with pytest.raises(RouteFailed) as failed:
+                await first.route("nobody")
+            assert (failed.value.reason, first.live) == ("unknown", True)
+            await first.route("sales", context={"menu": 1})
+            second = await began(sales)
+            assert (second.id, second.routed_from, second.context) == (first.id, line.id, {"menu": "1"})
+            assert [said.text for said in second.line_transcript] == ["One moment."]
+            await asyncio.sleep(0.5)
+            assert tw._connection is not None
+            await tw._connection._transport.close(1000, "dropped by the test")
+            async with asyncio.timeout(20):
+                while not any(event.event == "call.resumed" for event in told["sales"]):
+                    await asyncio.sleep(0.05)
+            await line.ready()
+            assert (await second.say("Are you still there?")).outcome == "finished"
+            place.hang_up()
+            await second.wait_ended()
+            await asyncio.sleep(0.2)
+        assert [event.event for event in told["line"]].count("call.started") == 1
+        assert told["line"][-1].event == "call.ended"
+        assert [event.event for event in told["sales"]].count("call.started") == 1
+        seqs = [event.frame()["seq"] for event in told["sales"] if event.event != "call.resumed"]
+        assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+        assert second.end_reason == "hangup"
+
+
+async def test_agents_that_call_one_another(harness: Any, tmp_path: Path) -> None:
+    async with harness.running(tmp_path, stt=("pocketsphinx",), stt_timeout_s=60.0) as server:
+        tw = Talkwire(harness.KEY, server.url)
+        asking = tw.agent("asking")
+        answering = tw.agent("answering", greeting="Hello, what can I do for you?")
+        inbound: list[Call] = []
+
+        @answering.on("call.started")
+        def taken(call: Call) -> None:
+            inbound.append(call)
+
+        async with tw:
+            await tw.ready()
+            with pytest.raises(Refused) as caught:
+                await asking.bridge("nobody")
+            assert (caught.value.code, caught.value.key) == ("BRIDGE_REFUSED", "target")
+            call = await asking.bridge("Answering", metadata={"order": 7})
+            async with asyncio.timeout(20):
+                while not inbound:
+                    await asyncio.sleep(0.01)
+            assert (call.bridged_with, inbound[0].bridged_with) == (inbound[0].id, call.id)
+            assert (call.direction, inbound[0].direction) == ("outbound", "inbound")
+            assert call.transport == inbound[0].transport == "bridge"
+            assert inbound[0].metadata == {"order": 7}
+            ends: asyncio.Queue[TurnEnd] = asyncio.Queue()
+            call.on("turn.end", ends.put_nowait)
+            async with asyncio.timeout(60):
+                assert (await ends.get()).source == "bot"
+            with pytest.raises(Refused) as caught:
+                await call.transfer("+15550003333")
+            assert caught.value.code == "CARRIER_UNSUPPORTED"
+            await call.hangup("that was all")
+            ended = await inbound[0].wait_ended()
+            assert ended is not None
+            assert (ended.reason, ended.detail) == ("hangup", "the other side hung up: that was all")

@@ -1,13 +1,12 @@
-/** Runs the tests: each file of `test/` is bundled, for Node 20 reads no TypeScript, and given to `node --test`. */
+/** Runs the tests of the package it is called in: each file of `test/` is bundled, for Node 20 reads no TypeScript, and given to `node --test`. */
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
 
-const HERE = path.dirname(fileURLToPath(import.meta.url));
+const HERE = process.cwd();
 // Below this folder, so that what is not bundled is found in node_modules.
 const built = mkdtempSync(path.join(HERE, ".tests-"));
 let status = 1;
@@ -25,7 +24,6 @@ try {
     packages: "external",
     // What a test imports for its effects is wanted, whatever the package says of itself.
     ignoreAnnotations: true,
-    jsx: "automatic",
     sourcemap: "inline",
     logLevel: "warning",
   });
