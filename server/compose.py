@@ -44,6 +44,7 @@ from server.settings import OFF, Settings, SettingsError, Stage
 from server.store.opened import opened
 from server.strangers import AGENT_FACTOR, Allowed, Strangers
 from server.tokens import Tokens
+from server.tracing import traced
 from server.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -378,7 +379,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 tasks=tasks,
                 open_door=partial(open_door, settings.host, settings.public_url),
             )
-            async with listening(found):
+            async with listening(found), traced(settings, calls, clock):
                 yield found
                 await calls.drain(0.0)
                 book.close()
