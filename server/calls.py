@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder
@@ -337,6 +338,7 @@ class CallRegistry:
         return pauses is not None and pauses.holds(call.call_id, call.facts.contact)
 
     async def _hold(self, call: Call, session: Session) -> None:
+        bind_contextvars(call_id=call.call_id)
         self._closing += 1
         try:
             await self._held(call, session)

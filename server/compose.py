@@ -16,6 +16,7 @@ from media.ports import VoiceDetector
 from pipeline.chain import Deadlines
 from pipeline.errors import ProviderUnavailable
 from pipeline.ports import Engine, LanguageModel, Probe, SpeechToText, TextToSpeech
+from server import logs
 from server.addresses import Proxies
 from server.agents import AgentRegistry
 from server.auth import KeyRing, open_door
@@ -320,6 +321,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
     loop = asyncio.get_running_loop()
     secret = await asyncio.to_thread(load_or_create_secret, settings.data_dir / "secret")
     keys = await asyncio.to_thread(settings.load_api_keys)
+    logs.hide((secret, *keys))
     if settings.webrtc:
         await asyncio.to_thread(browser_media)
     clock, tokens = Clock(loop), Tokens(secret)
@@ -347,6 +349,8 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             dialling = Dialling(agents, calls, networks, defaults, pace, tasks)
             metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, settings.max_calls))
             calls.watch(metrics, None)
+            if settings.log_transcripts:
+                calls.watch(logs.Spoken(), None)
             found = Services(
                 settings=settings,
                 keys=KeyRing(keys),

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
@@ -968,6 +969,25 @@ class Settings(BaseSettings):
                 url = own.get(name) or HOSTED[name].url
                 found[name] = url, key.get_secret_value() if key is not None else ""
         return found
+
+    def secrets(self) -> Iterator[str]:
+        """Whatever is not to be shown to anybody."""
+
+        def found(value: Any) -> Iterator[str]:
+            if isinstance(value, SecretStr):
+                yield value.get_secret_value()
+            elif isinstance(value, tuple):
+                for part in value:
+                    yield from found(part)
+
+        for setting in declared():
+            yield from found(getattr(self, setting.name))
+        if password := urlsplit(self.database).password:
+            yield password
+        if self.otlp_headers is not None:
+            yield from (
+                unquote(part.partition("=")[2]) for part in self.otlp_headers.get_secret_value().split(",")
+            )
 
     def load_api_keys(self) -> tuple[str, ...]:
         """The configured keys; where there are none, the one in the data directory, made if need be.
