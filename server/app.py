@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -55,6 +57,13 @@ class _SingleSlashes:
         await self._app(scope, receive, send)
 
 
+def standing(services: Services) -> Literal["ready", "lagging", "draining"]:
+    """Whether a load balancer should send calls here."""
+    if services.calls.draining:
+        return "draining"
+    return "lagging" if services.calls.lagging() else "ready"
+
+
 def _http(app: FastAPI, services: Services) -> None:
     @app.get("/healthz")
     async def healthz(nonce: str = "") -> dict[str, str]:
@@ -63,9 +72,9 @@ def _http(app: FastAPI, services: Services) -> None:
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        if services.calls.draining:
-            return JSONResponse({"status": "draining"}, 503)
-        return JSONResponse({"status": "ready"})
+        status = standing(services)
+        told = {"status": status, "database": services.kept.state}
+        return JSONResponse(told, 200 if status == "ready" else 503)
 
     @app.get("/client")
     async def client() -> Response:

@@ -18,6 +18,7 @@ from pipeline.errors import ProviderUnavailable
 from pipeline.ports import Engine, LanguageModel, Probe, SpeechToText, TextToSpeech
 from server import logs
 from server.addresses import Proxies
+from server.admission import Admission
 from server.agents import AgentRegistry
 from server.auth import KeyRing, open_door
 from server.book import CallBook
@@ -332,7 +333,8 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
         opened(settings, clock, recordings, tokens) as kept,
         asyncio.TaskGroup() as tasks,
     ):
-        lag = LoopLag()
+        admission = Admission(settings.max_lag_ms)
+        lag = LoopLag(partial(_sampled, admission))
         watching = tasks.create_task(engines.watch(), name="watch providers")
         sweeping: asyncio.Task[None] | None = None
         try:
@@ -341,13 +343,14 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             kept.on_closed = book.changed
             sweeping = tasks.create_task(recordings.keep_house(clock.epoch), name="delete old recordings")
             calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, book)
+            calls.lagging = lambda: admission.lagging
             agents, defaults = AgentRegistry(settings.max_agents), _defaults(settings, engines)
             rules = RingingRules(settings.ringing_s, settings.nobody_text or "")
             control = Control(calls, tasks)
             pace = DialRules(settings.dials_per_s, settings.dial_queue)
             ringing = Ringing(agents, calls, defaults, rules)
             dialling = Dialling(agents, calls, networks, defaults, pace, tasks)
-            metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, settings.max_calls))
+            metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, settings.max_calls, kept))
             calls.watch(metrics, None)
             if settings.log_transcripts:
                 calls.watch(logs.Spoken(), None)
@@ -392,6 +395,14 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             if sweeping is not None:
                 sweeping.cancel()
             lag.close()
+
+
+def _sampled(admission: Admission, late_s: float) -> None:
+    before = admission.lagging
+    admission.sample(late_s)
+    if admission.lagging is not before:
+        now = "calls are taken again" if before else "no further call is taken"
+        log.warning("server.caught_up" if before else "server.lagging", late_ms=round(late_s * 1000), now=now)
 
 
 async def _recordings(settings: Settings, tokens: Tokens, clock: Clock) -> Recordings:

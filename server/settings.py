@@ -229,6 +229,14 @@ class Settings(BaseSettings):
     max_calls: Annotated[int, Field(ge=1, le=10_000)] = setting(
         CALLS, "TALKWIRE_MAX_CALLS", 40, "Calls at the same time; a further one is rejected.", unit="calls"
     )
+    max_lag_ms: Annotated[float, Field(ge=0, le=10_000)] = setting(
+        CALLS,
+        "TALKWIRE_MAX_LAG_MS",
+        150.0,
+        "How late the event loop may be, in one of a hundred looks at the clock within ten seconds: beyond, further "
+        "calls are refused, as with `TALKWIRE_MAX_CALLS`, until it is half of that. Live ones go on. 0: no such bound.",
+        unit="ms",
+    )
     max_agents: Annotated[int, Field(ge=0, le=100_000)] = setting(
         CALLS,
         "TALKWIRE_MAX_AGENTS",

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
@@ -67,6 +67,13 @@ class Kept:
                 for share, part in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
             },
         }
+
+    @property
+    def state(self) -> Literal["ok", "away", "none"]:
+        """Of the database. While it is away calls go on, and what happens in them is spooled."""
+        if self.writer is None:
+            return "none"
+        return "ok" if self.writer.well else "away"
 
     async def flush(self) -> None:
         """Until all that has happened is kept. Raises ``StoreUnavailable``."""

@@ -51,6 +51,7 @@ async def serving(folder: Path, engines: Endpoint, **env: str) -> AsyncIterator[
         **SECRETS,
         "TALKWIRE_DATA_DIR": str(folder / "data"),
         "TALKWIRE_PORT": str(port),
+        "TALKWIRE_MAX_LAG_MS": "0",
         "TALKWIRE_LOG_LEVEL": "debug",
         "TALKWIRE_LOG_FORMAT": "json",
         "TALKWIRE_RECORDING": "1",
