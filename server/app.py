@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Final, Literal
 
 from fastapi import FastAPI, Request, Response, WebSocket
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.doors import audiosocket, browser, recording, twilio
@@ -24,8 +25,11 @@ from server.doors.guard import Guard
 from server.doors.tap import tap_door
 from server.doors.twilio.checked import proof
 from server.doors.v1 import CallsDoor
+from server.protocol.openapi import docs_html
 from server.services import Services
 from server.version import __version__
+
+DOCUMENTS: Final = Path(__file__).parent / "protocol"
 
 
 def create_app(services: Services) -> FastAPI:
@@ -64,7 +68,15 @@ def standing(services: Services) -> Literal["ready", "lagging", "draining"]:
     return "lagging" if services.calls.lagging() else "ready"
 
 
+DOCS_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
 def _http(app: FastAPI, services: Services) -> None:
+    documents = Files(DOCUMENTS, DOCS_HEADERS)
+
     @app.get("/healthz")
     async def healthz(nonce: str = "") -> dict[str, str]:
         told = {"status": "ok", "version": __version__}
@@ -75,6 +87,16 @@ def _http(app: FastAPI, services: Services) -> None:
         status = standing(services)
         told = {"status": status, "database": services.kept.state}
         return JSONResponse(told, 200 if status == "ready" else 503)
+
+    @app.get("/openapi.json")
+    @app.get("/asyncapi.json")
+    @app.get("/schema.json")
+    async def document(request: Request) -> Response:
+        return await documents.get_response(request.url.path[1:], request.scope)
+
+    @app.get("/docs")
+    async def docs() -> Response:
+        return HTMLResponse(docs_html(), headers=DOCS_HEADERS)
 
     @app.get("/client")
     async def client() -> Response:
