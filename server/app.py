@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from fastapi import FastAPI, Request, Response, WebSocket
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.doors import audiosocket, browser, recording, twilio
@@ -25,7 +25,6 @@ from server.doors.guard import Guard
 from server.doors.tap import tap_door
 from server.doors.twilio.checked import proof
 from server.doors.v1 import CallsDoor
-from server.protocol.openapi import docs_html
 from server.services import Services
 from server.version import __version__
 
@@ -95,8 +94,8 @@ def _http(app: FastAPI, services: Services) -> None:
         return await documents.get_response(request.url.path[1:], request.scope)
 
     @app.get("/docs")
-    async def docs() -> Response:
-        return HTMLResponse(docs_html(), headers=DOCS_HEADERS)
+    async def docs(request: Request) -> Response:
+        return await documents.get_response("docs.html", request.scope)
 
     @app.get("/client")
     async def client() -> Response:

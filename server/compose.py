@@ -43,7 +43,7 @@ from server.secrets import load_or_create_secret
 from server.selection import Available, Offer
 from server.services import Services
 from server.settings import OFF, Settings, SettingsError, Stage
-from server.store.opened import opened
+from server.store.opened import opened, preload
 from server.strangers import AGENT_FACTOR, Allowed, Strangers
 from server.tokens import Tokens
 from server.tracing import traced
@@ -323,12 +323,13 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
     secret = await asyncio.to_thread(load_or_create_secret, settings.data_dir / "secret")
     keys = await asyncio.to_thread(settings.load_api_keys)
     logs.hide((secret, *keys))
-    if settings.webrtc:
-        await asyncio.to_thread(browser_media)
+    # The engines are waited for, mostly: meanwhile a thread loads what else is large.
+    libraries = loop.run_in_executor(None, _load_libraries, settings)
     clock, tokens = Clock(loop), Tokens(secret)
     recordings = await _recordings(settings, tokens, clock)
     async with (
         load(settings) as engines,
+        _done(libraries),
         connected(settings) as networks,
         opened(settings, clock, recordings, tokens) as kept,
         asyncio.TaskGroup() as tasks,
@@ -403,6 +404,19 @@ def _sampled(admission: Admission, late_s: float) -> None:
     if admission.lagging is not before:
         now = "calls are taken again" if before else "no further call is taken"
         log.warning("server.caught_up" if before else "server.lagging", late_ms=round(late_s * 1000), now=now)
+
+
+def _load_libraries(settings: Settings) -> None:
+    """Raises ``SettingsError``."""
+    if settings.webrtc:
+        browser_media()
+    preload(settings)
+
+
+@asynccontextmanager
+async def _done(loading: asyncio.Future[None]) -> AsyncIterator[None]:
+    await loading
+    yield
 
 
 async def _recordings(settings: Settings, tokens: Tokens, clock: Clock) -> Recordings:

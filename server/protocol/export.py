@@ -42,7 +42,7 @@ from server.protocol.errors import CloseCode, ErrorCode, WarningCode
 from server.protocol.events import EVENTS
 from server.protocol.history import KnownCall, KnownMessage
 from server.protocol.llm import Usage
-from server.protocol.openapi import OPENAPI, openapi_json
+from server.protocol.openapi import DOCS, OPENAPI, docs_html, openapi_json
 from server.protocol.page import ACTIONS, COMMON, FIELDS, OWN
 from server.protocol.replies import ResumedCall
 from server.protocol.skills import SkillDefinition
@@ -296,6 +296,7 @@ def main() -> None:
     SCHEMA.write_text(schema_json(), encoding="utf-8")
     OPENAPI.write_text(openapi_json(), encoding="utf-8")
     ASYNCAPI.write_text(asyncapi_json(), encoding="utf-8")
+    DOCS.write_text(docs_html(), encoding="utf-8")
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 

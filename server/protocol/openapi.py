@@ -15,6 +15,7 @@ from server.protocol.base import VERSION
 from server.protocol.rest import JSON, ROUTES, SSE, Access, Param, Refusal, Route
 
 OPENAPI: Final = Path(__file__).parent / "openapi.json"
+DOCS: Final = OPENAPI.with_name("docs.html")
 ACCESS: Final[dict[Access, str]] = {
     "open": "",
     "key": "An API key; the console's cookie; or a request from this machine to a server on loopback.",

@@ -237,6 +237,17 @@ class _Opening:
             await asyncio.sleep(SWEEP_S)
 
 
+def preload(settings: Settings) -> None:
+    """Load the libraries that ``opened`` needs, while something else is waited for. Blocks; what is missing is told by
+    ``opened``."""
+    if settings.database == MEMORY:
+        return
+    with suppress(ImportError):
+        import_module("sqlalchemy.ext.asyncio")
+        driver = "sqlite.aiosqlite" if settings.database.startswith("sqlite") else "postgresql.psycopg"
+        import_module(f"sqlalchemy.dialects.{driver}")
+
+
 def database_of(settings: Settings) -> Database:
     """The database that the settings name. Blocks: loading SQLAlchemy takes a third of a second. Raises
     ``SettingsError``."""

@@ -25,7 +25,7 @@ from server.protocol.asyncapi import (
     asyncapi_json,
 )
 from server.protocol.export import SCHEMA
-from server.protocol.openapi import OPENAPI, openapi, openapi_json
+from server.protocol.openapi import DOCS, OPENAPI, docs_html, openapi, openapi_json
 from server.protocol.rest import CARRIERS, INTERNAL, ROUTES
 from tests.fakes.asgi import Reply
 from tests.fakes.loop import run_virtual
@@ -39,6 +39,7 @@ def test_what_is_committed_is_what_is_declared() -> None:
     again = "run: python -m server.protocol.export"
     assert OPENAPI.read_text(encoding="utf-8") == openapi_json(), again
     assert ASYNCAPI.read_text(encoding="utf-8") == asyncapi_json(), again
+    assert DOCS.read_text(encoding="utf-8") == docs_html(), again
 
 
 def test_the_openapi_document_is_one() -> None:
