@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final, Literal
+
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,6 +27,8 @@ from server.doors.twilio.checked import proof
 from server.doors.v1 import CallsDoor
 from server.services import Services
 from server.version import __version__
+
+DOCUMENTS: Final = Path(__file__).parent / "protocol"
 
 
 def create_app(services: Services) -> FastAPI:
@@ -55,7 +60,22 @@ class _SingleSlashes:
         await self._app(scope, receive, send)
 
 
+def standing(services: Services) -> Literal["ready", "lagging", "draining"]:
+    """Whether a load balancer should send calls here."""
+    if services.calls.draining:
+        return "draining"
+    return "lagging" if services.calls.lagging() else "ready"
+
+
+DOCS_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
 def _http(app: FastAPI, services: Services) -> None:
+    documents = Files(DOCUMENTS, DOCS_HEADERS)
+
     @app.get("/healthz")
     async def healthz(nonce: str = "") -> dict[str, str]:
         told = {"status": "ok", "version": __version__}
@@ -63,9 +83,19 @@ def _http(app: FastAPI, services: Services) -> None:
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        if services.calls.draining:
-            return JSONResponse({"status": "draining"}, 503)
-        return JSONResponse({"status": "ready"})
+        status = standing(services)
+        told = {"status": status, "database": services.kept.state}
+        return JSONResponse(told, 200 if status == "ready" else 503)
+
+    @app.get("/openapi.json")
+    @app.get("/asyncapi.json")
+    @app.get("/schema.json")
+    async def document(request: Request) -> Response:
+        return await documents.get_response(request.url.path[1:], request.scope)
+
+    @app.get("/docs")
+    async def docs(request: Request) -> Response:
+        return await documents.get_response("docs.html", request.scope)
 
     @app.get("/client")
     async def client() -> Response:

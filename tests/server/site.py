@@ -102,7 +102,7 @@ async def site(tmp_path: Path, keys: tuple[str, ...] = (KEY,), **settings: Any) 
         agents, control = AgentRegistry(), Control(calls, tasks)
         ringing = Ringing(agents, calls, DEFAULTS, RingingRules(5.0, ""))
         dialling = Dialling(agents, calls, {}, DEFAULTS, DialRules(), tasks)
-        metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, made.max_calls))
+        metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, made.max_calls, kept))
         calls.watch(metrics, None)
         control = Control(calls, tasks)
         services = Services(
