@@ -678,6 +678,44 @@ class TransferFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class SupervisorSaid:
+    """A person beside the bot has something spoken; what is heard of it is told as of any message."""
+
+    text: str
+    by: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorWhispered:
+    """He has told the model something, which nobody hears."""
+
+    text: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffRequested:
+    """He wants the conversation: from here on neither model nor agent begins to say anything."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffActive:
+    """He has it: what the bot was saying is over."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffReleased:
+    """The bot has it again."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     role: Literal["user", "assistant"]
     content: str
@@ -808,6 +846,9 @@ ControlEvent = (
 )
 """About keys, what a carrier does with a call, and who has it."""
 
+SupervisionEvent = SupervisorSaid | SupervisorWhispered | HandoffRequested | HandoffActive | HandoffReleased
+"""About a person beside the bot."""
+
 Event = (
     SpeechStarted
     | SpeechEnded
@@ -869,6 +910,7 @@ Event = (
     | Transferring
     | Transferred
     | TransferFailed
+    | SupervisionEvent
     | CallUnheld
     | CallEnded
     | RecordingEvent

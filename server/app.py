@@ -19,6 +19,8 @@ from server.doors.console import (
 )
 from server.doors.dial import dial
 from server.doors.guard import Guard
+from server.doors.live import LiveDoor
+from server.doors.supervise import supervise
 from server.doors.tap import tap_door
 from server.doors.twilio.checked import proof
 from server.doors.v1 import CallsDoor
@@ -32,11 +34,13 @@ def create_app(services: Services) -> FastAPI:
     guard = Guard(services)
     _http(app, services)
     _calls(app, services, guard)
+    _supervision(app, services, guard)
     if services.settings.console:
         _console(app, services, guard)
     twilio.add_routes(app, services)
     audiosocket.add_routes(app, services)
     _browser(app, services)
+    _live(app, services, guard)
     _sockets(app, services)
     app.add_middleware(_SingleSlashes)
     return app
@@ -118,6 +122,12 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
         return await recording.recording(request, call_id, services, guard)
 
 
+def _supervision(app: FastAPI, services: Services, guard: Guard) -> None:
+    @app.post("/v1/calls/{call_id}/supervise")
+    async def supervised(request: Request, call_id: str) -> Response:
+        return await supervise(request, call_id, services, guard)
+
+
 def _console(app: FastAPI, services: Services, guard: Guard) -> None:
     door = ConsoleDoor(services, guard)
 
@@ -180,6 +190,18 @@ def _browser(app: FastAPI, services: Services) -> None:
     @app.options("/webrtc/ice-servers")
     async def preflight() -> Response:
         return browser.preflight()
+
+
+def _live(app: FastAPI, services: Services, guard: Guard) -> None:
+    door = LiveDoor(services, guard)
+
+    @app.get("/live/{call_id}/player")
+    async def player(request: Request, call_id: str) -> Response:
+        return await door.player(request, call_id)
+
+    @app.websocket("/live/{call_id}/ws")
+    async def listen(websocket: WebSocket, call_id: str) -> None:
+        await door.listen(websocket, call_id)
 
 
 NO_SOCKET = "there is no WebSocket at this path: agents connect to /client"

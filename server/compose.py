@@ -43,6 +43,7 @@ from server.services import Services
 from server.settings import OFF, Settings, SettingsError, Stage
 from server.store.opened import opened
 from server.strangers import AGENT_FACTOR, Allowed, Strangers
+from server.supervising import Supervising
 from server.tokens import Tokens
 from server.transfers import Transfers
 
@@ -346,6 +347,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             dialling = Dialling(agents, calls, networks, defaults, pace, tasks)
             metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, settings.max_calls))
             calls.watch(metrics, None)
+            transfers = Transfers(control, calls, dialling, tasks)
             found = Services(
                 settings=settings,
                 keys=KeyRing(keys),
@@ -368,8 +370,9 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 dialling=dialling,
                 control=control,
                 routing=Routing(agents, calls, control, defaults, tasks),
-                transfers=Transfers(control, calls, dialling, tasks),
+                transfers=transfers,
                 bridging=Bridging(agents, calls, defaults, settings.max_bridges),
+                supervising=Supervising(calls, agents, transfers, tasks),
                 carriers=networks,
                 defaults=defaults,
                 hold_music=engines.hold_music,

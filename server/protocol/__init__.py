@@ -221,6 +221,13 @@ from server.protocol.session import (
     UserMuteStopped,
 )
 from server.protocol.skills import SkillDefinition, SkillLoaded, SkillUnloaded
+from server.protocol.supervision import (
+    HandoffActive,
+    HandoffReleased,
+    HandoffRequested,
+    SupervisorSaid,
+    SupervisorWhispered,
+)
 from server.protocol.tools import (
     AskedFunction,
     AskedTool,
@@ -349,6 +356,9 @@ __all__ = [
     "ErrorEvent",
     "Event",
     "EventSettings",
+    "HandoffActive",
+    "HandoffReleased",
+    "HandoffRequested",
     "HistoryAdd",
     "HistoryAddContext",
     "HistoryClear",
@@ -428,6 +438,8 @@ __all__ = [
     "SpeechEnded",
     "SpeechStarted",
     "SttSettings",
+    "SupervisorSaid",
+    "SupervisorWhispered",
     "ToolCall",
     "ToolCompleted",
     "ToolDefinition",

@@ -150,6 +150,6 @@ class ReplyRejected(CallEvent):
     in_reply_to: str = Field(description="What the reply named.")
     expected_reply_to: str = Field(description="What it would have had to name; empty where nothing fits.")
     reason: str = Field(
-        description="`message_obsolete`: the user has gone on; `call_ended`: the call is ending; "
-        "others in words."
+        description="`message_obsolete`: the user has gone on; `call_ended`: the call is ending; `taken_over`: a person "
+        "has the conversation, until `handoff.released`; others in words."
     )

@@ -80,6 +80,53 @@ class Stream:
         return {"type": "http.disconnect"}
 
 
+class Socket:
+    """A WebSocket as its client has it. ``flowing`` cleared: the client reads nothing."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        """Of an upgrade that was refused."""
+        self.body = b""
+        self.accepted = False
+        self.texts: list[str] = []
+        self.frames: list[bytes] = []
+        self.closed: tuple[int, str] | None = None
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._inbox.put_nowait({"type": "websocket.connect"})
+
+    def say(self, text: str) -> None:
+        self._inbox.put_nowait({"type": "websocket.receive", "text": text})
+
+    def leave(self) -> None:
+        self._inbox.put_nowait({"type": "websocket.disconnect", "code": 1001})
+
+    async def receive(self) -> Message:
+        return await self._inbox.get()
+
+    async def send(self, message: Message) -> None:
+        match message["type"]:
+            case "websocket.accept":
+                self.accepted = True
+            case "websocket.send":
+                await self.flowing.wait()
+                if message.get("text") is not None:
+                    self.texts.append(message["text"])
+                else:
+                    self.frames.append(message["bytes"])
+            case "websocket.close":
+                self.closed = (message["code"], message.get("reason") or "")
+            case "websocket.http.response.start":
+                self.status = message["status"]
+            case "websocket.http.response.body":
+                self.body += message.get("body", b"")
+
+    @property
+    def detail(self) -> str:
+        return str(json.loads(self.body)["detail"])
+
+
 @dataclass
 class Web:
     """An application, and where its requests come from."""
@@ -113,16 +160,45 @@ class Web:
                 stream.disconnect()
                 stream.flowing.set()
 
+    @asynccontextmanager
+    async def socket(self, path: str, **headers: str) -> AsyncIterator[Socket]:
+        """A WebSocket, until it is left."""
+        made = Socket()
+        scope = {
+            **self._scope(path, headers),
+            "type": "websocket",
+            "scheme": "ws",
+            "subprotocols": [],
+            "extensions": {"websocket.http.response": {}},
+        }
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(self._serve(scope, made), name="server of a socket")
+            try:
+                yield made
+            finally:
+                made.flowing.set()
+                if not serving.done():
+                    made.leave()
+
+    async def _serve(self, scope: dict[str, Any], socket: Socket) -> None:
+        await self.app(scope, socket.receive, socket.send)
+
     async def _run(
         self, stream: Stream, path: str, method: str, body: bytes, headers: Mapping[str, str]
     ) -> None:
+        scope = {**self._scope(path, headers), "type": "http", "http_version": "1.1", "method": method}
+        asked: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            return asked.pop() if asked else await stream.receive_end()
+
+        await self.app(scope, receive, stream.send)
+
+    def _scope(self, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
         target, _, query = path.partition("?")
         named = {"host": "127.0.0.1:8080", **self.headers, **headers}
-        scope = {
-            "type": "http",
+        return {
             "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": method,
             "scheme": "http",
             "path": target,
             "raw_path": target.encode(),
@@ -134,9 +210,3 @@ class Web:
             "client": (self.client, 5555),
             "server": ("127.0.0.1", 8080),
         }
-        asked: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def receive() -> Message:
-            return asked.pop() if asked else await stream.receive_end()
-
-        await self.app(scope, receive, stream.send)

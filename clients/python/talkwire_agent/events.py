@@ -1193,7 +1193,9 @@ class ReplyRejected(CallEvent):
     expected_reply_to: str
     """What it would have had to name; empty where nothing fits."""
     reason: str
-    """`message_obsolete`: the user has gone on; `call_ended`: the call is ending; others in words."""
+    """`message_obsolete`: the user has gone on; `call_ended`: the call is ending; `taken_over`: a person
+    has the conversation, until `handoff.released`; others in words.
+    """
 
 
 class CallUpdated(CallEvent):
@@ -1357,6 +1359,63 @@ class CallTransferFailed(CallEvent):
     """
     detail: str | None = None
     """Why, in words, as far as the carrier tells."""
+
+
+class SupervisorSaid(CallEvent):
+    """A person beside the bot has something spoken to the caller. What is heard of it is told as of any
+    message, and the server's language model knows of it; an agent that asks a model itself tells it.
+    """
+
+    event: Literal["supervisor.said"] = "supervisor.said"
+    text: str
+    """What is to be spoken."""
+    by: str
+    """Who, in the words of his request."""
+    message_id: str
+    """Of the message: `bot.speaking` and the rest of its events have it."""
+
+
+class SupervisorWhispered(CallEvent):
+    """A person beside the bot has told it something that the caller does not hear. The server's language
+    model knows it from its next answer on; an agent that asks a model itself tells it.
+    """
+
+    event: Literal["supervisor.whispered"] = "supervisor.whispered"
+    text: str
+    """What the model is to know."""
+    by: str
+    """Who, in the words of his request."""
+
+
+class HandoffRequested(CallEvent):
+    """A person takes the conversation over. From here on neither the server's language model nor the agent
+    begins to say anything: what waited is cancelled, and what the agent still sends is `reply.rejected`
+    (`taken_over`), or where it answers nothing `bot.interrupted` (`cancelled`). All other events go on.
+    """
+
+    event: Literal["handoff.requested"] = "handoff.requested"
+    by: str
+    """Who, in the words of his request."""
+
+
+class HandoffActive(CallEvent):
+    """The person has the conversation: what the caller was hearing of the bot is over. Follows
+    `handoff.requested`; told again, by itself, to an agent that the call is handed over to meanwhile.
+    """
+
+    event: Literal["handoff.active"] = "handoff.active"
+    by: str
+    """Who, in the words of his request."""
+
+
+class HandoffReleased(CallEvent):
+    """The bot has the conversation again. Where the caller waits for an answer, the server's language model
+    gives it.
+    """
+
+    event: Literal["handoff.released"] = "handoff.released"
+    by: str
+    """Who, in the words of his request."""
 
 
 class UserMuteStarted(CallEvent):
@@ -1624,6 +1683,11 @@ EVENTS: dict[str, type[Event]] = {
     "call.transferring": CallTransferring,
     "call.transferred": CallTransferred,
     "call.transfer_failed": CallTransferFailed,
+    "supervisor.said": SupervisorSaid,
+    "supervisor.whispered": SupervisorWhispered,
+    "handoff.requested": HandoffRequested,
+    "handoff.active": HandoffActive,
+    "handoff.released": HandoffReleased,
     "user.mute_started": UserMuteStarted,
     "user.mute_stopped": UserMuteStopped,
     "audio.metrics": AudioMetrics,
