@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.call import Call
 from server.doors.browser import Refused
-from server.doors.console import FOLDER, PAGE_HEADERS, Files
+from server.doors.console import FOLDER, INDEX, PAGE_HEADERS, Files
 from server.doors.guard import Guard, denied
 from server.doors.handshake import close, receive
 from server.doors.scoped import OBSERVE, live_call
@@ -29,7 +29,6 @@ SEND_S: Final = 5.0
 """Who does not take a chunk for so long is let go."""
 CALL_ENDED: Final = 1000
 MAX_LISTENERS: Final = 200
-PLAYER: Final = "player.html"
 
 
 class LiveDoor:
@@ -47,7 +46,7 @@ class LiveDoor:
             self._allowed(request, call_id)
         except Refused as refused:
             return denied(refused)
-        return await self._pages.get_response(PLAYER, request.scope)
+        return await self._pages.get_response(INDEX, request.scope)
 
     async def listen(self, websocket: WebSocket, call_id: str) -> None:
         """``metadata``, then chunks of 50 ms; in silence two bytes now and then; an empty frame, and the end."""
