@@ -154,6 +154,16 @@ class Database:
         if recorded:
             await connection.exec_driver_sql(self._record, recorded)
 
+    async def add(self, connection: AsyncConnection, entries: Sequence[Entry]) -> None:
+        """To the log of a call that somebody else had, with what is kept of them besides. What is there already stays."""
+        for table, rows in (
+            (tables.events, [_event_row(entry) for entry in entries]),
+            (tables.messages, [row for e in entries if e.event == "call.ended" for row in messages_in(e)]),
+            (tables.recordings, [_recording_row(e) for e in entries if e.event == "call.recording"]),
+        ):
+            if rows:
+                await connection.execute(self.insert(table).on_conflict_do_nothing(), rows)
+
     def _upsert(self, table: Table, *, newer: bool = False, but: Sequence[str] = ()) -> str:
         """Insert a row, or make it what is given ``but`` for some columns. ``newer``: only where the known call is an
         older one."""

@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 import structlog
 
+from media.recordfile import Format, recording_file
 from pipeline.events import MessageConfirmed, TurnRef, UserMessage
 from server.ring import Entry
 from server.store import nodes, writer
-from server.store.database import Database
+from server.store.database import Database, ask
 from server.store.ops import Began, Op
 from server.store.rows import row_of
 from server.store.spool import Spool
@@ -88,6 +90,32 @@ async def test_what_a_killed_server_on_this_directory_left_is_closed_at_the_next
         hold(await made.log("CA-dead"), entries)
 
 
+@pytest.mark.parametrize("format", ["wav", "opus"])
+async def test_its_recording_is_told_behind_its_end(url: str, tmp_path: Path, format: Format) -> None:
+    _, entries = await left_open(url, tmp_path, "dead")
+    (tmp_path / "journal" / "dead.spool").touch()
+    path = tmp_path / "recordings" / f"CA-dead-0badcafe.{format}"
+
+    def record() -> None:
+        file = recording_file(path, 8000, format, "stereo")
+        file.write(0, np.zeros(2 * 12_000, np.int16))
+        file.close()
+
+    await asyncio.to_thread(record)
+    async with home(url, tmp_path) as made:
+        log = [orjson.loads(data) for data in await made.log("CA-dead")]
+        assert [event["event"] for event in log[-2:]] == ["call.ended", "call.recording"]
+        assert [event["seq"] for event in log] == list(range(1, len(entries) + 3))
+        told = log[-1]
+        assert told["duration_ms"] == pytest.approx(1500, abs=0 if format == "wav" else 60)
+        assert (told["format"], told["sample_rate"], told["channels"]) == (format, 8000, "stereo")
+        (call,) = await made.book.ended(10)
+        assert call.last_seq == told["seq"]
+        assert call.as_json(0)["recording"] is True
+        kept = await ask(made.kept.calls._database, "SELECT duration_ms FROM recordings")  # type: ignore[attr-defined]
+        assert kept == told["duration_ms"]
+
+
 async def test_what_a_server_elsewhere_left_is_closed_when_it_was_silent_for_long(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +162,7 @@ async def test_of_several_that_close_a_call_one_does(url: str, tmp_path: Path) -
                 made.kept.calls._database,  # type: ignore[attr-defined]
                 "x",
                 made.clock.epoch,
-                made.recordings.find,
+                made.recordings.told,
                 lambda call: found.append(call.call_id),
             )
             await node.close_calls_of(["dead"])
@@ -153,7 +181,7 @@ async def test_whoever_was_taken_for_dead_has_the_last_word(url: str, tmp_path: 
             made.kept.calls._database,  # type: ignore[attr-defined]
             "x",
             made.clock.epoch,
-            made.recordings.find,
+            made.recordings.told,
             lambda call: None,
         )
         assert await node.close_calls_of(["dead"]) == 1
