@@ -113,6 +113,10 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     async def events(request: Request) -> Response:
         return await door.answer(request, door.events)
 
+    @app.get("/v1/calls/{call_id}/transcript")
+    async def transcript(request: Request) -> Response:
+        return await door.answer(request, door.transcript)
+
     @app.get("/v1/calls/{call_id}/waveform")
     async def waveform(request: Request) -> Response:
         return await door.answer(request, door.waveform)

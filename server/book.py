@@ -8,16 +8,18 @@ and finds in the end that some of it is not kept any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from pipeline.monitor import Listener
 from server.call import Call
 from server.clock import Clock
-from server.past import CallQuery, CallStore, Page, PastCall, Place, StoreUnavailable, page_of
+from server.past import CallQuery, CallStore, Page, PastCall, Place, StoreUnavailable, page_of, told_in
 from server.ring import Entry
 from server.summary import CallSummary, PastSummary
+from server.transcript import NAMES, Told, timed, told
 from server.waveform import Strip, Waveform
 
 Summary = CallSummary | PastSummary
@@ -187,6 +189,28 @@ class CallBook:
         if kept is None or not kept.entries:
             raise StoreUnavailable("these events are on their way to the database")
         return replace(kept, last_seq=max(kept.last_seq, page.last_seq), over=False)
+
+    async def told(self, call_id: str, names: Sequence[str]) -> list[Entry]:
+        """All events of a call that have these names, as far as they are kept, in order."""
+        seen = self._live.get(call_id)
+        if seen is None:
+            return list(await self.store.told(call_id, names))
+        ring = seen.call.events
+        found: dict[int, Entry] = {}
+        if ring.lost_since(0) and self.store.durable:
+            found = {entry.seq: entry for entry in await self.store.told(call_id, names)}
+        found |= {entry.seq: entry for entry in told_in(ring, names)}
+        return [found[seq] for seq in sorted(found)]
+
+    async def transcript(self, call_id: str) -> Told:
+        """What was said, as far as it is known by now."""
+        known = told(await self.told(call_id, NAMES))
+        said = None if call_id in self._live else await self.store.said(call_id)
+        return known if said is None else Told(tuple(timed(said, known.lines)), known.recording_ms)
+
+    async def recorded(self, call_id: str) -> Mapping[str, Any] | None:
+        """What was told of the recording of a call that is over."""
+        return None if call_id in self._live else await self.store.recorded(call_id)
 
     async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
         """None: it has no audio yet, or is not drawn."""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Any, Final, Protocol
+
+import orjson
 
 from server.ring import Entry, Ring
 from server.summary import CallSummary, PastSummary
+from server.transcript import Role
 from server.waveform import Strip, Waveform
 from telephony.numbers import normalise
 
 ENTRY_BYTES = 250
 """What an event costs in memory beside its text."""
+
+RECORDED: Final = ("duration_ms", "format", "sample_rate", "channels", "started_at")
+"""What is kept of a recording beside its file."""
 
 Place = tuple[float, str]
 """Where a call that is over stands in the list: when it ended, and its id."""
@@ -107,6 +113,15 @@ class CallStore(Protocol):
     async def events(self, call_id: str, after: int, limit: int) -> Page | None:
         """At most ``limit`` events behind ``after``; of a live call those that are kept by now."""
 
+    async def told(self, call_id: str, names: Sequence[str]) -> Sequence[Entry]:
+        """All events of these names, as far as they are kept, in order."""
+
+    async def said(self, call_id: str) -> Sequence[tuple[Role, str]] | None:
+        """The transcript of a call that is over. None: it is not, or is not kept."""
+
+    async def recorded(self, call_id: str) -> Mapping[str, Any] | None:
+        """What was told of its recording (``RECORDED``). None: nothing."""
+
     async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
         """All behind ``from_ms``. None: it was not measured, or the call is not kept."""
 
@@ -162,6 +177,21 @@ class MemoryStore:
         call = self._calls.get(call_id)
         return page_of(call.events, after, limit, over=True) if call is not None else None
 
+    async def told(self, call_id: str, names: Sequence[str]) -> list[Entry]:
+        call = self._calls.get(call_id)
+        return told_in(call.events, names) if call is not None else []
+
+    async def said(self, call_id: str) -> list[tuple[Role, str]] | None:
+        ends = [orjson.loads(entry.data) for entry in await self.told(call_id, ("call.ended",))]
+        if not ends:
+            return None
+        return [(line["role"], line["content"]) for end in ends for line in end.get("transcript") or ()]
+
+    async def recorded(self, call_id: str) -> Mapping[str, Any] | None:
+        events = await self.told(call_id, ("call.recording",))
+        event = orjson.loads(events[-1].data) if events else {}
+        return {name: event.get(name) for name in RECORDED} if event else None
+
     async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
         call = self._calls.get(call_id)
         return call.waveform.strip(from_ms) if call is not None and call.waveform is not None else None
@@ -177,6 +207,11 @@ class MemoryStore:
         return Forgotten(
             tuple(call.summary.call_id for call in going), sum(len(call.events) for call in going)
         )
+
+
+def told_in(events: Ring, names: Sequence[str]) -> list[Entry]:
+    """Those of a ring that have these names."""
+    return [entry for entry in events.since(0) if entry.event in names]
 
 
 def in_order(calls: Iterable[PastSummary]) -> list[PastSummary]:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -22,6 +23,7 @@ from server.doors.guard import PRIVATE, Guard, denied
 from server.past import Page, StoreUnavailable
 from server.services import Services
 from server.sse import PING, EventStream, Write, event
+from server.transcript import as_text, as_vtt
 
 PING_S: Final = 15.0
 LIST_EVERY_S: Final = 0.5
@@ -32,6 +34,10 @@ AGAIN_S: Final = 2.0
 MAX_STREAMS: Final = 200
 STREAM_S: Final = 3600.0
 """A stream does not last longer: who may not look any more must not go on doing so. A browser comes back by itself."""
+
+TRANSCRIPTS: Final = ("json", "text", "vtt")
+SUFFIXES: Final = {"json": "json", "text": "txt", "vtt": "vtt"}
+KINDS: Final = {"application/json": "json", "text/plain": "text", "text/vtt": "vtt"}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -154,12 +160,38 @@ class CallsDoor:
     async def call(self, request: Request) -> Response:
         summary = await self._found(request)
         agent = self._services.agents.get(summary.slug)
+        recorded = await self._book.recorded(summary.call_id)
+        url = f"/v1/calls/{quote(summary.call_id, safe='')}/recording"
         told = {
             **summary.as_json(self._clock.epoch()),
             "agent": {"agent_id": summary.facts.agent_id, "online": agent is not None},
             "metadata": dict(summary.facts.metadata or {}),
+            "recordings": [{**recorded, "url": url}] if recorded is not None else [],
         }
         return _json(told)
+
+    async def transcript(self, request: Request) -> Response:
+        """What was said: as JSON, as text, or as subtitles."""
+        summary = await self._found(request)
+        kind = request.query_params.get("format") or _kind_of(request.headers.get("accept", ""))
+        if kind not in TRANSCRIPTS:
+            raise Refused(400, f"format must be one of {', '.join(TRANSCRIPTS)}")
+        found = await self._book.transcript(summary.call_id)
+        headers = dict(PRIVATE)
+        if request.query_params.get("download"):
+            name = quote(f"{summary.call_id}.{SUFFIXES[kind]}", safe="")
+            headers["Content-Disposition"] = f"attachment; filename*=utf-8''{name}"
+        if kind == "json":
+            told = {
+                "call_id": summary.call_id,
+                "ended": summary.state == "ended",
+                "lines": [line.as_json() for line in found.lines],
+            }
+            return Response(orjson.dumps(told), media_type="application/json", headers=headers)
+        if kind == "vtt":
+            subtitles = as_vtt(found.lines, found.recording_ms or 0)
+            return Response(subtitles, media_type="text/vtt", headers=headers)
+        return Response(as_text(found.lines), media_type="text/plain", headers=headers)
 
     async def events(self, request: Request) -> Response:
         """A page of the log behind ``after``; as server-sent events all of it, to the end of the call."""
@@ -264,6 +296,12 @@ def _page(page: Page) -> Response:
 
 def _closed(reason: str) -> bytes:
     return event("closed", orjson.dumps({"reason": reason}))
+
+
+def _kind_of(accept: str) -> str:
+    """What is asked for without a name: JSON, unless something else is liked better."""
+    kinds = (part.partition(";")[0].strip() for part in accept.split(","))
+    return next((KINDS[kind] for kind in kinds if kind in KINDS), "json")
 
 
 def _wants_stream(request: Request) -> bool:

@@ -101,10 +101,13 @@ def _end(call: PastSummary, entries: Sequence[Entry], summary: CallSummary, now:
 
 
 def _transcript(entries: Sequence[Entry]) -> tuple[HistoryMessage, ...]:
-    """What user and bot said, as far as it was told: each message as it was told last, in the order of their coming."""
+    """What user and bot said since the call was handed over last, as far as it was told: each message as it was told
+    last, in the order of their coming."""
     lines: dict[tuple[str, str], HistoryMessage] = {}
     for entry in entries:
-        if entry.event == "user.message":
+        if entry.event == "call.ended":
+            lines.clear()
+        elif entry.event == "user.message":
             told = orjson.loads(entry.data)
             lines["user", told["message_id"]] = HistoryMessage(role="user", content=told["text"])
         elif entry.event == "message.confirmed":

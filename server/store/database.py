@@ -224,7 +224,8 @@ def _event_row(entry: Entry) -> dict[str, Any]:
 
 
 def messages_in(ended: Entry) -> list[dict[str, Any]]:
-    """What user and bot said, out of ``call.ended``."""
+    """What user and bot said, out of ``call.ended``. A call that was handed over has several, each with what was said
+    since the one before: every line was at least one event, so that no two of them have one place."""
     transcript = orjson.loads(ended.data).get("transcript") or ()
     return [
         {
@@ -233,7 +234,7 @@ def messages_in(ended: Entry) -> list[dict[str, Any]]:
             "role": line["role"],
             "content": _plain(line.get("content")),
         }
-        for place, line in enumerate(transcript)
+        for place, line in enumerate(transcript, ended.seq - len(transcript))
     ]
 
 

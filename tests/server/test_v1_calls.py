@@ -14,7 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.levels import SILENCE
-from pipeline.events import AudioMetrics, BotWord, CallEnded, EndReason, TurnRef, UserMessage
+from pipeline.events import (
+    AudioMetrics,
+    BotSpeaking,
+    BotWord,
+    CallEnded,
+    EndReason,
+    MessageConfirmed,
+    Recorded,
+    TurnRef,
+    UserMessage,
+    Utterance,
+)
 from server.book import CallBook, Changes
 from server.call import Call
 from server.doors import v1
@@ -701,5 +712,42 @@ def test_a_book_may_be_told_of_a_call_that_it_does_not_know(tmp_path: Path) -> N
             assert book.listener(call, 8000) is None
             book.over(call)
             assert book.live() == []
+
+    run_virtual(main())
+
+
+def test_a_transcript_can_be_had_in_three_ways(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with site(tmp_path) as made:
+            call = made.begin()
+            call.journal.append(BotSpeaking(None, "b1", "Hello."))
+            call.journal.append(MessageConfirmed(None, "b1", "Hello."))
+            path = "/v1/calls/CA1/transcript"
+            live = (await made.web.get(path)).json()
+            assert (live["ended"], [line["text"] for line in live["lines"]]) == (False, ["Hello."])
+            now = asyncio.get_running_loop().time()
+            lines = (Utterance("assistant", "Hello."), Utterance("user", "Good day."))
+            call.journal.append(CallEnded(EndReason.HANGUP, "", now, 1.0, lines))
+            call.journal.append(Recorded(2500, 8000, "wav", "stereo", now, None))
+            made.end(call)
+            told = (await made.web.get(path)).json()
+            assert (told["ended"], [line["role"] for line in told["lines"]]) == (True, ["assistant", "user"])
+            assert told["lines"][1] == {"role": "user", "text": "Good day.", "start_ms": None, "end_ms": None}
+            for asked, accept, kind in (
+                ("?format=text", "*/*", "text/plain"),
+                ("", "text/plain", "text/plain"),
+                ("", "text/vtt, */*;q=0.5", "text/vtt"),
+                ("?format=vtt&download=1", "*/*", "text/vtt"),
+                ("", "text/html,*/*", "application/json"),
+            ):
+                reply = await made.web.get(path + asked, accept=accept)
+                assert reply.headers["content-type"].startswith(kind), asked
+                assert reply.headers["cache-control"] == "no-store"
+                assert ("CA1.vtt" in reply.headers.get("content-disposition", "")) is ("download" in asked)
+            assert (await made.web.get(f"{path}?format=srt")).status == 400
+            assert (await made.web.get("/v1/calls/CA9/transcript")).status == 404
+            (recording,) = (await made.web.get("/v1/calls/CA1")).json()["recordings"]
+            assert (recording["duration_ms"], recording["format"]) == (2500, "wav")
+            assert recording["url"] == "/v1/calls/CA1/recording"
 
     run_virtual(main())

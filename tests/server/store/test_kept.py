@@ -10,13 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.events import BotWord, EndReason, TurnRef, UserMessage, Utterance
+from pipeline.events import (
+    BotWord,
+    CallEnded,
+    EndReason,
+    MessageConfirmed,
+    Recorded,
+    TurnRef,
+    UserMessage,
+    Utterance,
+)
 from server.forgetting import forget
 from server.past import CallQuery, StoreUnavailable
 from server.ring import Entry, Ring
 from server.store.kept import KeptCalls
 from server.tokens import TokenError
-from tests.server.store.home import home
+from tests.server.store.home import Home, home
 
 
 async def test_an_ended_call_survives_a_restart_with_all_its_events(url: str, tmp_path: Path) -> None:
@@ -195,3 +204,58 @@ async def test_one_callers_data_goes_whichever_side_called(url: str, tmp_path: P
         assert len(await made.ids()) == 125
         again, _ = await forget("+15550001111", made.kept.calls, made.recordings)
         assert again.calls == 0
+
+
+async def test_what_was_said_and_recorded_is_read_back(url: str, tmp_path: Path) -> None:
+    said = (Utterance("user", "hello\x00"), Utterance("assistant", "Good day."))
+    at = asyncio.get_running_loop().time()
+
+    async def hold(made: Home) -> None:
+        transcript = await made.book.transcript("CA1")
+        assert [(line.role, line.text) for line in transcript.lines] == [
+            ("user", transcript.lines[0].text),
+            ("assistant", "Good day."),
+        ]
+        assert transcript.lines[0].text.startswith("hello")
+        assert await made.book.recorded("CA1") == {
+            "duration_ms": 1500,
+            "format": "wav",
+            "sample_rate": 8000,
+            "channels": "stereo",
+            "started_at": pytest.approx(made.clock.epoch(at), abs=5),
+        }
+        assert [entry.event for entry in await made.book.told("CA1", ("call.ended",))] == ["call.ended"]
+        assert await made.book.told("CA2", ("call.ended",)) == []
+        assert (await made.book.transcript("CA2")).lines == ()
+        assert await made.book.recorded("CA2") is None
+
+    async with home(url, tmp_path) as first:
+        call = first.begin()
+        first.tell(call, MessageConfirmed(None, "b1", "Good day."))
+        assert [line.text for line in (await first.book.transcript("CA1")).lines] == ["Good day."], "live"
+        now = asyncio.get_running_loop().time()
+        call.journal.append(CallEnded(EndReason.HANGUP, "", now, 1.0, said))
+        call.journal.append(Recorded(1500, 8000, "wav", "stereo", at, None))
+        first.book.over(call, recorded=True)
+        await hold(first)
+        await first.flush()
+        await hold(first)
+    async with home(url, tmp_path) as second:
+        await hold(second)
+
+
+async def test_the_transcript_of_a_call_that_was_handed_over_has_all_of_it(url: str, tmp_path: Path) -> None:
+    async with home(url, tmp_path) as first:
+        call = first.begin()
+        now = asyncio.get_running_loop().time()
+        parts = (("one", "two", "three"), ("four",))
+        for reason, texts in zip((EndReason.ROUTED, EndReason.HANGUP), parts, strict=True):
+            for text in texts:
+                first.tell(call, MessageConfirmed(None, text, text))
+            lines = tuple(Utterance("assistant", text) for text in texts)
+            call.journal.append(CallEnded(reason, "", now, 1.0, lines))
+        first.book.over(call)
+        await first.flush()
+    async with home(url, tmp_path) as second:
+        found = (await second.book.transcript("CA1")).lines
+        assert [line.text for line in found] == ["one", "two", "three", "four"]
