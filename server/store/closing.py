@@ -12,25 +12,31 @@ import orjson
 from server.protocol import CallEnded, EndReason, HistoryMessage, to_json
 from server.ring import Entry
 from server.summary import CallSummary, PastSummary
+from server.tally import Tally
 
 DETAIL = "the server that held the call was killed, or lost its machine"
 
 
 def closed(
     call: PastSummary, entries: Sequence[Entry], now: float, *, recorded: bool
-) -> tuple[Entry | None, PastSummary]:
-    """What is added to the log, and what the call came to. Nothing is added where its end was told: then only what comes
-    after that was not. ``now`` in epoch seconds; ``recorded``: there is a file."""
-    summary = CallSummary(call.facts, call.slug, call.created_at)
+) -> tuple[Sequence[Entry], PastSummary]:
+    """What is added to the log, and what the call came to. Where its end was told, what it came to is all that may be
+    missing. ``now`` in epoch seconds; ``recorded``: there is a file."""
+    summary, tally = CallSummary(call.facts, call.slug, call.created_at), Tally()
     for entry in entries:
         summary.add(entry)
-    end = None
+        tally.add(entry)
+    added: list[Entry] = []
     if summary.state != "ended":
-        end = _end(call, entries, summary, now)
-        summary.add(end)
+        added.append(_end(call, entries, summary, now))
+        summary.add(added[0])
+        tally.add(added[0])
+    if not tally.told:
+        added.append(tally.entry((*entries, *added)[-1], now))
+        summary.add(added[-1])
     summary.close()
     summary.recording = recorded
-    return end, summary.past()
+    return added, summary.past()
 
 
 def _end(call: PastSummary, entries: Sequence[Entry], summary: CallSummary, now: float) -> Entry:

@@ -21,7 +21,7 @@ from server.past import StoreUnavailable
 from server.ring import Entry
 from server.store import tables
 from server.store.closing import closed
-from server.store.database import Database, messages_in
+from server.store.database import Database, event_row, messages_in
 from server.store.rows import call_of, row_of
 from server.summary import PastSummary
 
@@ -115,7 +115,7 @@ class Node:
         call_id = call.call_id
         entries = await self._log(call_id)
         file = await asyncio.to_thread(self._recording, call_id)
-        end, summary = closed(call, entries, self._epoch(), recorded=file is not None)
+        added, summary = closed(call, entries, self._epoch(), recorded=file is not None)
         row = row_of(summary, node)
         for kept in ("call_id", "lost", "lost_to"):
             del row[kept]
@@ -126,16 +126,16 @@ class Node:
             # Of several servers that close it one does.
             if (await connection.execute(still.values(row))).rowcount != 1:
                 return False
-            if end is not None:
+            for entry in added:
                 await connection.execute(
-                    self._database.insert(tables.events)
-                    .values(call_id=call_id, seq=end.seq, ts=end.ts, event=end.event, data=end.data.decode())
-                    .on_conflict_do_nothing()
+                    self._database.insert(tables.events).values(event_row(entry)).on_conflict_do_nothing()
                 )
-                if lines := messages_in(end):
+                if lines := messages_in(entry):
                     await connection.execute(
                         self._database.insert(tables.messages).on_conflict_do_nothing(), lines
                     )
+            noted = await self._database.note(connection, added)
+        self._database.on_noted(noted)
         log.warning("call.closed_after_crash", call_id=call_id, node=node, events=len(entries))
         self._on_closed(summary)
         return True
