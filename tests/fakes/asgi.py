@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,6 +80,62 @@ class Stream:
         return {"type": "http.disconnect"}
 
 
+class Socket:
+    """A WebSocket as its client has it. ``hold`` keeps it from taking anything."""
+
+    def __init__(self) -> None:
+        self.frames: list[Any] = []
+        """JSON that came."""
+        self.texts: list[str] = []
+        self.closed: tuple[int, str] | None = None
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self._news = asyncio.Event()
+        self._said: asyncio.Queue[Message] = asyncio.Queue()
+        self._said.put_nowait({"type": "websocket.connect"})
+
+    def hold(self) -> None:
+        self.flowing.clear()
+
+    def say(self, told: Any) -> None:
+        text = told if isinstance(told, str) else json.dumps(told)
+        self._said.put_nowait({"type": "websocket.receive", "text": text})
+
+    def leave(self) -> None:
+        self.flowing.set()
+        self._said.put_nowait({"type": "websocket.disconnect", "code": 1005})
+
+    async def receive(self) -> Message:
+        return await self._said.get()
+
+    async def send(self, message: Message) -> None:
+        match message["type"]:
+            case "websocket.send":
+                await self.flowing.wait()
+                if self.closed is None:
+                    self.texts.append(message["text"])
+                    self.frames.append(json.loads(message["text"]))
+            case "websocket.close":
+                # As the web server has it: the last that is sent does not wait for room.
+                self.closed = (message["code"], message.get("reason") or "")
+        self._news.set()
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        while not done():
+            self._news.clear()
+            await self._news.wait()
+
+    async def wait(self, kind: str) -> Any:
+        """The first frame of this type."""
+        await self.until(lambda: any(frame.get("type") == kind for frame in self.frames))
+        return next(frame for frame in self.frames if frame.get("type") == kind)
+
+    async def end(self) -> tuple[int, str]:
+        await self.until(lambda: self.closed is not None)
+        assert self.closed is not None
+        return self.closed
+
+
 @dataclass
 class Web:
     """An application, and where its requests come from."""
@@ -112,6 +168,35 @@ class Web:
             finally:
                 stream.disconnect()
                 stream.flowing.set()
+
+    @asynccontextmanager
+    async def socket(self, path: str, **headers: str) -> AsyncIterator[Socket]:
+        """A WebSocket; whoever leaves is gone."""
+        target, _, query = path.partition("?")
+        named = {"host": "127.0.0.1:8080", **self.headers, **headers}
+        socket = Socket()
+        scope = {
+            "type": "websocket",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "scheme": "ws",
+            "path": target,
+            "raw_path": target.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [
+                (key.replace("_", "-").lower().encode(), value.encode()) for key, value in named.items()
+            ],
+            "client": (self.client, 5555),
+            "server": ("127.0.0.1", 8080),
+            "subprotocols": [],
+        }
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.app(scope, socket.receive, socket.send), name="a WebSocket")
+            try:
+                yield socket
+            finally:
+                socket.leave()
 
     async def _run(
         self, stream: Stream, path: str, method: str, body: bytes, headers: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""The call log: which of our events it tells, in what words, and that its readers can put the conversation together from it."""
+"""The call log: which of our events it tells, in what words, and what its readers make of it."""
 
 from __future__ import annotations
 
