@@ -266,6 +266,8 @@ class TtsStopped:
 
     turn: TurnRef | None
     message_id: str
+    characters: int = 0
+    """Of text that it was given for this message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,18 +296,6 @@ class TurnStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnCompleted:
-    """A turn has been answered, or will not be. Once for each that was started."""
-
-    turn: TurnRef
-    messages_spoken: int
-    """Answers of which something was heard and kept."""
-    interrupted: bool
-    aborted: bool
-    duration_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class TurnMetrics:
     """What the answer to a turn took. The parts overlap: work begins before the turn is over."""
 
@@ -321,6 +311,20 @@ class TurnMetrics:
     input_tokens: int | None
     output_tokens: int | None
     slowest: LatencyPart | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCompleted:
+    """A turn has been answered, or will not be. Once for each that was started."""
+
+    turn: TurnRef
+    messages_spoken: int
+    """Answers of which something was heard and kept."""
+    interrupted: bool
+    aborted: bool
+    duration_ms: int
+    latency: TurnMetrics | None = None
+    """What its answer took; None: nothing was heard of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.doors import audiosocket, browser, recording, twilio
 from server.doors.agent import agent_door
+from server.doors.attach import Attached
 from server.doors.console import (
     ASSET_HEADERS,
     ASSETS,
@@ -41,7 +42,7 @@ def create_app(services: Services) -> FastAPI:
     audiosocket.add_routes(app, services)
     _browser(app, services)
     _live(app, services, guard)
-    _sockets(app, services)
+    _sockets(app, services, guard)
     app.add_middleware(_SingleSlashes)
     return app
 
@@ -111,7 +112,7 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
 
     @app.get("/v1/calls/{call_id}/events")
     async def events(request: Request) -> Response:
-        return await door.answer(request, door.events)
+        return await door.answer_granted(request, door.events)
 
     @app.get("/v1/calls/{call_id}/transcript")
     async def transcript(request: Request) -> Response:
@@ -212,7 +213,10 @@ NO_SOCKET = "there is no WebSocket at this path: agents connect to /client"
 """Else a mistyped path would be told as HTTP 403, and looked for in the key."""
 
 
-def _sockets(app: FastAPI, services: Services) -> None:
+def _sockets(app: FastAPI, services: Services, guard: Guard) -> None:
+    verbs = services.supervising.asked if services.settings.supervising else None
+    attached = Attached(services, guard, verbs)
+
     @app.websocket("/client")
     async def client(websocket: WebSocket) -> None:
         await agent_door(websocket, services)
@@ -220,6 +224,10 @@ def _sockets(app: FastAPI, services: Services) -> None:
     @app.websocket("/v1/tap")
     async def tap(websocket: WebSocket) -> None:
         await tap_door(websocket, services)
+
+    @app.websocket("/v1/attach")
+    async def attach(websocket: WebSocket) -> None:
+        await attached.door(websocket)
 
     @app.websocket("/{path:path}")
     async def elsewhere(websocket: WebSocket, path: str) -> None:

@@ -126,15 +126,15 @@ class Supervising:
         self._transfers = transfers
         self._tasks = tasks
 
-    def asked(self, call_id: str, given: object, name: str = "") -> dict[str, Any]:
-        """Carry out what came by a socket, and say what became of it: ``{"verb", "status"}``, or with ``error`` and
-        ``code``. ``name``: who is known to ask, whatever he says himself."""
+    async def asked(self, call: Call, given: object) -> dict[str, Any]:
+        """Carry out what came by a socket that is attached to a call, and say what became of it: ``type`` is ``verb``, or
+        ``error`` with a ``code``."""
         verb = given.get("verb") if isinstance(given, dict) else None
-        told = {"verb": verb if verb in NAMES else None}
+        named = {"verb": verb} if verb in NAMES else {}
         try:
-            return {**told, **self.carry_out(call_id, verb_of(given), name)}
+            return {"type": "verb", **named, **self.carry_out(call.call_id, verb_of(given))}
         except SupervisionRefused as refused:
-            return {**told, "error": str(refused), "code": refused.code.value}
+            return {"type": "error", **named, "code": refused.code.value, "error": str(refused)}
 
     def carry_out(self, call_id: str, verb: AnyVerb, name: str = "") -> dict[str, Any]:
         """Do it. ``status`` of the answer: ``done``, or ``processing`` where it goes on after that. Raises

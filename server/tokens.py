@@ -52,8 +52,8 @@ class Tokens:
         """The subject of a good token. Raises ``TokenError``."""
         return str(self._claims(token, audience)["sub"])
 
-    def read(self, token: str, audience: str) -> Mapping[str, Any]:
-        """What a good token says. Raises ``TokenError``."""
+    def claims(self, token: str, audience: str) -> Mapping[str, Any]:
+        """What a good token says; it stays good. Raises ``TokenError``."""
         return self._claims(token, audience)
 
     def redeem(self, token: str, audience: str, now: float) -> Mapping[str, Any]:

@@ -69,7 +69,7 @@ class Guard:
         if request.scope.get("method") not in SAFE and not same_origin(request):
             raise Refused(403, "this came from another page: only the console itself may change something")
 
-    def allows(self, request: Request) -> bool:
+    def allows(self, request: HTTPConnection) -> bool:
         try:
             self.check(request)
         except Refused:

@@ -16,7 +16,7 @@ from server.doors.browser import Refused
 from server.doors.console import FOLDER, INDEX, PAGE_HEADERS, Files
 from server.doors.guard import Guard, denied
 from server.doors.handshake import close, receive
-from server.doors.scoped import OBSERVE, live_call
+from server.doors.scoped import live_call
 from server.live import Beginning, LiveAudio
 from server.protocol import CloseCode
 from server.services import Services
@@ -73,7 +73,7 @@ class LiveDoor:
     def _allowed(self, connection: Request | WebSocket, call_id: str) -> Call:
         if not self._services.settings.live_listening:
             raise Refused(404, "nobody listens to calls on this server (TALKWIRE_LIVE_LISTENING)")
-        call, _ = live_call(connection, call_id, self._services, self._guard, OBSERVE)
+        call, _ = live_call(connection, call_id, self._services, self._guard)
         if not call.config.live:
             raise Refused(403, "the agent does not let this call be listened to (media.live)")
         return call

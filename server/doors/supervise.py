@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from server.doors.body import json_object
 from server.doors.browser import Refused
 from server.doors.guard import PRIVATE, Guard, denied
-from server.doors.scoped import SUPERVISE, live_call
+from server.doors.scoped import live_call
 from server.protocol import ErrorCode
 from server.services import Services
 from server.supervising import SupervisionRefused, verb_of
@@ -31,13 +31,13 @@ async def supervise(request: Request, call_id: str, services: Services, guard: G
     try:
         if not services.settings.supervising:
             raise Refused(404, "nobody speaks in calls on this server but its agents (TALKWIRE_SUPERVISING)")
-        _, visitor = live_call(request, call_id, services, guard, SUPERVISE)
+        _, grant = live_call(request, call_id, services, guard, supervise=True)
         body = await json_object(request, MAX_BODY)
     except Refused as refused:
         return denied(refused)
     try:
         verb = verb_of(body)
-        told = services.supervising.carry_out(call_id, verb, visitor.name)
+        told = services.supervising.carry_out(call_id, verb, grant.name)
     except SupervisionRefused as error:
         key = {"key": error.key} if error.key is not None else {}
         told = {"detail": str(error), "code": error.code.value, **key}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,9 +16,11 @@ from starlette.responses import Response
 from media.peaks import HOP_MS, MAX_MS
 from server.book import PAGE, CallBook, Changes, Summary
 from server.clock import Clock
+from server.doors import call_log
 from server.doors.browser import Refused
 from server.doors.call_query import Asked, asked, cursor, number, whole
 from server.doors.callers import forget_caller
+from server.doors.grants import Grant, granted
 from server.doors.guard import PRIVATE, Guard, denied
 from server.past import Page, StoreUnavailable
 from server.services import Services
@@ -55,9 +57,26 @@ class CallsDoor:
 
     async def answer(self, request: Request, handler: Handler) -> Response:
         """What ``handler`` says, for those who may see it."""
-        try:
+
+        async def guarded() -> Response:
             self._guard.check(request)
             return await handler(request)
+
+        return await self._answer(guarded)
+
+    async def answer_granted(
+        self, request: Request, handler: Callable[[Request, Grant], Awaitable[Response]]
+    ) -> Response:
+        """The same, where a stream token is enough for what it names."""
+
+        async def guarded() -> Response:
+            return await handler(request, granted(request, self._services, self._guard))
+
+        return await self._answer(guarded)
+
+    async def _answer(self, guarded: Callable[[], Awaitable[Response]]) -> Response:
+        try:
+            return await guarded()
         except Refused as refused:
             return denied(refused)
         except StoreUnavailable as error:
@@ -193,8 +212,28 @@ class CallsDoor:
             return Response(subtitles, media_type="text/vtt", headers=headers)
         return Response(as_text(found.lines), media_type="text/plain", headers=headers)
 
-    async def events(self, request: Request) -> Response:
-        """A page of the log behind ``after``; as server-sent events all of it, to the end of the call."""
+    async def events(self, request: Request, grant: Grant) -> Response:
+        """A page of the call log behind ``after``; as server-sent events all of it, to the end of the call."""
+        match request.query_params.get("format", "log"):
+            case "log":
+                pass
+            case "wire":
+                if grant.agents is not None:
+                    raise Refused(
+                        403, "format=wire is for the holder of an API key: a stream token reads the call log"
+                    )
+                return await self._wire_events(request)
+            case _:
+                raise Refused(400, "format must be log or wire")
+        summary = await self._found(request)
+        if not grant.allows_call(summary):
+            raise Refused(403, "the token is for another agent, or another call")
+        if not _wants_stream(request):
+            return await call_log.page(request, summary, self._book, grant)
+        return await call_log.stream(request, summary, self._book, grant, self._stream)
+
+    async def _wire_events(self, request: Request) -> Response:
+        """The same as the call's agent was told it."""
         summary = await self._found(request)
         after = number(request.query_params, "after", 0, 0, 1 << 53)
         if not _wants_stream(request):
@@ -265,7 +304,9 @@ class CallsDoor:
             raise _unknown(call_id)
         return summary
 
-    def _stream(self, produce: Callable[[Write], Awaitable[None]]) -> Response:
+    def _stream(
+        self, produce: Callable[[Write], Awaitable[None]], headers: Mapping[str, str] | None = None
+    ) -> Response:
         if self.streams >= MAX_STREAMS:
             raise Refused(503, f"{MAX_STREAMS} streams are being read, and no more are allowed")
 
@@ -276,7 +317,7 @@ class CallsDoor:
             finally:
                 self.streams -= 1
 
-        return EventStream(counted)
+        return EventStream(counted, headers)
 
 
 def _unknown(call_id: str) -> Refused:

@@ -69,6 +69,7 @@ class TtsStopped(CallEvent):
 
     event: Literal["tts.stopped"] = "tts.stopped"
     message_id: str = Field(description="The message.")
+    characters: int = Field(ge=0, description="Of text that it was given for this message, made or not.")
 
 
 class BargeIn(CallEvent):
@@ -128,6 +129,11 @@ class MessageConfirmed(CallEvent):
     event: Literal["message.confirmed"] = "message.confirmed"
     message_id: str = Field(description="The message.")
     text: str = Field(description="What the caller heard of it.")
+    corrects: int | None = Field(
+        default=None,
+        description="The `seq` of its `bot.speaking`, where that had another text, or none. Absent: it was heard as "
+        "it was told.",
+    )
 
 
 class MessageAborted(CallEvent):
@@ -139,6 +145,10 @@ class MessageAborted(CallEvent):
         description="`early`: cut off before 2000 ms were heard; `new_turn`: the user went on before it was "
         "heard; `cancelled`: by the agent; `call_ended`: the call was over first; `duplicate_greeting`: the agent "
         "was told of the call once more, and greeted as it had done."
+    )
+    corrects: int | None = Field(
+        default=None,
+        description="The `seq` of its `bot.speaking`, where it had begun: what that told is not kept.",
     )
 
 

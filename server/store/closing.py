@@ -15,6 +15,7 @@ from server.protocol import CallEnded, CallRecording, EndReason, HistoryMessage,
 from server.recordings import OnDisk
 from server.ring import Entry
 from server.summary import CallSummary, PastSummary
+from server.tally import Tally
 
 DETAIL = "the server that held the call was killed, or lost its machine"
 
@@ -24,16 +25,24 @@ def closed(
 ) -> tuple[list[Entry], PastSummary]:
     """What is added to the log, and what the call came to. Nothing is added of what was told before its server was
     killed. ``now`` in epoch seconds; ``recorded``: its file, if there is one."""
-    summary = CallSummary(call.facts, call.slug, call.created_at)
+    summary, tally = CallSummary(call.facts, call.slug, call.created_at), Tally()
     for entry in entries:
         summary.add(entry)
+        tally.add(entry)
     added: list[Entry] = []
+
+    def add(entry: Entry) -> None:
+        added.append(entry)
+        summary.add(entry)
+        tally.add(entry)
+
     if summary.state != "ended":
-        added.append(_end(call, entries, summary, now))
-        summary.add(added[-1])
-    if recorded is not None and recorded.duration_ms and not _told(entries, "call.recording"):
-        added.append(_recording(call, entries, summary, now, recorded))
-        summary.add(added[-1])
+        add(_end(call, entries, summary, now))
+    sealed = tally.told
+    if not sealed and recorded is not None and recorded.duration_ms and not _told(entries, "call.recording"):
+        add(_recording(call, entries, summary, now, recorded))
+    if not sealed:
+        add(tally.entry((*entries, *added)[-1], now))
     summary.close()
     summary.recording = recorded is not None
     return added, summary.past()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
 
 from server.past import (
     RECORDED,
+    AgentPage,
     CallQuery,
     Forgotten,
     MemoryStore,
@@ -34,7 +35,9 @@ from telephony.numbers import normalise
 AT_ONCE = 100
 """Calls that are deleted in one transaction: a live one may have to wait for it to be written."""
 
-calls, events = tables.calls.c, tables.events.c
+POLL_S = 1.0
+
+calls, events, lifecycle = tables.calls.c, tables.events.c, tables.lifecycle.c
 
 
 class KeptCalls:
@@ -57,6 +60,10 @@ class KeptCalls:
         self._node = node
         self._fresh = fresh
         self._skipped = frozenset(skipped)
+        # Others may write to a PostgreSQL.
+        self.poll_s: float | None = None if database.is_sqlite else POLL_S
+        self.on_noted: Callable[[Collection[str]], None] = lambda slugs: None
+        database.on_noted = lambda slugs: self.on_noted(slugs)
 
     # --- told by the book ---------------------------------------------------------------------------------
 
@@ -159,6 +166,21 @@ class KeptCalls:
         if row is None:
             return None
         return {**{name: row.get(name) for name in RECORDED}, "sample_rate": row["sample_rate_hz"]}
+
+    async def lifecycle(self, slugs: Collection[str], after: int, limit: int) -> AgentPage:
+        told = and_(events.call_id == lifecycle.call_id, events.seq == lifecycle.seq)
+        wanted = (
+            select(lifecycle.place, events.call_id, events.seq, events.ts, events.event, events.data)
+            .join(tables.events, told)
+            .where(lifecycle.slug.in_(slugs), lifecycle.place > after)
+            .order_by(lifecycle.place)
+            .limit(limit)
+        )
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(wanted)).all()
+        return AgentPage(
+            [(place, Entry(call, seq, ts, name, data.encode())) for place, call, seq, ts, name, data in rows]
+        )
 
     async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
         if (fresh := self._fresh.get(call_id)) is not None:

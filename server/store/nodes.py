@@ -127,6 +127,8 @@ class Node:
             if (await connection.execute(still.values(row))).rowcount != 1:
                 return False
             await self._database.add(connection, added)
+            noted = await self._database.note(connection, added)
+        self._database.on_noted(noted)
         log.warning("call.closed_after_crash", call_id=call_id, node=node, events=len(entries))
         self._on_closed(summary)
         return True

@@ -114,7 +114,7 @@ async def _log(http: httpx.AsyncClient, call_id: str) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     while True:
         after = events[-1]["seq"] if events else 0
-        reply = await http.get(f"/v1/calls/{call_id}/events?after={after}&limit=1000")
+        reply = await http.get(f"/v1/calls/{call_id}/events?format=wire&after={after}&limit=1000")
         page = reply.json()
         if reply.status_code != 200 or not page["events"]:
             return events

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,50 +81,78 @@ class Stream:
 
 
 class Socket:
-    """A WebSocket as its client has it. ``flowing`` cleared: the client reads nothing."""
+    """A WebSocket as its client has it. ``hold`` keeps it from taking anything."""
 
     def __init__(self) -> None:
+        self.frames: list[Any] = []
+        """JSON that came."""
+        self.texts: list[str] = []
+        self.heard: list[bytes] = []
+        """Binary frames."""
+        self.accepted = False
         self.status = 0
         """Of an upgrade that was refused."""
         self.body = b""
-        self.accepted = False
-        self.texts: list[str] = []
-        self.frames: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         self.flowing = asyncio.Event()
         self.flowing.set()
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
-        self._inbox.put_nowait({"type": "websocket.connect"})
+        self._news = asyncio.Event()
+        self._said: asyncio.Queue[Message] = asyncio.Queue()
+        self._said.put_nowait({"type": "websocket.connect"})
 
-    def say(self, text: str) -> None:
-        self._inbox.put_nowait({"type": "websocket.receive", "text": text})
+    def hold(self) -> None:
+        self.flowing.clear()
+
+    def say(self, told: Any) -> None:
+        text = told if isinstance(told, str) else json.dumps(told)
+        self._said.put_nowait({"type": "websocket.receive", "text": text})
 
     def leave(self) -> None:
-        self._inbox.put_nowait({"type": "websocket.disconnect", "code": 1001})
+        self.flowing.set()
+        self._said.put_nowait({"type": "websocket.disconnect", "code": 1005})
 
     async def receive(self) -> Message:
-        return await self._inbox.get()
+        return await self._said.get()
 
     async def send(self, message: Message) -> None:
         match message["type"]:
             case "websocket.accept":
                 self.accepted = True
-            case "websocket.send":
-                await self.flowing.wait()
-                if message.get("text") is not None:
-                    self.texts.append(message["text"])
-                else:
-                    self.frames.append(message["bytes"])
-            case "websocket.close":
-                self.closed = (message["code"], message.get("reason") or "")
             case "websocket.http.response.start":
                 self.status = message["status"]
             case "websocket.http.response.body":
                 self.body += message.get("body", b"")
+            case "websocket.send" if message.get("text") is None:
+                await self.flowing.wait()
+                self.heard.append(message["bytes"])
+            case "websocket.send":
+                await self.flowing.wait()
+                if self.closed is None:
+                    self.texts.append(message["text"])
+                    self.frames.append(json.loads(message["text"]))
+            case "websocket.close":
+                # As the web server has it: the last that is sent does not wait for room.
+                self.closed = (message["code"], message.get("reason") or "")
+        self._news.set()
 
     @property
     def detail(self) -> str:
         return str(json.loads(self.body)["detail"])
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        while not done():
+            self._news.clear()
+            await self._news.wait()
+
+    async def wait(self, kind: str) -> Any:
+        """The first frame of this type."""
+        await self.until(lambda: any(frame.get("type") == kind for frame in self.frames))
+        return next(frame for frame in self.frames if frame.get("type") == kind)
+
+    async def end(self) -> tuple[int, str]:
+        await self.until(lambda: self.closed is not None)
+        assert self.closed is not None
+        return self.closed
 
 
 @dataclass
@@ -162,7 +190,7 @@ class Web:
 
     @asynccontextmanager
     async def socket(self, path: str, **headers: str) -> AsyncIterator[Socket]:
-        """A WebSocket, until it is left."""
+        """A WebSocket; whoever leaves is gone."""
         made = Socket()
         scope = {
             **self._scope(path, headers),
@@ -172,13 +200,11 @@ class Web:
             "extensions": {"websocket.http.response": {}},
         }
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(self._serve(scope, made), name="server of a socket")
+            tasks.create_task(self._serve(scope, made), name="server of a socket")
             try:
                 yield made
             finally:
-                made.flowing.set()
-                if not serving.done():
-                    made.leave()
+                made.leave()
 
     async def _serve(self, scope: dict[str, Any], socket: Socket) -> None:
         await self.app(scope, socket.receive, socket.send)

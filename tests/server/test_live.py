@@ -55,9 +55,9 @@ def test_who_listens_hears_both_sides_and_the_end(tmp_path: Path) -> None:
                 "bitDepth": 16,
                 "sessionId": "CA1",
             }
-            assert socket.frames[-1] == b""
-            assert {len(frame) for frame in socket.frames[:-2]} == {800}
-            heard = sound(socket.frames)
+            assert socket.heard[-1] == b""
+            assert {len(frame) for frame in socket.heard[:-2]} == {800}
+            heard = sound(socket.heard)
             assert len(heard) == pytest.approx(5 * 8000, abs=160)
             loud = np.abs(heard.astype(int)) > 100
             first_bot = np.flatnonzero(loud)[0] / 8000
@@ -80,8 +80,8 @@ def test_nobody_listening_costs_nothing(tmp_path: Path) -> None:
             async with made.web.socket(WS) as one, made.web.socket(WS) as two:
                 await leg.silence(2)
                 assert len(monitor._listeners) == len(before) + 1, "it is mixed once"
-                assert one.frames
-                assert one.frames == two.frames
+                assert one.heard
+                assert one.heard == two.heard
             await leg.silence(0.1)
             assert monitor._listeners == before
             assert call.live is None
@@ -97,14 +97,14 @@ def test_it_may_be_joined_while_it_rings_and_again(tmp_path: Path) -> None:
                 await asyncio.sleep(7)
                 assert socket.accepted
                 assert not socket.texts, "nobody knows its rate yet"
-                assert not socket.frames
+                assert not socket.heard
                 leg, _ = made.live(call)
                 await leg.silence(3)
                 assert len(socket.texts) == 1
-                assert socket.frames
+                assert socket.heard
             async with made.web.socket(WS) as again:
                 await leg.silence(1)
-                assert again.frames
+                assert again.heard
 
     run_virtual(main())
 
@@ -117,7 +117,7 @@ def test_a_call_that_never_began_ends_it(tmp_path: Path) -> None:
                 await asyncio.sleep(1)
                 made.calls.never_began(call, EndReason.HANGUP, "")
                 await asyncio.sleep(2)
-                assert socket.frames == [b""]
+                assert socket.heard == [b""]
                 assert socket.closed == (1000, "call_ended")
             assert not socket.texts
 
@@ -132,10 +132,10 @@ def test_where_no_audio_comes_it_says_that_it_lives(tmp_path: Path) -> None:
             await leg.silence(2)
             async with made.web.socket(WS) as socket:
                 await leg.silence(1)
-                before = len(socket.frames)
+                before = len(socket.heard)
                 listener.on_lost()
                 await asyncio.sleep(9)
-                assert socket.frames[before:].count(KEEPALIVE) == 1
+                assert socket.heard[before:].count(KEEPALIVE) == 1
                 assert not call.session.ended  # type: ignore[union-attr]
 
     run_virtual(main())
@@ -157,9 +157,9 @@ def test_who_does_not_keep_up_is_let_go_and_the_others_hear_on(tmp_path: Path, f
                 await leg.silence(QUEUE_MS / 1000 + 4)
                 assert slow.closed == ((1013, "slow_consumer") if frozen else None)
                 assert quick.closed is None
-                assert len(sound(quick.frames)) >= 8000 * 10
+                assert len(sound(quick.heard)) >= 8000 * 10
                 if not frozen:
-                    assert slow.frames == quick.frames
+                    assert slow.heard == quick.heard
 
     run_virtual(main())
 
@@ -174,10 +174,10 @@ def test_a_hand_over_is_not_the_end_of_it(tmp_path: Path) -> None:
             async with made.web.socket(WS) as socket:
                 await leg.silence(1)
                 made.calls.hand_over(call, other, call.facts, call.config, history=True)
-                before = len(socket.frames)
+                before = len(socket.heard)
                 await leg.silence(1)
                 assert socket.closed is None
-                assert len(socket.frames) >= before + 19
+                assert len(socket.heard) >= before + 19
 
     run_virtual(main())
 

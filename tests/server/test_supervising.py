@@ -162,18 +162,33 @@ def test_who_may(tmp_path: Path) -> None:
 def test_as_a_socket_gives_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with site(tmp_path) as made:
-            _, leg = live(made)
+            call, leg = live(made)
             await leg.silence(0.5)
-            asked = made.services.supervising.asked
-            assert asked("CA1", {"verb": "takeover"}) == {"verb": "takeover", "status": "done"}
-            said = asked("CA1", {"verb": "say", "text": "Hello."}, "Ann")
-            assert (said["verb"], said["status"]) == ("say", "processing")
-            wrong = asked("CA1", {"verb": "shout"})
-            assert (wrong["verb"], wrong["code"]) == (None, "BAD_MESSAGE")
-            assert asked("CA1", "nonsense")["code"] == "BAD_MESSAGE"
-            over = asked("CA9", {"verb": "end"})
-            assert (over["verb"], over["code"]) == ("end", "CALL_UNKNOWN")
-            assert all(name in wrong["error"] for name in NAMES)
+            token = issued(STREAM, [made.agent], made.services, scope="supervise", metadata={"name": "Ann"})
+            async with made.web.socket(f"/v1/attach?call=CA1&token={token}") as socket:
+                await socket.wait("log.caught_up")
+
+                async def ask(told: object, count: int) -> Any:
+                    socket.say(told)
+                    await socket.until(lambda: len(answers()) == count)
+                    return answers()[-1]
+
+                def answers() -> list[Any]:
+                    return [frame for frame in socket.frames if frame.get("type") in ("verb", "error")]
+
+                took = await ask({"verb": "takeover", "by": "Ann"}, 1)
+                assert took == {"type": "verb", "verb": "takeover", "status": "done"}
+                said = await ask({"verb": "say", "text": "Hello."}, 2)
+                assert (said["verb"], said["status"]) == ("say", "processing")
+                wrong = await ask({"verb": "shout"}, 3)
+                assert (wrong["type"], wrong["code"]) == ("error", "BAD_MESSAGE")
+                assert all(name in wrong["error"] for name in NAMES)
+                await ask({"verb": "end"}, 4)
+                while not call.is_over:
+                    await leg.silence(0.1)
+                await socket.end()
+            types = [frame["type"] for frame in socket.frames if frame["type"].startswith(("hand", "super"))]
+            assert types == ["handoff.requested", "handoff.active", "supervisor.said"]
 
     run_virtual(main())
 

@@ -182,6 +182,31 @@ class LineUtterance(Part):
     """When its sound began, milliseconds from the beginning of the call."""
 
 
+class TurnLatency(Part):
+    """What `turn.metrics` tells of times."""
+
+    endpointing_ms: int | None = None
+    """From the end of the user's voice to `turn.end`, milliseconds."""
+    stt_ms: int | None = None
+    """From the end of the user's voice to the last text of the turn, milliseconds."""
+    llm_first_token_ms: int | None = None
+    """From the request for this message to the first of its text, milliseconds; absent where the agent
+    process answers.
+    """
+    agent_ms: int | None = None
+    """Where the agent process answers: from the turn signal (`eager.turn`) to the first text of the answer,
+    milliseconds.
+    """
+    tts_first_byte_ms: int | None = None
+    """From the request for the first sentence to the first of its sound, milliseconds."""
+    transport_ms: int | None = None
+    """From the first audio that is handed to the line to the ear, as far as the line tells, milliseconds."""
+    total_ms: int | None = None
+    """From the end of the user's voice to the first sound of the answer in the ear, milliseconds. More than
+    the parts together where the agent got ready, tools ran, or the first sentence came slowly.
+    """
+
+
 class Usage(Part):
     """What an answer cost, as far as the engine tells."""
 
@@ -820,6 +845,8 @@ class TurnCompleted(TurnEvent):
     """Nothing was answered, or none of it was kept."""
     duration_ms: int
     """From `turn.started` to this event, milliseconds."""
+    latency: TurnLatency | None = None
+    """How long its answer took, also where `turn.metrics` is not told; absent: none was heard."""
 
 
 class TurnMetrics(TurnEvent):
@@ -1044,6 +1071,8 @@ class TtsStopped(CallEvent):
     event: Literal["tts.stopped"] = "tts.stopped"
     message_id: str
     """The message."""
+    characters: int
+    """Of text that it was given for this message, made or not."""
 
 
 class BotSpeaking(CallEvent):
@@ -1167,6 +1196,10 @@ class MessageConfirmed(CallEvent):
     """The message."""
     text: str
     """What the caller heard of it."""
+    corrects: int | None = None
+    """The `seq` of its `bot.speaking`, where that had another text, or none. Absent: it was heard as it was
+    told.
+    """
 
 
 class MessageAborted(CallEvent):
@@ -1180,6 +1213,8 @@ class MessageAborted(CallEvent):
     `cancelled`: by the agent; `call_ended`: the call was over first; `duplicate_greeting`: the agent was
     told of the call once more, and greeted as it had done.
     """
+    corrects: int | None = None
+    """The `seq` of its `bot.speaking`, where it had begun: what that told is not kept."""
 
 
 class ReplyRejected(CallEvent):

@@ -64,8 +64,13 @@ async def closed(made: Home) -> None:
 
 
 def hold(log: list[bytes], entries: list[Entry]) -> None:
-    assert log[:-1] == [entry.data for entry in entries]
-    end = orjson.loads(log[-1])
+    assert log[:-2] == [entry.data for entry in entries]
+    end, summary = orjson.loads(log[-2]), orjson.loads(log[-1])
+    assert (summary["event"], summary["reason"], summary["seq"]) == (
+        "call.summary",
+        "failed",
+        len(entries) + 2,
+    )
     assert (end["event"], end["reason"], end["seq"]) == ("call.ended", "failed", len(entries) + 1)
     assert "killed" in end["detail"]
     assert end["ended_at"] == entries[-1].ts
@@ -104,13 +109,13 @@ async def test_its_recording_is_told_behind_its_end(url: str, tmp_path: Path, fo
     await asyncio.to_thread(record)
     async with home(url, tmp_path) as made:
         log = [orjson.loads(data) for data in await made.log("CA-dead")]
-        assert [event["event"] for event in log[-2:]] == ["call.ended", "call.recording"]
-        assert [event["seq"] for event in log] == list(range(1, len(entries) + 3))
-        told = log[-1]
+        assert [event["event"] for event in log[-3:]] == ["call.ended", "call.recording", "call.summary"]
+        assert [event["seq"] for event in log] == list(range(1, len(entries) + 4))
+        told = log[-2]
         assert told["duration_ms"] == pytest.approx(1500, abs=0 if format == "wav" else 60)
         assert (told["format"], told["sample_rate"], told["channels"]) == (format, 8000, "stereo")
         (call,) = await made.book.ended(10)
-        assert call.last_seq == told["seq"]
+        assert call.last_seq == log[-1]["seq"]
         assert call.as_json(0)["recording"] is True
         kept = await ask(made.kept.calls._database, "SELECT duration_ms FROM recordings")  # type: ignore[attr-defined]
         assert kept == told["duration_ms"]
@@ -185,11 +190,17 @@ async def test_whoever_was_taken_for_dead_has_the_last_word(url: str, tmp_path: 
             lambda call: None,
         )
         assert await node.close_calls_of(["dead"]) == 1
-        true = Entry("CA-dead", len(entries) + 1, entries[-1].ts + 1, "bot.word", b'{"event":"bot.word"}')
+        true = [
+            Entry(
+                "CA-dead", len(entries) + place, entries[-1].ts + place, "bot.word", b'{"event":"bot.word"}'
+            )
+            for place in (1, 2)
+        ]
         assert made.kept.writer is not None
-        made.kept.writer.put(true)
+        for entry in true:
+            made.kept.writer.put(entry)
         await made.flush()
-        assert await made.log("CA-dead") == [entry.data for entry in (*entries, true)]
+        assert await made.log("CA-dead") == [entry.data for entry in (*entries, *true)]
 
 
 def test_a_spool_is_one_process_s(tmp_path: Path) -> None:
@@ -219,9 +230,9 @@ async def test_when_the_database_was_away_nobody_takes_the_others_for_dead(
         for made, call in zip((one, two), calls, strict=True):
             made.end(call)
             await made.flush()
-            assert (await made.log(call.call_id))[1:] == [next(iter(call.events.since(1))).data]
+            assert (await made.log(call.call_id))[1:] == [entry.data for entry in call.events.since(1)]
             page = await made.kept.calls.events(call.call_id, 0, 10)
             assert page is not None
-            assert [entry.seq for entry in page.entries] == [1, 2]
+            assert [entry.seq for entry in page.entries] == [1, 2, 3]
             told = (await two.found(call.call_id)).as_json(0)
             assert (told["state"], told["reason"]) == ("ended", "hangup")
