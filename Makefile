@@ -100,6 +100,7 @@ protocol: $(VENV)/.dev
 	$(BIN)/python clients/python/generate.py
 	$(BIN)/python clients/browser/generate.py
 	$(BIN)/python -m tests.protocol.golden
+	$(BIN)/python -m tests.protocol.golden_log
 
 bench-phone: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.phone

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.doors import audiosocket, browser, recording, twilio
 from server.doors.agent import agent_door
+from server.doors.attach import Attached
 from server.doors.console import (
     ASSET_HEADERS,
     ASSETS,
@@ -22,6 +23,8 @@ from server.doors.console import (
 )
 from server.doors.dial import dial
 from server.doors.guard import Guard
+from server.doors.live import LiveDoor
+from server.doors.supervise import supervise
 from server.doors.tap import tap_door
 from server.doors.twilio.checked import proof
 from server.doors.v1 import CallsDoor
@@ -37,12 +40,14 @@ def create_app(services: Services) -> FastAPI:
     guard = Guard(services)
     _http(app, services)
     _calls(app, services, guard)
+    _supervision(app, services, guard)
     if services.settings.console:
         _console(app, services, guard)
     twilio.add_routes(app, services)
     audiosocket.add_routes(app, services)
     _browser(app, services)
-    _sockets(app, services)
+    _live(app, services, guard)
+    _sockets(app, services, guard)
     app.add_middleware(_SingleSlashes)
     return app
 
@@ -137,7 +142,11 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
 
     @app.get("/v1/calls/{call_id}/events")
     async def events(request: Request) -> Response:
-        return await door.answer(request, door.events)
+        return await door.answer_granted(request, door.events)
+
+    @app.get("/v1/calls/{call_id}/transcript")
+    async def transcript(request: Request) -> Response:
+        return await door.answer(request, door.transcript)
 
     @app.get("/v1/calls/{call_id}/waveform")
     async def waveform(request: Request) -> Response:
@@ -146,6 +155,12 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.api_route("/v1/calls/{call_id}/recording", methods=["GET", "HEAD"])
     async def call_recording(request: Request, call_id: str) -> Response:
         return await recording.recording(request, call_id, services, guard)
+
+
+def _supervision(app: FastAPI, services: Services, guard: Guard) -> None:
+    @app.post("/v1/calls/{call_id}/supervise")
+    async def supervised(request: Request, call_id: str) -> Response:
+        return await supervise(request, call_id, services, guard)
 
 
 def _console(app: FastAPI, services: Services, guard: Guard) -> None:
@@ -212,11 +227,26 @@ def _browser(app: FastAPI, services: Services) -> None:
         return browser.preflight()
 
 
+def _live(app: FastAPI, services: Services, guard: Guard) -> None:
+    door = LiveDoor(services, guard)
+
+    @app.get("/live/{call_id}/player")
+    async def player(request: Request, call_id: str) -> Response:
+        return await door.player(request, call_id)
+
+    @app.websocket("/live/{call_id}/ws")
+    async def listen(websocket: WebSocket, call_id: str) -> None:
+        await door.listen(websocket, call_id)
+
+
 NO_SOCKET = "there is no WebSocket at this path: agents connect to /client"
 """Else a mistyped path would be told as HTTP 403, and looked for in the key."""
 
 
-def _sockets(app: FastAPI, services: Services) -> None:
+def _sockets(app: FastAPI, services: Services, guard: Guard) -> None:
+    verbs = services.supervising.asked if services.settings.supervising else None
+    attached = Attached(services, guard, verbs)
+
     @app.websocket("/client")
     async def client(websocket: WebSocket) -> None:
         await agent_door(websocket, services)
@@ -224,6 +254,10 @@ def _sockets(app: FastAPI, services: Services) -> None:
     @app.websocket("/v1/tap")
     async def tap(websocket: WebSocket) -> None:
         await tap_door(websocket, services)
+
+    @app.websocket("/v1/attach")
+    async def attach(websocket: WebSocket) -> None:
+        await attached.door(websocket)
 
     @app.websocket("/{path:path}")
     async def elsewhere(websocket: WebSocket, path: str) -> None:

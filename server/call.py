@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder
@@ -24,6 +24,9 @@ from server.resolve import CallConfig
 from server.ring import Entry, Ring
 from server.wire import CallFacts
 from telephony.ports import Carrier
+
+if TYPE_CHECKING:
+    from server.live import LiveAudio
 
 
 class Tap(Protocol):
@@ -72,6 +75,8 @@ class Call:
         """How long its caller may dial an extension before it begins."""
         self.routes = 0
         """How often it was handed over."""
+        self.live: LiveAudio | None = None
+        """For those who listen to it; None: nobody does."""
         self.journal = Journal(facts, clock, self._tell, agent.slug)
         self.events = Ring()
         self.part = Part(facts.call_id, agent.slug, agent.agent_id, agent.owner, self)

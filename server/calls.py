@@ -355,7 +355,41 @@ class CallRegistry:
         if not self.pauses[slug]:
             del self.pauses[slug]
 
+    def take_over(self, call: Call, by: str, *, interrupt: bool = False) -> None:
+        """Have a person speak in the bot's place. Raises ``ValueError`` where somebody does already."""
+        session = call.session
+        if session is None:
+            raise CallIsOver
+        if session.supervised.by is not None:
+            raise ValueError(f"{session.supervised.by} has taken the call over already: release it first")
+
+        def begin() -> None:
+            session.pause(on=True)
+            session.supervised.take_over(by, interrupt=interrupt)
+
+        session.guarded(begin)
+
+    def release(self, call: Call, by: str) -> None:
+        """The bot goes on. Raises ``ValueError`` where nobody has taken it over."""
+        session = call.session
+        if session is None:
+            raise CallIsOver
+        if session.supervised.by is None:
+            raise ValueError("nobody has taken the call over")
+        paused = self._paused_by_agent(call)
+
+        def end() -> None:
+            session.pause(on=paused)
+            session.supervised.release(by)
+
+        session.guarded(end)
+
     def _paused(self, call: Call) -> bool:
+        session = call.session
+        taken = session is not None and session.supervised.by is not None
+        return taken or self._paused_by_agent(call)
+
+    def _paused_by_agent(self, call: Call) -> bool:
         pauses = self.pauses.get(call.slug)
         return pauses is not None and pauses.holds(call.call_id, call.facts.contact)
 
@@ -560,6 +594,10 @@ class CallRegistry:
 
     def _agent_stayed_away(self, call: Call, grace_s: float) -> None:
         session = call.session
+        if session is not None and session.supervised.by is not None:
+            # A person has the conversation: it does not end for want of the bot.
+            call.grace = self._loop.call_later(grace_s, self._agent_stayed_away, call, grace_s)
+            return
         detail = f"the agent did not come back within {grace_s:g} s"
         if session is not None:
             session.guarded(session.presence.gone)

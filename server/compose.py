@@ -45,6 +45,7 @@ from server.services import Services
 from server.settings import OFF, Settings, SettingsError, Stage
 from server.store.opened import opened, preload
 from server.strangers import AGENT_FACTOR, Allowed, Strangers
+from server.supervising import Supervising
 from server.tokens import Tokens
 from server.tracing import traced
 from server.transfers import Transfers
@@ -355,6 +356,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             calls.watch(metrics, None)
             if settings.log_transcripts:
                 calls.watch(logs.Spoken(), None)
+            transfers = Transfers(control, calls, dialling, tasks)
             found = Services(
                 settings=settings,
                 keys=KeyRing(keys),
@@ -377,8 +379,9 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 dialling=dialling,
                 control=control,
                 routing=Routing(agents, calls, control, defaults, tasks),
-                transfers=Transfers(control, calls, dialling, tasks),
+                transfers=transfers,
                 bridging=Bridging(agents, calls, defaults, settings.max_bridges),
+                supervising=Supervising(calls, agents, transfers, tasks),
                 carriers=networks,
                 defaults=defaults,
                 hold_music=engines.hold_music,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from server.settings import Settings
     from server.store.opened import Kept
     from server.strangers import Strangers
+    from server.supervising import Supervising
     from server.tokens import Tokens
     from server.transfers import Transfers
     from telephony.ports import Carrier
@@ -55,6 +56,7 @@ class Services:
     routing: Routing
     transfers: Transfers
     bridging: Bridging
+    supervising: Supervising
     carriers: Mapping[str, Carrier]
     """The phone networks, by their names."""
     defaults: Defaults

@@ -163,6 +163,19 @@ class Settings(BaseSettings):
         allowed="text of 8 to 512 characters",
     )
 
+    live_listening: bool = setting(
+        ACCESS,
+        "TALKWIRE_LIVE_LISTENING",
+        True,
+        "Let those who may see calls listen to live ones, unless the agent says `media: {live: false}`.",
+    )
+    supervising: bool = setting(
+        ACCESS,
+        "TALKWIRE_SUPERVISING",
+        True,
+        "Let those who may see calls speak in live ones, take them over and end them.",
+    )
+
     data_dir: Directory = setting(
         ACCESS,
         "TALKWIRE_DATA_DIR",

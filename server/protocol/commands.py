@@ -367,7 +367,7 @@ class HistoryCommand(Command):
 
 class HistoryGet(HistoryCommand):
     """Asks for the history; answered by `history.data`. Of a call without a language model in the server it is what
-    was said."""
+    was said; of one that is over it is `messages` of its `call.ended`, for as long as the operator keeps calls."""
 
     event: Literal["history.get"] = "history.get"
 

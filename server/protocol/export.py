@@ -47,6 +47,7 @@ from server.protocol.page import ACTIONS, COMMON, FIELDS, OWN
 from server.protocol.replies import ResumedCall
 from server.protocol.skills import SkillDefinition
 from server.protocol.tools import AskedFunction, AskedTool, ToolCall, ToolDefinition, ToolFunction, ToolResult
+from server.protocol.turns import TurnLatency
 
 HERE = Path(__file__).parent
 SCHEMA = HERE / "schema.json"
@@ -78,6 +79,7 @@ OBJECTS: tuple[type[BaseModel], ...] = (
     KnownMessage,
     KnownCall,
     Usage,
+    TurnLatency,
     HistoryMessage,
     LineUtterance,
     ResumedCall,
@@ -192,10 +194,12 @@ def page(current: str) -> str:
     return current
 
 
+TOLD = (HistoryMessage, LineUtterance, ToolCall, AskedTool, AskedFunction, Usage, TurnLatency)
+"""Objects of events; the others are of commands."""
+
+
 def _object(model: type[BaseModel]) -> JsonObject:
-    told = issubclass(
-        model, Event | HistoryMessage | LineUtterance | ToolCall | AskedTool | AskedFunction | Usage
-    )
+    told = issubclass(model, (Event, *TOLD))
     mode: JsonSchemaMode = "serialization" if told else "validation"
     return model.model_json_schema(schema_generator=WireSchema, mode=mode)
 

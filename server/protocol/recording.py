@@ -61,7 +61,8 @@ class CallRecording(CallEvent):
     """The recording of an ended call, where there is one.
 
     Follows `call.ended`, which does not wait for it. For a client that did not announce `talkwire/1` in `connect` it
-    comes just before, since such clients drop what comes after; there `call.ended` waits for a second at most.
+    comes just before, since such clients drop what comes after; there `call.ended` waits for a second at most. Of a call
+    whose server was killed it stands in the log behind the end that the next one has told.
     """
 
     event: Literal["call.recording"] = "call.recording"

@@ -156,7 +156,7 @@ class _Opening:
             self._database,
             self.name,
             self._clock.epoch,
-            self._recordings.find,
+            self._recordings.told,
             lambda summary: kept.on_closed(summary),
         )
         self._tokens.on_used = lambda token_id, until: self.writer.put(Used(token_id, until))

@@ -21,6 +21,7 @@ from tests.e2e.harness import CLIPS, KEY, TIMEOUT_S, Agent, Frame, reply
 from tests.e2e.test_recording import Killed, agent_of
 
 LATE_S = 0.1
+ADDED = ("call.ended", "call.recording")
 BEARER = {"Authorization": f"Bearer {KEY}"}
 HELLO = Clip.from_wav(CLIPS / "hello.wav")
 TEXT = "The shop is open until nine, every day but on Sundays, and it is ten past eight now."
@@ -113,7 +114,7 @@ async def _log(http: httpx.AsyncClient, call_id: str) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     while True:
         after = events[-1]["seq"] if events else 0
-        reply = await http.get(f"/v1/calls/{call_id}/events?after={after}&limit=1000")
+        reply = await http.get(f"/v1/calls/{call_id}/events?format=wire&after={after}&limit=1000")
         page = reply.json()
         if reply.status_code != 200 or not page["events"]:
             return events
@@ -139,8 +140,9 @@ def _hold(
         return
     if [event["seq"] for event in log] != list(range(1, len(log) + 1)):
         fault("its log has a hole")
-    told_of_its_end = any(frame["event"] == "call.ended" for frame in frames)
-    kept = [event for event in log if told_of_its_end or event["event"] != "call.ended"]
+    # What was added afterwards: its end and its recording, where it had not told of them itself.
+    told_of = {frame["event"] for frame in frames}
+    kept = [event for event in log if event["event"] in told_of or event["event"] not in ADDED]
     missing = frames[len(kept) :]
     if missing:
         found.newest_lost_ms = max(found.newest_lost_ms, (due_until - missing[0]["ts"]) * 1000)
@@ -160,5 +162,7 @@ def _hold(
         fault(f"behind its end there is {behind}")
     if shown is None or shown["state"] != "ended" or shown["reason"] != ends[0]["reason"]:
         fault(f"it is not listed as it ended: {shown}")
+    if shown is not None and shown["recording"] and "call.recording" not in behind:
+        fault("nothing is told of its recording")
     if not was_over and ends[0]["reason"] not in ("failed", "hangup"):
         fault(f"it ended for {ends[0]['reason']}")

@@ -596,6 +596,15 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         }
         for reason in ("busy", "no_answer", "failed", "canceled", "declined", "machine")
     ],
+    "SupervisorSaid": [
+        {"event": "supervisor.said", **CALL, "text": "One moment.", "by": "Ann", "message_id": "m1"}
+    ],
+    "SupervisorWhispered": [
+        {"event": "supervisor.whispered", **CALL, "text": "Offer ten percent.", "by": "Ann"}
+    ],
+    "HandoffRequested": [{"event": "handoff.requested", **CALL, "by": "Ann"}],
+    "HandoffActive": [{"event": "handoff.active", **CALL, "by": "Ann"}],
+    "HandoffReleased": [{"event": "handoff.released", **CALL, "by": "supervisor"}],
     "BotFinished": [{"event": "bot.finished", **TURN, "message_id": "m1", "duration_ms": 1460}],
     "BotInterrupted": [
         {
