@@ -20,6 +20,7 @@ from server.doors.console import (
 )
 from server.doors.dial import dial
 from server.doors.guard import Guard
+from server.doors.streams import EventStreams
 from server.doors.tap import tap_door
 from server.doors.twilio.checked import proof
 from server.doors.v1 import CallsDoor
@@ -89,6 +90,18 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.get("/v1/agents")
     async def agents(request: Request) -> Response:
         return await door.answer(request, door.agents)
+
+    @app.get("/v1/agents/{agent_id}/calls")
+    async def calls_of_agent(request: Request) -> Response:
+        return await door.answer_granted(request, door.calls_of_agent)
+
+    @app.get("/v1/agents/{agent_id}/stream")
+    async def agent_stream(request: Request) -> Response:
+        return await door.answer_granted(request, door.agent_stream)
+
+    @app.get("/v1/calls/{call_id}/stream")
+    async def call_stream(request: Request) -> Response:
+        return await door.answer_granted(request, door.call_stream)
 
     @app.get("/v1/calls")
     async def calls(request: Request) -> Response:
@@ -188,7 +201,7 @@ NO_SOCKET = "there is no WebSocket at this path: agents connect to /client"
 
 
 def _sockets(app: FastAPI, services: Services, guard: Guard) -> None:
-    attached = Attached(services, guard)
+    attached, streams = Attached(services, guard), EventStreams(services, guard)
 
     @app.websocket("/client")
     async def client(websocket: WebSocket) -> None:
@@ -201,6 +214,10 @@ def _sockets(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.websocket("/v1/attach")
     async def attach(websocket: WebSocket) -> None:
         await attached.door(websocket)
+
+    @app.websocket("/ws/stream")
+    async def stream(websocket: WebSocket) -> None:
+        await streams.door(websocket)
 
     @app.websocket("/{path:path}")
     async def elsewhere(websocket: WebSocket, path: str) -> None:

@@ -16,6 +16,7 @@ from pipeline.monitor import Listener
 from server.call import Call
 from server.clock import Clock
 from server.past import AgentPage, CallQuery, CallStore, Page, PastCall, Place, StoreUnavailable, page_of
+from server.recent import Recent
 from server.ring import Entry
 from server.summary import CallSummary, PastSummary
 from server.tally import Tally
@@ -47,6 +48,7 @@ class _Seen:
             self.tally.add(entry)
             self.last = entry
             self._book.store.add(self.summary, entry)
+            self._book.recent.add(entry.key or self.call.slug, entry)
             if changed:
                 self._book.changed(self.summary)
             self.ring()
@@ -103,6 +105,7 @@ class CallBook:
         self._bells: set[asyncio.Event] = set()
         self._agent_bells: dict[str, set[asyncio.Event]] = {}
         store.on_noted = self._noted
+        self.recent = Recent()
         self.closed = False
         """The server stops: nobody follows anything any more."""
 
@@ -165,6 +168,7 @@ class CallBook:
     def close(self) -> None:
         """Let everybody go who follows something."""
         self.closed = True
+        self.recent.close()
         for bell in self._bells:
             bell.set()
 
@@ -278,6 +282,11 @@ class Reader:
             return await _rung(self.bell, patience_s)
         await _rung(self.bell, poll_s)  # Another server may have it.
         return True
+
+    async def rest(self, patience_s: float) -> None:
+        """Until something rings, at most so long."""
+        self.bell.clear()
+        await _rung(self.bell, patience_s)
 
     async def read(self) -> Page | None:
         """What has come, which may be nothing; at most so much as is told at once. None: the call is not kept."""

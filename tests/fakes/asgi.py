@@ -192,11 +192,14 @@ class Web:
             "subprotocols": [],
         }
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.app(scope, socket.receive, socket.send), name="a WebSocket")
+            tasks.create_task(self._attend(scope, socket), name="a WebSocket")
             try:
                 yield socket
             finally:
                 socket.leave()
+
+    async def _attend(self, scope: dict[str, Any], socket: Socket) -> None:
+        await self.app(scope, socket.receive, socket.send)
 
     async def _run(
         self, stream: Stream, path: str, method: str, body: bytes, headers: Mapping[str, str]
