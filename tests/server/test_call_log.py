@@ -94,7 +94,8 @@ def test_a_page_has_the_types_that_are_wanted_and_where_to_go_on(
             made.end(call)
             page = (await made.web.get(f"{LOG}?types=user.message")).json()
             assert (page["entries"], page["next"]) == ([], 10)
-            found, cursor = [], 0
+            found: list[Any] = []
+            cursor: int | None = 0
             while cursor is not None:
                 page = (await made.web.get(f"{LOG}?types=user.message&after={cursor}")).json()
                 found += page["entries"]

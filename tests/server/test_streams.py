@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.events import BotWord, ToolCall, ToolCallsRequested, TurnRef, UserMessage
+from pipeline.events import BotWord, ToolCallsRequested, TurnRef, UserMessage
+from pipeline.ports import ToolCall
 from server.call import Call
 from server.doors import attach
 from server.recent import Recent
