@@ -25,6 +25,7 @@ from server.doors.dial import dial
 from server.doors.guard import Guard
 from server.doors.live import LiveDoor
 from server.doors.supervise import supervise
+from server.doors.streams import EventStreams
 from server.doors.tap import tap_door
 from server.doors.twilio.checked import proof
 from server.doors.v1 import CallsDoor
@@ -123,6 +124,18 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.get("/v1/agents")
     async def agents(request: Request) -> Response:
         return await door.answer(request, door.agents)
+
+    @app.get("/v1/agents/{agent_id}/calls")
+    async def calls_of_agent(request: Request) -> Response:
+        return await door.answer_granted(request, door.calls_of_agent)
+
+    @app.get("/v1/agents/{agent_id}/stream")
+    async def agent_stream(request: Request) -> Response:
+        return await door.answer_granted(request, door.agent_stream)
+
+    @app.get("/v1/calls/{call_id}/stream")
+    async def call_stream(request: Request) -> Response:
+        return await door.answer_granted(request, door.call_stream)
 
     @app.get("/v1/calls")
     async def calls(request: Request) -> Response:
@@ -245,7 +258,7 @@ NO_SOCKET = "there is no WebSocket at this path: agents connect to /client"
 
 def _sockets(app: FastAPI, services: Services, guard: Guard) -> None:
     verbs = services.supervising.asked if services.settings.supervising else None
-    attached = Attached(services, guard, verbs)
+    attached, streams = Attached(services, guard, verbs), EventStreams(services, guard)
 
     @app.websocket("/client")
     async def client(websocket: WebSocket) -> None:
@@ -258,6 +271,10 @@ def _sockets(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.websocket("/v1/attach")
     async def attach(websocket: WebSocket) -> None:
         await attached.door(websocket)
+
+    @app.websocket("/ws/stream")
+    async def stream(websocket: WebSocket) -> None:
+        await streams.door(websocket)
 
     @app.websocket("/{path:path}")
     async def elsewhere(websocket: WebSocket, path: str) -> None:
