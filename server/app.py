@@ -24,8 +24,8 @@ from server.doors.console import (
 from server.doors.dial import dial
 from server.doors.guard import Guard
 from server.doors.live import LiveDoor
-from server.doors.supervise import supervise
 from server.doors.streams import EventStreams
+from server.doors.supervise import supervise
 from server.doors.tap import tap_door
 from server.doors.twilio.checked import proof
 from server.doors.v1 import CallsDoor
