@@ -73,6 +73,8 @@ class Call:
         """What the leg tells."""
         self.extension_window_s = 0.0
         """How long its caller may dial an extension before it begins."""
+        self.behind: Callable[[Part], bool] = lambda part: False
+        """Has what a part was not told and is not in memory any more read from elsewhere."""
         self.routes = 0
         """How often it was handed over."""
         self.live: LiveAudio | None = None
@@ -125,6 +127,9 @@ class Call:
         for tap in tuple(self._taps):
             if not tap.offer(entry.data, entry):
                 self._taps.discard(tap)
+
+    def catch_up(self, part: Part) -> bool:
+        return self.behind(part)
 
     def takes(self, size: int) -> bool:
         """Its agent is there, and a message of so many bytes is not too much for its connection."""

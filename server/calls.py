@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, Protocol
@@ -25,6 +25,7 @@ from pipeline.session import Session
 from pipeline.succession import Manner
 from server.agents import Agent, Owner
 from server.call import Call, CallState, Tap
+from server.catching_up import Library, catch_up, missed
 from server.clock import Clock
 from server.engines import EnginesFor
 from server.extension import ExtensionWindow
@@ -121,6 +122,8 @@ class CallRegistry:
         """Calls of which something is still to be told, be it only of their recording."""
         self._idle = asyncio.Event()
         self._idle.set()
+        self.library: Library | None = None
+        """Where events are kept that went out of memory; None: nowhere."""
         self.draining = False
         self.lagging: Callable[[], bool] = lambda: False
         """Whether those that are live have a hard enough time."""
@@ -196,6 +199,7 @@ class CallRegistry:
 
     def _take_on(self, facts: CallFacts, agent: Agent, config: CallConfig) -> Call:
         call = Call(facts, agent, config, self._clock)
+        call.behind = self._catch_up
         self._calls[facts.call_id] = call
         self._idle.clear()
         if self._observer is not None:
@@ -554,7 +558,19 @@ class CallRegistry:
             if _is_live(call, part) or part.untold(agent.owner)
         ]
         gone = tuple(call_id for call_id in agent.owner.resume or {} if self._known(call_id) is None)
+        if gone and self.library is not None:
+            reading = missed(agent, gone, self.library)
+            self._tasks.create_task(_guarded(reading), name=f"what {agent.agent_id} missed")
+            gone = ()
         self._give_back(back, agent, gone)
+
+    def _catch_up(self, part: Part) -> bool:
+        owner, library = part.owner, self.library
+        if owner is None or library is None:
+            return False
+        reading = catch_up(part, owner, library)
+        self._tasks.create_task(_guarded(reading), name=f"what was missed of {part.call_id}")
+        return True
 
     def _parts(self) -> Iterator[tuple[Call, Part]]:
         """Of all calls that are known: of those that are over first."""
@@ -642,6 +658,14 @@ def _teller(call: Call) -> Callable[[Event], None]:
             log.warning("provider.failed", call_id=call.call_id, **told, instead=event.fallback or "nothing")
 
     return tell
+
+
+async def _guarded(reading: Awaitable[None]) -> None:
+    try:
+        await reading
+    except Exception:
+        # In the group of all calls an exception would end all of them.
+        log.exception("call.not_caught_up")
 
 
 def _new_id() -> str:

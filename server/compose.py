@@ -346,6 +346,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             sweeping = tasks.create_task(recordings.keep_house(clock.epoch), name="delete old recordings")
             calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, book)
             calls.lagging = lambda: admission.lagging
+            calls.library = book if kept.calls.durable else None
             agents, defaults = AgentRegistry(settings.max_agents), _defaults(settings, engines)
             rules = RingingRules(settings.ringing_s, settings.nobody_text or "")
             control = Control(calls, tasks)
