@@ -22,6 +22,7 @@ from server.doors.console import (
     Files,
 )
 from server.doors.dial import dial
+from server.doors.directory import Directory
 from server.doors.guard import Guard
 from server.doors.live import LiveDoor
 from server.doors.streams import EventStreams
@@ -112,6 +113,7 @@ def _http(app: FastAPI, services: Services) -> None:
 
 def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     door = CallsDoor(services, guard)
+    _directory(app, services, door)
 
     @app.get("/v1/stats")
     async def stats(request: Request) -> Response:
@@ -174,6 +176,34 @@ def _supervision(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.post("/v1/calls/{call_id}/supervise")
     async def supervised(request: Request, call_id: str) -> Response:
         return await supervise(request, call_id, services, guard)
+
+
+def _directory(app: FastAPI, services: Services, door: CallsDoor) -> None:
+    directory = Directory(services)
+
+    @app.get("/api/sdk/agents")
+    async def agents(request: Request) -> Response:
+        return await door.answer(request, directory.agents)
+
+    @app.delete("/api/sdk/agents/{agent_id}")
+    async def displace(request: Request) -> Response:
+        return await door.answer(request, directory.displace)
+
+    @app.get("/api/sdk/phone-numbers")
+    async def phone_numbers(request: Request) -> Response:
+        return await door.answer(request, directory.phone_numbers)
+
+    @app.get("/api/sdk/voices")
+    async def voices(request: Request) -> Response:
+        return await directory.voices(request)
+
+    @app.get("/api/sdk/voice-preview")
+    async def voice_preview(request: Request) -> Response:
+        return await door.answer(request, directory.preview)
+
+    @app.get("/api/sdk/twilio-balance")
+    async def twilio_balance(request: Request) -> Response:
+        return await door.answer(request, directory.balance)
 
 
 def _console(app: FastAPI, services: Services, guard: Guard) -> None:

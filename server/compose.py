@@ -386,6 +386,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 carriers=networks,
                 defaults=defaults,
                 hold_music=engines.hold_music,
+                voices=engines.tts,
                 lag=lag,
                 metrics=metrics,
                 tasks=tasks,
