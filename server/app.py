@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server.cluster.forward import Forwarding, Pass
 from server.doors import audiosocket, browser, recording, twilio
 from server.doors.agent import agent_door
 from server.doors.console import (
@@ -38,6 +39,9 @@ def create_app(services: Services) -> FastAPI:
     audiosocket.add_routes(app, services)
     _browser(app, services)
     _sockets(app, services)
+    if services.cluster.node:
+        passing = Pass(services.tokens.derived("pass on between nodes"), services.clock.epoch)
+        app.add_middleware(Forwarding, cluster=services.cluster, passing=passing)
     app.add_middleware(_SingleSlashes)
     return app
 
@@ -63,9 +67,12 @@ def _http(app: FastAPI, services: Services) -> None:
 
     @app.get("/readyz")
     async def readyz() -> Response:
+        cluster = services.cluster.health()
+        more = {"cluster": cluster} if cluster else {}
         if services.calls.draining:
-            return JSONResponse({"status": "draining"}, 503)
-        return JSONResponse({"status": "ready"})
+            return JSONResponse({"status": "draining", **more}, 503)
+        # Without Redis this node serves on by itself: a load balancer is not to take all of them away.
+        return JSONResponse({"status": "ready", **more})
 
     @app.get("/client")
     async def client() -> Response:

@@ -23,6 +23,8 @@ from server.book import CallBook
 from server.bridging import Bridging
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
+from server.cluster.observing import Observing
+from server.cluster.port import Alone, Cluster
 from server.control import Control
 from server.dialling import Dialling, DialRules
 from server.doors.audiosocket import listening
@@ -37,7 +39,6 @@ from server.resolve import Defaults
 from server.resolve_recording import RecordingDefaults
 from server.ringing import Ringing, RingingRules
 from server.routing import Routing
-from server.secrets import load_or_create_secret
 from server.selection import Available, Offer
 from server.services import Services
 from server.settings import OFF, Settings, SettingsError, Stage
@@ -317,11 +318,12 @@ LoadEngines = Callable[[Settings], AbstractAsyncContextManager[EnginePool]]
 async def services(settings: Settings, load: LoadEngines = started) -> AsyncIterator[Services]:
     """All that the doors share, alive until the context ends. ``load`` gives the engines."""
     loop = asyncio.get_running_loop()
-    secret = await asyncio.to_thread(load_or_create_secret, settings.data_dir / "secret")
+    secret = await asyncio.to_thread(settings.load_secret)
     keys = await asyncio.to_thread(settings.load_api_keys)
     if settings.webrtc:
         await asyncio.to_thread(browser_media)
-    clock, tokens = Clock(loop), Tokens(secret)
+    cluster = await _cluster(settings, secret, keys)
+    clock, tokens = Clock(loop), Tokens(secret, cluster.node)
     recordings = await _recordings(settings, tokens, clock)
     async with (
         load(settings) as engines,
@@ -337,13 +339,15 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             book = CallBook(kept.calls, clock, drawn=settings.console)
             kept.on_closed = book.changed
             sweeping = tasks.create_task(recordings.keep_house(clock.epoch), name="delete old recordings")
-            calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, book)
+            book.elsewhere = cluster.listed
+            seen = Observing(book, cluster)
+            calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, seen)
             agents, defaults = AgentRegistry(settings.max_agents), _defaults(settings, engines)
             rules = RingingRules(settings.ringing_s, settings.nobody_text or "")
             control = Control(calls, tasks)
             pace = DialRules(settings.dials_per_s, settings.dial_queue)
             ringing = Ringing(agents, calls, defaults, rules)
-            dialling = Dialling(agents, calls, networks, defaults, pace, tasks)
+            dialling = Dialling(agents, calls, networks, defaults, pace, tasks, cluster.node)
             metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, settings.max_calls))
             calls.watch(metrics, None)
             found = Services(
@@ -368,7 +372,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 dialling=dialling,
                 control=control,
                 routing=Routing(agents, calls, control, defaults, tasks),
-                transfers=Transfers(control, calls, dialling, tasks),
+                transfers=Transfers(control, calls, dialling, tasks, cluster.node),
                 bridging=Bridging(agents, calls, defaults, settings.max_bridges),
                 carriers=networks,
                 defaults=defaults,
@@ -376,9 +380,10 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 lag=lag,
                 metrics=metrics,
                 tasks=tasks,
+                cluster=cluster,
                 open_door=partial(open_door, settings.host, settings.public_url),
             )
-            async with listening(found):
+            async with listening(found), cluster.opened(found):
                 yield found
                 await calls.drain(0.0)
                 book.close()
@@ -387,6 +392,21 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             if sweeping is not None:
                 sweeping.cancel()
             lag.close()
+
+
+async def _cluster(settings: Settings, secret: str, keys: Sequence[str]) -> Cluster:
+    if settings.redis_url is None:
+        return Alone()
+    try:
+        await asyncio.to_thread(import_module, "redis.asyncio")
+    except ImportError:
+        raise SettingsError(
+            "TALKWIRE_REDIS_URL: the client is not installed: pip install 'talkwire[redis]'"
+        ) from None
+    await asyncio.to_thread(import_module, "server.cluster.node")
+    from server.cluster.node import RedisCluster
+
+    return RedisCluster(settings, secret, keys)
 
 
 async def _recordings(settings: Settings, tokens: Tokens, clock: Clock) -> Recordings:

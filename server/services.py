@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from server.cluster.port import Alone, Cluster
 from server.signers import Signers
 
 if TYPE_CHECKING:
@@ -66,5 +67,7 @@ class Services:
     """Owns what outlives the request that it was begun by."""
     open_door: Callable[[Headers], bool]
     """Whether a request may do without credentials (loopback, unproxied)."""
+    cluster: Cluster = field(default_factory=Alone)
+    """The other nodes."""
     signers: Signers = field(default_factory=Signers)
     """Whose signatures the carrier's webhooks had."""

@@ -17,29 +17,30 @@ DETAIL = "the server that held the call was killed, or lost its machine"
 
 
 def closed(
-    call: PastSummary, entries: Sequence[Entry], now: float, *, recorded: bool
+    call: PastSummary, entries: Sequence[Entry], now: float, *, recorded: bool, after: int = 0
 ) -> tuple[Entry | None, PastSummary]:
     """What is added to the log, and what the call came to. Nothing is added where its end was told: then only what comes
-    after that was not. ``now`` in epoch seconds; ``recorded``: there is a file."""
+    after that was not. ``now`` in epoch seconds; ``recorded``: there is a file; ``after``: the
+    ``seq`` of the last event that anybody was told, which may be missing in the log."""
     summary = CallSummary(call.facts, call.slug, call.created_at)
     for entry in entries:
         summary.add(entry)
     end = None
     if summary.state != "ended":
-        end = _end(call, entries, summary, now)
+        end = _end(call, entries, summary, now, max(summary.last_seq, after) + 1)
         summary.add(end)
     summary.close()
     summary.recording = recorded
     return end, summary.past()
 
 
-def _end(call: PastSummary, entries: Sequence[Entry], summary: CallSummary, now: float) -> Entry:
+def _end(call: PastSummary, entries: Sequence[Entry], summary: CallSummary, now: float, seq: int) -> Entry:
     last = entries[-1] if entries else None
     ended_at = last.ts if last is not None else call.created_at
     started_at = summary.started_at if summary.started_at is not None else ended_at
     lines = _transcript(entries)
     facts = call.facts
-    seq, ts = summary.last_seq + 1, max(now, ended_at)
+    ts = max(now, ended_at)
     message = CallEnded(
         agent_id=facts.agent_id,
         call_id=facts.call_id,
