@@ -392,6 +392,7 @@ class Settings(BaseSettings):
         "talkwire",
         "What the names of its keys in Redis begin with: the same for all nodes, another one for another "
         "installation in the same Redis.",
+        allowed="1 to 60 letters, digits, dots, hyphens and underscores",
     )
     node_url: Url | None = setting(
         CLUSTER,
@@ -407,6 +408,7 @@ class Settings(BaseSettings):
         None,
         "What tokens and cookies are signed with, at least 32 characters: the same for all nodes. Unset: the file "
         "`secret` in the data directory, made at the first start.",
+        allowed="32 to 512 characters",
     )
 
     language: Language = setting(

@@ -31,8 +31,8 @@ class TokenError(Exception):
 
 
 class Tokens:
-    """Makes and checks tokens. ``secret`` is the server's own, at least 32 characters; ``node``: of several that share it,
-    which one this is. It is said in each token."""
+    """Makes and checks tokens. ``secret`` is the server's own, at least 32 characters; ``node``: of several
+    that share it, which one this is. It is said in each token."""
 
     def __init__(self, secret: str, node: str = "") -> None:
         self._secret = secret

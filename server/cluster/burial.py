@@ -85,9 +85,8 @@ class Burial:
         except Exception:
             log.exception("cluster.not_buried", node=node)
         finally:
-            # A node of this id never comes back alive; should its burial have failed, the next beat begins it anew.
-            await asyncio.sleep(LOCK_S)
-            self._dead.pop(node, None)
+            # Should that have failed, the next beat begins anew; a node of this id does not come back to life.
+            asyncio.get_running_loop().call_later(LOCK_S, self._dead.pop, node, None)
 
     async def _answered(self, dead: _Dead) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What the nodes know in common, in Redis: who of them lives, which has a call, who answers what, and which tokens are used.
+"""What the nodes know in common, in Redis: who lives, which has a call, who answers what, and which tokens are used.
 
 All of it can be made again out of what the nodes have in memory: a Redis that comes back empty is filled by their next
 beats. Names:

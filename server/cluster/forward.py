@@ -1,7 +1,7 @@
 """Requests for a call at another node go there: as they came, answered by the node that has the call.
 
 Each node asks for the same signatures, keys and tokens, so nothing is checked here. What is added tells the other node
-who asked, and is signed, so that nobody else can say so: by its private address one gets no further than by the public one.
+who asked, and is signed, so that nobody else can say so: its private address lets nobody further than the public one.
 """
 
 from __future__ import annotations

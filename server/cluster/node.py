@@ -38,6 +38,9 @@ log = structlog.get_logger(__name__)
 
 FLUSH_S: Final = 1.0
 """For what is still to be told when a node stops."""
+SILENT_S: Final = 2.5
+"""Silence after which a node is asked whether it lives."""
+ASK_S: Final = 1.0
 AWAY_S: Final = 0.5
 """Between two attempts to reach a Redis that is away."""
 
@@ -49,8 +52,12 @@ class Peer:
     url: str
     store: str
     """By which name the database knows it."""
+    heard_at: float
+    """When something came from it, on the loop's clock."""
     met: bool = False
     """It was told what is here."""
+    asked: bool = False
+    """It is being asked whether it lives."""
     mirrors: dict[str, Mirror] = field(default_factory=dict)
 
 
@@ -197,6 +204,7 @@ class RedisCluster:
         for node, told in records.items():
             self._there(node, told)
         self._look_for_dead(known, records, now)
+        self._ask_the_silent(now)
         self._acknowledge()
 
     def _said(self) -> dict[str, str]:
@@ -206,7 +214,7 @@ class RedisCluster:
     def _there(self, node: str, told: Mapping[str, Any]) -> None:
         peer = self.peers.get(node)
         if peer is None:
-            peer = self.peers[node] = Peer(told["url"], told["store"])
+            peer = self.peers[node] = Peer(told["url"], told["store"], self._loop.time())
             log.info("cluster.node_came", node=node, url=peer.url)
         peer.url, peer.store = told["url"], told["store"]
         if not peer.met:
@@ -218,6 +226,27 @@ class RedisCluster:
             return
         for node in {*self.peers, *known} - {*records, self.node}:
             self.died(node)
+
+    def _ask_the_silent(self, now: float) -> None:
+        """A node whose process is gone refuses connections: that is told sooner than by its silence."""
+        for node, peer in self.peers.items():
+            if now - peer.heard_at > SILENT_S and not peer.asked and self._well_since is not None:
+                peer.asked = True
+                self.services.tasks.create_task(self._ask(node, peer), name=f"ask {node}")
+
+    async def _ask(self, node: str, peer: Peer) -> None:
+        parts = urlsplit(peer.url)
+        try:
+            async with asyncio.timeout(ASK_S):
+                _, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+            writer.close()
+        except ConnectionRefusedError:
+            if self.peers.get(node) is peer:
+                self.died(node)
+        except (OSError, TimeoutError):
+            pass  # It may be the network between the two.
+        finally:
+            peer.asked = False
 
     async def _claim_again(self) -> None:
         """Claims hold as long as they are repeated. Whoever lost one meanwhile, to another node, gives way."""
@@ -409,6 +438,8 @@ class RedisCluster:
     # --- hearing ------------------------------------------------------------------------------------------
 
     def _take(self, node: str, message: Message) -> None:
+        if (peer := self.peers.get(node)) is not None:
+            peer.heard_at = self._loop.time()
         match message["t"]:
             case "ev" | "say" | "slow":
                 self._for_connection(message)
@@ -468,7 +499,7 @@ class RedisCluster:
         """It begins anew, with all that it has."""
         peer = self.peers.get(node)
         if peer is None:
-            peer = self.peers[node] = Peer(message["url"], message["store"])
+            peer = self.peers[node] = Peer(message["url"], message["store"], self._loop.time())
             log.info("cluster.node_came", node=node, url=peer.url)
         old, peer.mirrors = peer.mirrors, {}
         for mirror in old.values():

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from telephony.carriers.twilio.simulator import SimulatedCall, SimulatedCarrier
+from telephony.carriers.twilio.simulator import SimulatedCall, SimulatedCarrier, StreamRefused
+from tests.e2e.browser import Browser
 from tests.e2e.harness import KEY, TIMEOUT_S, Agent, Frame, Running, connected, in_order, running
 from tests.redis import SERVER, redis_prefix
 
@@ -105,3 +106,123 @@ async def test_webhook_here_and_media_there(tmp_path: Path) -> None:
             ended = await agent.wait("call.ended", call_id=call_id)
             assert ended["reason"] == "hangup"
         in_order(agent.frames)
+
+
+async def test_commands_and_logs_find_a_call_at_the_other_node(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as (a, b), agent_at(a, b) as agent:
+        placed = await call(b, a)
+        started = await agent.wait("call.started")
+        call_id = started["call_id"]
+        await agent.send("bot.reply", call_id=call_id, message_id="m1", text="One two.", ack="said")
+        assert (await agent.wait("ack", ack="said"))["status"] == "processing"
+        await agent.wait("bot.finished", message_id="m1")
+        await agent.send("session.configure", session_id=call_id, greeting="Hello.", ack="set")
+        assert (await agent.wait("ack", ack="set"))["status"] == "success"
+        await agent.send("history.get", call_id=call_id, request_id="r1")
+        assert (await agent.wait("history.data", request_id="r1")).get("error") is None
+        # The log is read at the node that has not the call; its list has it, too.
+        page = (await a.get(f"/v1/calls/{call_id}/events")).json()["events"]
+        assert [e["event"] for e in page] == [f["event"] for f in agent.frames if "seq" in f][: len(page)]
+        async with asyncio.timeout(TIMEOUT_S):
+            while not (listed := (await a.get("/v1/calls?state=live")).json()["calls"]):
+                await asyncio.sleep(0.05)
+        assert [(c["call_id"], c["node"]) for c in listed] == [(call_id, b.name)]
+        assert (await a.get(f"/v1/calls/{call_id}")).json()["agent"]["online"] is True
+        for command in (
+            {"event": "call.hangup", "call_id": call_id},
+            {"event": "call.hangup", "call_id": "CAnone"},
+        ):
+            await agent.send(**command, ack=command["call_id"])
+        assert (await agent.wait("ack", ack="CAnone"))["code"] == "CALL_UNKNOWN"
+        assert (await agent.wait("ack", ack=call_id))["status"] == "success"
+        assert (await agent.wait("call.ended"))["reason"] == "client_hangup"
+        await placed.ended()
+        in_order(agent.frames)
+        async with asyncio.timeout(TIMEOUT_S):
+            while (await a.get("/v1/calls?state=live")).json()["calls"]:
+                await asyncio.sleep(0.05)
+
+
+async def test_an_agent_has_one_home(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as (a, b), agent_at(a, b), connected(b.ws) as other:
+        await other.send("agent.create", agent_id="Tester")
+        refused = await other.wait("error", code="AGENT_CONFLICT")
+        assert refused["agent_id"] == "Tester"
+        await other.send("agent.create", agent_id="second")
+        await other.send("channel.add", agent_id="second", type="phone", ref="*")
+        await other.wait("error", code="PHONE_IN_USE")
+
+
+async def test_two_that_ask_at_once_do_not_both_get_an_agent(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as (a, b), connected(a.ws) as one, connected(b.ws) as two:
+        for turn in range(5):
+            async with asyncio.TaskGroup() as tasks:
+                for agent in (one, two):
+                    tasks.create_task(agent.send("agent.create", agent_id=f"a{turn}", ack=f"{turn}"))
+            told = [(await agent.wait("ack", ack=f"{turn}"))["status"] for agent in (one, two)]
+            assert sorted(told) == ["error", "success"]
+
+
+async def test_back_at_the_other_node_in_the_middle_of_a_call(tmp_path: Path) -> None:
+    """Its call is at a third one: every event comes once, in order, whichever node the agent is connected to."""
+    async with nodes(tmp_path, 3) as (a, b, c):
+        frames: list[Frame] = []
+        async with agent_at(a, b, c) as first:
+            placed = await call(c, a)
+            call_id = (await first.wait("call.started"))["call_id"]
+            await first.send("bot.reply", call_id=call_id, message_id="m1", text=GREETING)
+            await first.wait("bot.word", count=2)
+            frames += [frame for frame in first.frames if "seq" in frame]
+        await asyncio.sleep(0.3)
+        cursors = {call_id: frames[-1]["seq"], "CAgone": 3}
+        async with connected(b.ws, resume=cursors) as second:
+            await second.send("agent.create", agent_id="tester")
+            await second.wait("message.confirmed")
+            resumed = second.of("agent.resumed")
+            assert [told["gone"] for told in resumed] == [["CAgone"], []]
+            assert [[c["call_id"] for c in told["calls"]] for told in resumed] == [[], [call_id]]
+            await second.send("bot.reply", call_id=call_id, message_id="m2", text="And good bye.")
+            await second.wait("bot.finished", message_id="m2")
+            placed.hang_up()
+            await second.wait("call.ended")
+            frames += [frame for frame in second.frames if "seq" in frame]
+            assert second.of("call.started") == []
+        in_order(frames)
+
+
+async def test_a_client_that_knows_no_resume_is_told_the_rest_once(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as (a, b):
+        async with agent_at(a, b, protocol=None) as first:
+            placed = await call(b, b)
+            call_id = (await first.wait("call.started"))["call_id"]
+            await first.send("bot.reply", call_id=call_id, message_id="m1", text=GREETING)
+            await first.wait("bot.word", count=2)
+        async with agent_at(b, a, protocol=None) as second:
+            await second.wait("message.confirmed")
+            placed.hang_up()
+            await second.wait("call.ended")
+            again, *rest = [frame for frame in second.frames if "seq" in frame]
+            assert (again["event"], again["metadata"]["resumed"]) == ("call.started", True)
+            before = [frame["seq"] for frame in first.frames if "seq" in frame]
+            assert [*before, *(frame["seq"] for frame in rest)] == list(range(1, rest[-1]["seq"] + 1))
+
+
+async def test_a_token_is_good_once_wherever_it_is_shown(tmp_path: Path) -> None:
+    page = Browser()
+    offer = await page.offer()
+    await page.close()
+    async with nodes(tmp_path) as (a, b), agent_at(a, b), httpx.AsyncClient(trust_env=False) as http:
+        asked = await http.get(f"{a.server.url}/webrtc/token?agent_id=tester", headers=BEARER)
+        token = asked.json()["token"]
+        took = await http.post(f"{b.server.url}/webrtc/offer", json={**offer, "token": token})
+        assert took.status_code == 200, took.text
+        for node in (a, b):
+            again = await http.post(f"{node.server.url}/webrtc/offer", json={**offer, "token": token})
+            assert (again.status_code, "used already" in again.text) == (401, True)
+        # A media stream's token is used up at the node that made it.
+        answer = await a.carrier.ring(FROM, TO)
+        await b.carrier.open_stream(answer.plan())
+        for node in (a, b):
+            with pytest.raises(StreamRefused) as refused:
+                await node.carrier.open_stream(answer.plan())
+            assert refused.value.status == 403
