@@ -402,6 +402,14 @@ class Settings(BaseSettings):
         "TALKWIRE_PORT, where that is an address of this machine.",
         allowed="an http or https URL with nothing behind its path, for example http://10.0.0.5:8080",
     )
+    workers: Annotated[int, Field(ge=1, le=64)] = setting(
+        CLUSTER,
+        "TALKWIRE_WORKERS",
+        1,
+        "Server processes on this machine that share TALKWIRE_PORT (also `talkwire serve --workers N`): each is a node "
+        "with engines of its own, and `TALKWIRE_MAX_CALLS` is for each. More than one need a Redis.",
+        unit="processes",
+    )
     secret: Annotated[SecretStr, Field(min_length=32, max_length=512)] | None = setting(
         CLUSTER,
         "TALKWIRE_SECRET",
@@ -954,6 +962,12 @@ class Settings(BaseSettings):
                 url = own.get(name) or HOSTED[name].url
                 found[name] = url, key.get_secret_value() if key is not None else ""
         return found
+
+    def with_workers(self, workers: int) -> Self:
+        """The same with another number of processes. Raises ``SettingsError``."""
+        if not 1 <= workers <= 64:
+            raise SettingsError("--workers must be between 1 and 64")
+        return self.model_copy(update={"workers": workers})
 
     def load_secret(self) -> str:
         """What tokens are signed with: as configured, else out of the data directory, made if need be.

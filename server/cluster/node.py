@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import structlog
 from redis import DriverInfo
 from redis.asyncio import Redis
 
+from server.cluster.address import own_address
 from server.cluster.burial import Burial
 from server.cluster.directory import BEAT_S, DEAD_S, Directory, RedisAway
 from server.cluster.home import Home, Line
@@ -105,7 +105,7 @@ class RedisCluster:
     async def opened(self, services: Services) -> AsyncIterator[None]:
         """Be one of the nodes. Raises ``SettingsError`` where the others have other secrets."""
         self.services = services
-        self._address = await asyncio.to_thread(self._own_address)
+        self._address = await asyncio.to_thread(own_address, self._settings)
         self._listing = Listing(self.node, services.book, self._tell_all)
         self._burial = Burial(self)
         try:
@@ -150,16 +150,6 @@ class RedisCluster:
         await self._links.flushed(FLUSH_S)
         with suppress(RedisAway):
             await self.directory.bury(self.node)
-
-    def _own_address(self) -> str:
-        """How others reach this node: as was set, else by what it listens on."""
-        settings = self._settings
-        if settings.node_url is not None:
-            return settings.node_url.rstrip("/")
-        host = settings.host
-        if host in ("0.0.0.0", "::", ""):
-            host = _address_towards(self._url)
-        return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
     # --- beats --------------------------------------------------------------------------------------------
 
@@ -588,18 +578,3 @@ def _same_secrets(others: Iterable[Mapping[str, Any]], ours: Mapping[str, str]) 
             raise SettingsError(
                 f"TALKWIRE_API_KEYS: the node at {other['url']} has others. Give all nodes the same"
             )
-
-
-def _address_towards(url: str) -> str:
-    """The address of this machine in the network in which Redis is."""
-    parts = urlsplit(url)
-    if not parts.hostname:
-        return "127.0.0.1"
-    try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 6379, type=socket.SOCK_DGRAM)
-        family, kind, protocol, _, address = found[0]
-        with socket.socket(family, kind, protocol) as sock:
-            sock.connect(address)  # A datagram socket sends nothing by that.
-            return str(sock.getsockname()[0])
-    except OSError:
-        return "127.0.0.1"
