@@ -348,7 +348,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             pace = DialRules(settings.dials_per_s, settings.dial_queue)
             ringing = Ringing(agents, calls, defaults, rules)
             dialling = Dialling(agents, calls, networks, defaults, pace, tasks, cluster.node)
-            metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, settings.max_calls))
+            metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, settings.max_calls, cluster))
             calls.watch(metrics, None)
             found = Services(
                 settings=settings,

@@ -558,6 +558,7 @@ class RedisCluster:
             "node": self.node,
             "redis": self._well_since is not None,
             "nodes": 1 + len(self.peers),
+            "others": sorted(self.peers),
             "waiting": self._links.waiting,
         }
 

@@ -21,6 +21,8 @@ OFFER = "/webrtc/offer"
 CALLS = "/v1/calls/"
 FOLLOWED = ("/v1/tap", "/v1/attach")
 """Sockets that follow the call which their query names."""
+OF_A_NODE = ("/metrics", "/v1/stats")
+"""Figures of one process: ``?node=`` says of which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ def belongs(method: str, path: str, query: str) -> Belongs | None:
         return Belongs(call_id=unquote(path.removeprefix(CALLS).partition("/")[0]))
     if path in FOLLOWED:
         return Belongs(call_id=dict(parse_qsl(query)).get("call", ""))
+    if path in OF_A_NODE:
+        return Belongs(node=dict(parse_qsl(query)).get("node", ""))
     if path == OFFER and method == "POST":
         return Belongs(in_body=True)
     return None

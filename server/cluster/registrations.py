@@ -9,7 +9,6 @@ from typing import Any
 
 from server import protocol as wire
 from server.agents import slug
-from server.protocol.spelling import respelled
 from telephony.numbers import normalise
 
 Raw = dict[str, Any]
@@ -26,8 +25,7 @@ class Registrations:
 
     def note(self, command: wire.AnyCommand, fields: Raw) -> bool:
         """``fields``: the command as it came. False: it registers nothing."""
-        raw = respelled(fields, type(command).model_fields)
-        raw.pop("ack", None)
+        raw = {key: value for key, value in fields.items() if key != "ack"}
         match command:
             case wire.AgentCreate():
                 self._agents[slug(command.agent_id)] = raw
