@@ -76,6 +76,7 @@ class Burial:
 
     async def _bury(self, node: str, dead: _Dead) -> None:
         try:
+            await self._cluster.directory.silence(node)
             if await self._cluster.directory.lock(f"bury:{node}", LOCK_S):
                 await self._answered(dead)
                 await self._close(dead)

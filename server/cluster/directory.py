@@ -94,6 +94,10 @@ class Directory:
         told: list[bytes] = await answered(self._beat(keys=keys, args=args))
         return {told[i].decode(): told[i + 1] for i in range(0, len(told), 2)}
 
+    async def silence(self, node: str) -> None:
+        """It is dead: what it has claimed is free."""
+        await answered(self._client.delete(self.key("node", node)))
+
     async def bury(self, node: str) -> None:
         """It left, or is dead and all is done that its death asks for."""
         pipe = self._client.pipeline(transaction=False)

@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 MAX_CALLS = 10_000
 """Calls of other nodes that a connection knows."""
 RETRY_S = 5.0
+PATIENCE_S = 0.5
+"""For the news that an agent's old connection, or its node, is gone."""
 
 
 class Line:
@@ -97,15 +99,7 @@ class Home:
         agents = self._cluster.services.agents
         match command:
             case wire.AgentCreate() if slug(command.agent_id):
-                key = slug(command.agent_id)
-                held = agents.get(key)
-                stale = held.owner if held is not None and agents.may_take(key, self._loop.time()) else None
-                if held is None or held.owner is self._connection or stale is not None:
-                    holder = await self._cluster.claim(f"agent:{key}", self.name, stale)
-                    if holder in (None, self.name):
-                        self.claims[f"agent:{key}"] = self.name
-                    else:
-                        return _taken_agent(command.agent_id)
+                return await self._claim_agent(command.agent_id)
             case wire.ChannelAdd() if command.type == "phone" and command.ref is not None:
                 key, number = slug(command.agent_id), normalise(command.ref)
                 if not is_dev(key) and agents.find(command.agent_id, self._connection) is not None:
@@ -116,6 +110,25 @@ class Home:
                 refusal = wire.LineError(number=command.number, code="LINE_CONFLICT", error=text)
                 return await self._claim_number(number, key_of(number), refusal)
         return None
+
+    async def _claim_agent(self, agent_id: str) -> wire.Event | None:
+        """An agent that comes back at another node may be quicker than the news that its old connection is gone."""
+        key, agents = slug(agent_id), self._cluster.services.agents
+        until = self._loop.time() + PATIENCE_S
+        while True:
+            held = agents.get(key)
+            owner = held.owner if held is not None else None
+            stale = owner if agents.may_take(key, self._loop.time()) else None
+            if owner in (None, self._connection) or stale is not None:
+                holder = await self._cluster.claim(f"agent:{key}", self.name, stale)
+                if holder in (None, self.name):
+                    self.claims[f"agent:{key}"] = self.name
+                    return None
+            elif not self._cluster.suspect(owner):
+                return None  # It is connected here: its agent is told so as ever.
+            if self._loop.time() >= until:
+                return _taken_agent(agent_id)
+            await asyncio.sleep(0.03)
 
     async def _claim_number(self, number: str, key: str, refusal: wire.Event) -> wire.Event | None:
         what = f"number:{number}"

@@ -224,6 +224,14 @@ class RedisCluster:
                 peer.asked = True
                 self.services.tasks.create_task(self._ask(node, peer), name=f"ask {node}")
 
+    def suspect(self, owner: Owner | None) -> bool:
+        """Somebody asks for what a connection holds. False: that is no connection at another node."""
+        peer = self.peers.get(owner.node) if isinstance(owner, Mirror) else None
+        if isinstance(owner, Mirror) and peer is not None and not peer.asked:
+            peer.asked = True
+            self.services.tasks.create_task(self._ask(owner.node, peer), name=f"ask {owner.node}")
+        return isinstance(owner, Mirror)
+
     async def _ask(self, node: str, peer: Peer) -> None:
         parts = urlsplit(peer.url)
         try:

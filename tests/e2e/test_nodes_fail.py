@@ -13,11 +13,25 @@ import pytest
 
 from telephony.carriers.twilio.simulator import SimulatedCarrier
 from tests.e2e.harness import KEY, ROOT, TIMEOUT_S, Frame, connected, free_port, in_order, running
-from tests.e2e.test_nodes import FROM, GREETING, PUBLIC, TO, TOKEN, Node, agent_at, call, nodes
+from tests.e2e.test_nodes import FROM, GREETING, PUBLIC, TO, TOKEN, Node, agent_at, call, known, nodes
 from tests.e2e.test_process import environment
 from tests.redis import SERVER, redis_prefix
 
 pytestmark = pytest.mark.e2e
+
+
+def a_node(data_dir: Path, port: int, prefix: str, **more: str) -> dict[str, str]:
+    """The environment of a server of its own process."""
+    return environment(
+        data_dir,
+        port,
+        TALKWIRE_REDIS_URL=SERVER,
+        TALKWIRE_REDIS_PREFIX=prefix,
+        TALKWIRE_PUBLIC_URL=PUBLIC,
+        TALKWIRE_API_KEYS=KEY,
+        TWILIO_AUTH_TOKEN=TOKEN,
+        **more,
+    )
 
 
 @asynccontextmanager
@@ -52,16 +66,7 @@ async def test_the_calls_of_a_killed_node_end_as_failed(tmp_path: Path, database
     more = {"database_url": "memory"} if database == "memory" else {}
     port = free_port()
     with redis_prefix() as prefix:
-        env = environment(
-            tmp_path,
-            port,
-            TALKWIRE_REDIS_URL=SERVER,
-            TALKWIRE_REDIS_PREFIX=prefix,
-            TALKWIRE_PUBLIC_URL=PUBLIC,
-            TALKWIRE_API_KEYS=KEY,
-            TWILIO_AUTH_TOKEN=TOKEN,
-            TALKWIRE_DATABASE_URL="memory" if database == "memory" else "",
-        )
+        env = a_node(tmp_path, port, prefix, TALKWIRE_DATABASE_URL=more.get("database_url", ""))
         shared = {
             "redis_url": SERVER,
             "redis_prefix": prefix,
@@ -164,3 +169,38 @@ async def test_redis_is_away_and_comes_back_empty(tmp_path: Path) -> None:
             async with connected(b.ws) as other:
                 await other.send("agent.create", agent_id="tester")
                 await other.wait("error", code="AGENT_CONFLICT")
+
+
+async def test_an_agent_whose_node_was_killed_is_taken_at_once_by_another(tmp_path: Path) -> None:
+    """Its call, which is there, goes on with it."""
+    port = free_port()
+    with redis_prefix() as prefix:
+        shared = {
+            "redis_url": SERVER,
+            "redis_prefix": prefix,
+            "public_url": PUBLIC,
+            "twilio_auth_token": TOKEN,
+        }
+        async with (
+            running(tmp_path, **shared) as server,
+            a_process(a_node(tmp_path, port, prefix)) as process,
+        ):
+            a = Node(server, SimulatedCarrier(server.url, auth_token=TOKEN, public_url=PUBLIC))
+            async with a.carrier, connected(f"ws://127.0.0.1:{port}", resume={}) as first:
+                await first.send("agent.create", agent_id="tester")
+                await first.send("channel.add", agent_id="tester", type="phone", ref="*")
+                await known(a)
+                placed = await a.carrier.place_call(FROM, TO)
+                call_id = (await first.wait("call.started"))["call_id"]
+                await first.send("bot.reply", call_id=call_id, message_id="m1", text=GREETING)
+                await first.wait("bot.word", count=2)
+                process.kill()
+                await first.wait_closed()
+                cursors = {call_id: [frame for frame in first.frames if "seq" in frame][-1]["seq"]}
+                async with connected(a.ws, resume=cursors) as second:
+                    await second.send("agent.create", agent_id="tester")
+                    await second.wait("message.confirmed")
+                    assert second.of("error") == []
+                    placed.hang_up()
+                    await second.wait("call.ended")
+                in_order([*first.frames, *second.frames])
