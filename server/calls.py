@@ -161,6 +161,11 @@ class CallRegistry:
         """No further call is taken."""
         return not self.has_room(1)
 
+    @property
+    def room(self) -> int:
+        """So many further calls are taken."""
+        return 0 if self.draining else max(0, self._limits.max_calls - len(self._calls) - self.expected)
+
     def has_room(self, count: int) -> bool:
         """So many further calls are taken."""
         return not self.draining and len(self._calls) + self.expected + count <= self._limits.max_calls

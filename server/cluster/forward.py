@@ -18,7 +18,7 @@ import orjson
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.cluster.paths import belongs, belongs_by_body
+from server.cluster.paths import Belongs, belongs, belongs_by_body
 from server.cluster.port import Cluster
 
 if TYPE_CHECKING:
@@ -110,9 +110,12 @@ class Forwarding:
         if found.in_body and not found.node:
             body, receive = await _looked_at(receive)
             found = belongs_by_body(scope["path"], body)
-        if found.node or not found.call_id:
-            return found.node, receive
-        return await self._cluster.node_of(found.call_id[:200]) or "", receive
+        if not found.node and found.call_id:
+            found = Belongs(node=await self._cluster.node_of(found.call_id[:200]) or "", new=found.new)
+        if not found.node and found.new:
+            # A call that nobody has yet, and that would be refused here.
+            return self._cluster.roomier() or "", receive
+        return found.node, receive
 
     # --- requests -----------------------------------------------------------------------------------------
 

@@ -78,10 +78,15 @@ class Home:
         if refusal is not None:
             self._connection.say(refusal)
             return wire.outcome_of(refusal) if isinstance(refusal, ErrorEvent) else _failed(refusal)
+        if isinstance(command, wire.CallDial) and self._cluster.services.calls.is_full:
+            return self._passed(self._cluster.roomier(), text)
         call_id = getattr(command, "call_id", None) or getattr(command, "session_id", None)
         if not isinstance(call_id, str) or self._cluster.is_here(call_id):
             return None
-        node = self._calls.get(call_id) or await self._cluster.node_of(call_id)
+        return self._passed(self._calls.get(call_id) or await self._cluster.node_of(call_id), text)
+
+    def _passed(self, node: str | None, text: str | bytes) -> Outcome | None:
+        """A command is carried out at this other node."""
         line = self.lines.get(node) if node is not None else None
         if line is None:
             return None
@@ -141,6 +146,7 @@ class Home:
     def carried_out(self, command: wire.AnyCommand, text: str | bytes, outcome: Outcome) -> None:
         """What it registers is told to the other nodes."""
         if outcome.status == "error":
+            self._let_go(command)
             return
         fields = orjson.loads(text)
         if not self.registered.note(command, fields):
@@ -152,6 +158,21 @@ class Home:
         fields.pop("ack", None)
         for line in self.lines.values():
             self._cluster.send(line.node, {"t": "reg", "c": line.name, "m": fields}, len(text) + 200)
+
+    def _let_go(self, command: wire.AnyCommand) -> None:
+        """It was claimed, and was refused for another reason."""
+        agents = self._cluster.services.agents
+        match command:
+            case wire.AgentCreate() if agents.find(command.agent_id, self._connection) is None:
+                self._give_up(f"agent:{slug(command.agent_id)}")
+            case wire.ChannelAdd() if command.type == "phone" and command.ref is not None:
+                agent = agents.find(command.agent_id, self._connection)
+                if agent is None or agents.channel(agent, command.ref) is None:
+                    self._give_up(f"number:{normalise(command.ref)}")
+            case wire.LineCreate():
+                line = agents.get(key_of(command.number))
+                if line is None or line.owner is not self._connection:
+                    self._give_up(f"number:{normalise(command.number)}")
 
     def displaced(self, key: str) -> None:
         """Another connection has this agent, or line, now."""

@@ -13,7 +13,7 @@ that comes and a Redis that lost everything are one thing.
     ev      an event of a call, for a connection of the node that is told
     say     anything else for it
     slow    a connection that could not keep up: close it
-    acks    how far connections were told, and when they were heard last
+    acks    how far connections were told, and when they were heard last; ``room``: for how many further calls
     told    how far agents were told calls of a node that has died
     ended   the end of one of these, for whoever had it
     call    what a call looks like in the list; without ``as``: it is over

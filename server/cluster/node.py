@@ -53,6 +53,8 @@ class Peer:
     store: str
     """By which name the database knows it."""
     heard_at: float
+    room: int = 0
+    """Calls that it takes besides those that it has."""
     """When something came from it, on the loop's clock."""
     met: bool = False
     """It was told what is here."""
@@ -261,8 +263,9 @@ class RedisCluster:
             for node, ack in home.acks().items():
                 if node in told:
                     told[node].append(ack)
+        room = self.services.calls.room
         for node, acks in told.items():
-            self.send(node, {"t": "acks", "a": acks}, 60 * len(acks))
+            self.send(node, {"t": "acks", "a": acks, "room": room}, 60 * len(acks) + 60)
 
     # --- the directory of calls ---------------------------------------------------------------------------
 
@@ -307,6 +310,15 @@ class RedisCluster:
         calls = self.services.calls
         here = calls.get(call_id) is not None or calls.is_over(call_id)
         return here or self.services.dialling.owner_of(call_id) is not None
+
+    def roomier(self) -> str | None:
+        if not self.services.calls.is_full:
+            return None
+        room, node = max(((peer.room, node) for node, peer in self.peers.items()), default=(0, ""))
+        if room <= 0:
+            return None
+        self.peers[node].room -= 1  # Until it says itself.
+        return node
 
     def url_of(self, node: str) -> str | None:
         peer = self.peers.get(node)
@@ -480,6 +492,7 @@ class RedisCluster:
             case "open":
                 self._mirror(node, peer, message)
             case "acks":
+                peer.room = message["room"]
                 for ack in message["a"]:
                     if (acked := peer.mirrors.get(ack["c"])) is not None:
                         acked.acked(ack["n"], ack["q"])
@@ -567,6 +580,7 @@ class RedisCluster:
             "redis": self._well_since is not None,
             "nodes": 1 + len(self.peers),
             "others": sorted(self.peers),
+            "room": sum(peer.room for peer in self.peers.values()),
             "waiting": self._links.waiting,
         }
 

@@ -18,7 +18,8 @@ from server.tokens import MAX_TOKEN
 
 MEDIA = "/twilio/media/"
 OFFER = "/webrtc/offer"
-CALLS = "/v1/calls/"
+VOICE = "/twilio/voice"
+DIAL, CALLS = "/v1/calls", "/v1/calls/"
 FOLLOWED = ("/v1/tap", "/v1/attach")
 """Sockets that follow the call which their query names."""
 OF_A_NODE = ("/metrics", "/v1/stats")
@@ -27,11 +28,13 @@ OF_A_NODE = ("/metrics", "/v1/stats")
 
 @dataclass(frozen=True, slots=True)
 class Belongs:
-    """To a call, or to the node that made what it holds; ``in_body``: that is said in its body."""
+    """To a call, or to the node that made what it holds; ``in_body``: that is said in its body. ``new``: where no node
+    has the call, it begins with this."""
 
     node: str = ""
     call_id: str = ""
     in_body: bool = False
+    new: bool = False
 
 
 def belongs(method: str, path: str, query: str) -> Belongs | None:
@@ -46,6 +49,8 @@ def belongs(method: str, path: str, query: str) -> Belongs | None:
         return Belongs(call_id=dict(parse_qsl(query)).get("call", ""))
     if path in OF_A_NODE:
         return Belongs(node=dict(parse_qsl(query)).get("node", ""))
+    if path == DIAL and method == "POST":
+        return Belongs(new=True)
     if path == OFFER and method == "POST":
         return Belongs(in_body=True)
     return None
@@ -55,8 +60,10 @@ def belongs_by_body(path: str, body: bytes) -> Belongs:
     """The same of one that says it in its body."""
     if path == OFFER:
         told = _object(body) if b'"resume"' in body else {}
-        return Belongs(node=_node_in(told["resume"]) if isinstance(told.get("resume"), str) else "")
-    return Belongs(call_id=dict(parse_qsl(body.decode("utf-8", "replace"))).get("CallSid", ""))
+        resume = told.get("resume")
+        return Belongs(node=_node_in(resume) if isinstance(resume, str) else "", new=resume is None)
+    call_id = dict(parse_qsl(body.decode("utf-8", "replace"))).get("CallSid", "")
+    return Belongs(call_id=call_id, new=path == VOICE)
 
 
 def _node_in(token: str) -> str:

@@ -29,6 +29,9 @@ class Cluster(Protocol):
     async def node_of(self, call_id: str) -> str | None:
         """The other node that has a call, live or just over. None: it is not known that one has."""
 
+    def roomier(self) -> str | None:
+        """The other node that takes the most further calls, while this one takes none."""
+
     def url_of(self, node: str) -> str | None:
         """Where another node is reached. None: it is not there."""
 
@@ -61,6 +64,9 @@ class Alone:
         return None
 
     async def node_of(self, call_id: str) -> str | None:
+        return None
+
+    def roomier(self) -> str | None:
         return None
 
     def url_of(self, node: str) -> str | None:

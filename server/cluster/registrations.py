@@ -44,8 +44,8 @@ class Registrations:
             case wire.DevConfig():
                 self._callers = raw
             case wire.SessionPause() | wire.SessionResume():
-                # Pauses belong to the agent: the registry of calls has them.
-                pass
+                # Pauses belong to the agent: the registry of calls has them. That of one call concerns nobody else.
+                return command.session_id is None
             case _:
                 return False
         return True

@@ -143,6 +143,19 @@ async def test_commands_and_logs_find_a_call_at_the_other_node(tmp_path: Path) -
                 await asyncio.sleep(0.05)
 
 
+async def test_a_node_that_is_full_passes_calls_on_until_all_are(tmp_path: Path) -> None:
+    async with nodes(tmp_path, max_calls=1) as (a, b), agent_at(a, b) as agent:
+        async with asyncio.timeout(TIMEOUT_S):
+            while not b.server.services.calls.room or (await a.get("/readyz")).json()["cluster"]["room"] < 1:
+                await asyncio.sleep(0.1)
+        for count, node in enumerate((a, b), 1):
+            answer = await a.carrier.ring(FROM, TO)
+            assert node.server.services.calls.get(answer.call_sid) is not None
+            await a.carrier.open_stream(answer.plan())
+            await agent.wait("call.started", count=count)
+        assert 'reason="busy"' in (await a.carrier.ring(FROM, TO)).body
+
+
 async def test_an_agent_has_one_home(tmp_path: Path) -> None:
     async with nodes(tmp_path) as (a, b), agent_at(a, b), connected(b.ws) as other:
         await other.send("agent.create", agent_id="Tester")

@@ -26,6 +26,7 @@ TOKEN = jwt.encode({"sub": "CA1", "node": NODE}, "s" * 32, algorithm="HS256")
         ("GET", "/v1/calls/CA1/events", "after=3", Belongs(call_id="CA1")),
         ("GET", "/v1/calls/a%2Fb", "", Belongs(call_id="a/b")),
         ("GET", "/v1/calls", "", None),
+        ("POST", "/v1/calls", "", Belongs(new=True)),
         ("WS", "/v1/tap", "call=CA1&x=2", Belongs(call_id="CA1")),
         ("WS", "/v1/tap", "", Belongs()),
         ("GET", "/metrics", f"node={NODE}", Belongs(node=NODE)),
@@ -41,12 +42,13 @@ def test_by_its_path(method: str, path: str, query: str, expected: Belongs | Non
 @pytest.mark.parametrize(
     ("path", "body", "expected"),
     [
-        ("/twilio/voice", b"From=%2B1&CallSid=CA1", Belongs(call_id="CA1")),
-        ("/twilio/voice", b"\xff\xfe", Belongs()),
+        ("/twilio/voice", b"From=%2B1&CallSid=CA1", Belongs(call_id="CA1", new=True)),
+        ("/twilio/status", b"From=%2B1&CallSid=CA1", Belongs(call_id="CA1")),
+        ("/twilio/voice", b"\xff\xfe", Belongs(new=True)),
         ("/webrtc/offer", b'{"resume":"' + TOKEN.encode() + b'"}', Belongs(node=NODE)),
         ("/webrtc/offer", b'{"resume":5}', Belongs()),
-        ("/webrtc/offer", b'{"resume":', Belongs()),
-        ("/webrtc/offer", b'{"token":"' + TOKEN.encode() + b'"}', Belongs()),
+        ("/webrtc/offer", b'{"resume":', Belongs(new=True)),
+        ("/webrtc/offer", b'{"token":"' + TOKEN.encode() + b'"}', Belongs(new=True)),
     ],
 )
 def test_by_its_body(path: str, body: bytes, expected: Belongs) -> None:
