@@ -271,7 +271,8 @@ class Settings(BaseSettings):
         CALLS,
         "TALKWIRE_DIALS_PER_S",
         1.0,
-        "Calls that are dialled each second; more of them wait. Twilio allows an account 1 where nothing else is agreed.",
+        "Calls that are dialled each second, those of transfers among them; more of them wait. Twilio allows an account "
+        "1 where nothing else is agreed.",
         unit="1/s",
     )
     dial_queue: Annotated[int, Field(ge=1, le=100_000)] = setting(
