@@ -323,8 +323,8 @@ class Settings(BaseSettings):
         RECORDING,
         "TALKWIRE_RECORDING_INLINE_BYTES",
         8 << 20,
-        "Largest file that `call.recording` holds; of a larger one it tells the address alone. Its message is a third "
-        "larger: a client must take messages of that size. 0: never.",
+        "Largest file that `call.recording` holds; of a larger one, and of one that the client does not take "
+        "(`max_message_bytes` of `connect`), it tells the address alone. 0: never.",
         unit="bytes",
     )
     recording_url_s: Annotated[float, Field(ge=60, le=31_536_000)] = setting(
