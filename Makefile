@@ -45,11 +45,21 @@ run: $(VENV)/.base
 chromium:
 	@sh tests/e2e/chromium/install.sh
 
-# Calls wait most of the time, so that more of them than there are cores go on beside each other; measured ones without anything else.
+# Two lanes beside each other: calls, which wait most of the time and must find the machine free when they do not, and, behind
+# them, what only computes.
 test: $(VENV)/.dev
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync chromium check browser
-	$(BIN)/python -m pytest -m alone -n 3 --dist loadfile
-	$(BIN)/python -m pytest -m "not alone" -n 4 --dist loadfile
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line computed called
+
+computed: $(VENV)/.dev
+	@nice -n 15 $(MAKE) --no-print-directory --jobs=1 check browser units
+
+units: $(VENV)/.dev
+	$(BIN)/python -m pytest --ignore=tests/e2e -n 2
+
+# Measured calls first, a few of them at a time; others are more than there are cores.
+called: $(VENV)/.dev chromium
+	$(BIN)/python -m pytest tests/e2e -m alone -n 3 --dist loadfile
+	$(BIN)/python -m pytest tests/e2e -m "not alone" -n 5 --dist loadfile --no-loadscope-reorder
 	cd clients/python && $(abspath $(BIN))/python -m pytest -n 4
 
 check: $(VENV)/.dev

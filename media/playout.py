@@ -276,9 +276,18 @@ class Playout:
         return self._run_at + (position - self._run_position) / self.sample_rate_hz
 
     def time_of(self, position: int) -> float | None:
-        """When a position is or was heard; None where that waits for a mark or for its sending."""
+        """When all up to a position is or was heard; None where that waits for a mark or for its sending."""
         if position > self._limit(self._way_s):
             return None
+        return self._instant(position)
+
+    def begin_of(self, position: int) -> float | None:
+        """When the sample at a position is or was heard: other than the end of all before it where the far end ran dry
+        in between."""
+        if position > self._limit(self._way_s):
+            return None
+        if self._anchor_position <= position == self._run_position:
+            return max(self._instant(position), self._run_at + self._way_s)
         return self._instant(position)
 
     @property

@@ -150,7 +150,7 @@ class Monitor:
         """Place what was heard of the bot on the caller's clock; ``rest``: no more frames come."""
         way_s = self._playout.way_s
         for position, pcm in self._playout.take_heard(self._playout.heard(now)):
-            at = self._playout.time_of(position)
+            at = self._playout.begin_of(position)
             self._heard.append(_Heard(at if at is not None else now, way_s is not None, position, pcm))
             if self._meters is not None:
                 self._meters.bot.append(pcm)

@@ -79,6 +79,8 @@ class Playing:
         """Hand to the leg what is due; a further message begins only while nobody has the floor."""
         self._speech.feed(floor_free)
         self._holding.fill()
+        # What was heard is placed before the playhead moves on: no frame of the caller may have come meanwhile.
+        self._monitor.note_bot(now)
         position = self._playout.sent
         for order in self._playout.pull(now):
             if isinstance(order, Send):

@@ -301,6 +301,21 @@ class AgentRegistry:
         """Without lines."""
         return self._agents.values()
 
+    def lines(self) -> Iterable[Line]:
+        return self._lines.values()
+
+    def overrides(self) -> dict[str, str]:
+        """Which developer's agent the calls of some callers go to, by their numbers."""
+        developers = [agent for agent in self._agents.values() if is_dev(agent.slug)]
+        return {caller: a.slug for a in developers for caller in sorted(self._callers.get(a.owner, ()))}
+
+    def remove(self, key: str) -> Agent | None:
+        """Take an agent from its connection, which is yet to be told. None: there is none."""
+        agent = self._agents.get(key)
+        if agent is not None:
+            self._drop(agent)
+        return agent
+
     def _drop(self, agent: Agent) -> None:
         del self._agents[agent.slug]
         for number, channel in agent.channels.items():

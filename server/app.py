@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final, Literal
+
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,14 +22,18 @@ from server.doors.console import (
     Files,
 )
 from server.doors.dial import dial
+from server.doors.directory import Directory
 from server.doors.guard import Guard
 from server.doors.live import LiveDoor
+from server.doors.streams import EventStreams
 from server.doors.supervise import supervise
 from server.doors.tap import tap_door
 from server.doors.twilio.checked import proof
 from server.doors.v1 import CallsDoor
 from server.services import Services
 from server.version import __version__
+
+DOCUMENTS: Final = Path(__file__).parent / "protocol"
 
 
 def create_app(services: Services) -> FastAPI:
@@ -60,7 +67,22 @@ class _SingleSlashes:
         await self._app(scope, receive, send)
 
 
+def standing(services: Services) -> Literal["ready", "lagging", "draining"]:
+    """Whether a load balancer should send calls here."""
+    if services.calls.draining:
+        return "draining"
+    return "lagging" if services.calls.lagging() else "ready"
+
+
+DOCS_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
 def _http(app: FastAPI, services: Services) -> None:
+    documents = Files(DOCUMENTS, DOCS_HEADERS)
+
     @app.get("/healthz")
     async def healthz(nonce: str = "") -> dict[str, str]:
         told = {"status": "ok", "version": __version__}
@@ -68,9 +90,19 @@ def _http(app: FastAPI, services: Services) -> None:
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        if services.calls.draining:
-            return JSONResponse({"status": "draining"}, 503)
-        return JSONResponse({"status": "ready"})
+        status = standing(services)
+        told = {"status": status, "database": services.kept.state}
+        return JSONResponse(told, 200 if status == "ready" else 503)
+
+    @app.get("/openapi.json")
+    @app.get("/asyncapi.json")
+    @app.get("/schema.json")
+    async def document(request: Request) -> Response:
+        return await documents.get_response(request.url.path[1:], request.scope)
+
+    @app.get("/docs")
+    async def docs(request: Request) -> Response:
+        return await documents.get_response("docs.html", request.scope)
 
     @app.get("/client")
     async def client() -> Response:
@@ -81,6 +113,7 @@ def _http(app: FastAPI, services: Services) -> None:
 
 def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     door = CallsDoor(services, guard)
+    _directory(app, services, door)
 
     @app.get("/v1/stats")
     async def stats(request: Request) -> Response:
@@ -93,6 +126,18 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.get("/v1/agents")
     async def agents(request: Request) -> Response:
         return await door.answer(request, door.agents)
+
+    @app.get("/v1/agents/{agent_id}/calls")
+    async def calls_of_agent(request: Request) -> Response:
+        return await door.answer_granted(request, door.calls_of_agent)
+
+    @app.get("/v1/agents/{agent_id}/stream")
+    async def agent_stream(request: Request) -> Response:
+        return await door.answer_granted(request, door.agent_stream)
+
+    @app.get("/v1/calls/{call_id}/stream")
+    async def call_stream(request: Request) -> Response:
+        return await door.answer_granted(request, door.call_stream)
 
     @app.get("/v1/calls")
     async def calls(request: Request) -> Response:
@@ -131,6 +176,34 @@ def _supervision(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.post("/v1/calls/{call_id}/supervise")
     async def supervised(request: Request, call_id: str) -> Response:
         return await supervise(request, call_id, services, guard)
+
+
+def _directory(app: FastAPI, services: Services, door: CallsDoor) -> None:
+    directory = Directory(services)
+
+    @app.get("/api/sdk/agents")
+    async def agents(request: Request) -> Response:
+        return await door.answer(request, directory.agents)
+
+    @app.delete("/api/sdk/agents/{agent_id}")
+    async def displace(request: Request) -> Response:
+        return await door.answer(request, directory.displace)
+
+    @app.get("/api/sdk/phone-numbers")
+    async def phone_numbers(request: Request) -> Response:
+        return await door.answer(request, directory.phone_numbers)
+
+    @app.get("/api/sdk/voices")
+    async def voices(request: Request) -> Response:
+        return await directory.voices(request)
+
+    @app.get("/api/sdk/voice-preview")
+    async def voice_preview(request: Request) -> Response:
+        return await door.answer(request, directory.preview)
+
+    @app.get("/api/sdk/twilio-balance")
+    async def twilio_balance(request: Request) -> Response:
+        return await door.answer(request, directory.balance)
 
 
 def _console(app: FastAPI, services: Services, guard: Guard) -> None:
@@ -215,7 +288,7 @@ NO_SOCKET = "there is no WebSocket at this path: agents connect to /client"
 
 def _sockets(app: FastAPI, services: Services, guard: Guard) -> None:
     verbs = services.supervising.asked if services.settings.supervising else None
-    attached = Attached(services, guard, verbs)
+    attached, streams = Attached(services, guard, verbs), EventStreams(services, guard)
 
     @app.websocket("/client")
     async def client(websocket: WebSocket) -> None:
@@ -228,6 +301,10 @@ def _sockets(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.websocket("/v1/attach")
     async def attach(websocket: WebSocket) -> None:
         await attached.door(websocket)
+
+    @app.websocket("/ws/stream")
+    async def stream(websocket: WebSocket) -> None:
+        await streams.door(websocket)
 
     @app.websocket("/{path:path}")
     async def elsewhere(websocket: WebSocket, path: str) -> None:

@@ -27,6 +27,7 @@ from server.past import (
     page_of,
     told_in,
 )
+from server.recent import Recent
 from server.ring import Entry
 from server.summary import CallSummary, PastSummary
 from server.tally import Tally
@@ -59,6 +60,7 @@ class _Seen:
             self.tally.add(entry)
             self.last = entry
             self._book.store.add(self.summary, entry)
+            self._book.recent.add(entry.key or self.call.slug, entry)
             if changed:
                 self._book.changed(self.summary)
             self.ring()
@@ -115,6 +117,7 @@ class CallBook:
         self._bells: set[asyncio.Event] = set()
         self._agent_bells: dict[str, set[asyncio.Event]] = {}
         store.on_noted = self._noted
+        self.recent = Recent()
         self.closed = False
         """The server stops: nobody follows anything any more."""
 
@@ -177,6 +180,7 @@ class CallBook:
     def close(self) -> None:
         """Let everybody go who follows something."""
         self.closed = True
+        self.recent.close()
         for bell in self._bells:
             bell.set()
 
@@ -312,6 +316,11 @@ class Reader:
             return await _rung(self.bell, patience_s)
         await _rung(self.bell, poll_s)  # Another server may have it.
         return True
+
+    async def rest(self, patience_s: float) -> None:
+        """Until something rings, at most so long."""
+        self.bell.clear()
+        await _rung(self.bell, patience_s)
 
     async def read(self) -> Page | None:
         """What has come, which may be nothing; at most so much as is told at once. None: the call is not kept."""

@@ -11,9 +11,10 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder
@@ -51,6 +52,14 @@ MAX_PAUSED_AGENTS = 1000
 """Also those that are away, whose pauses wait for them."""
 
 
+Full = Literal["capacity", "lag", "draining"]
+_FULL: Final[dict[Full, str]] = {
+    "capacity": "as many calls as TALKWIRE_MAX_CALLS allows are live",
+    "lag": "the server is busier than its live calls can bear (TALKWIRE_MAX_LAG_MS)",
+    "draining": "the server stops",
+}
+
+
 class Observer(Protocol):
     """Whoever looks at all calls. It is told before anything happens in one."""
 
@@ -64,7 +73,11 @@ class Observer(Protocol):
 
 
 class AtCapacity(Exception):
-    """As many calls as allowed are live."""
+    """No further call is taken; ``why`` says by which limit."""
+
+    def __init__(self, why: Full) -> None:
+        super().__init__(_FULL[why])
+        self.why = why
 
 
 class CallIsOver(Exception):
@@ -112,6 +125,8 @@ class CallRegistry:
         self.library: Library | None = None
         """Where events are kept that went out of memory; None: nowhere."""
         self.draining = False
+        self.lagging: Callable[[], bool] = lambda: False
+        """Whether those that are live have a hard enough time."""
         self.expected = 0
         """Calls that are being dialled and have no id yet: there must be room for them."""
 
@@ -153,8 +168,8 @@ class CallRegistry:
         known = self._calls.get(facts.call_id)
         if known is not None:
             return known
-        if self.is_full:
-            raise AtCapacity
+        if (why := self.full()) is not None:
+            raise AtCapacity(why)
         call = self._take_on(facts, agent, config)
         self.answered(call)
         return call
@@ -166,7 +181,15 @@ class CallRegistry:
 
     def has_room(self, count: int) -> bool:
         """So many further calls are taken."""
-        return not self.draining and len(self._calls) + self.expected + count <= self._limits.max_calls
+        return self.full(count) is None
+
+    def full(self, count: int = 1) -> Full | None:
+        """By which limit so many further calls are not taken."""
+        if self.draining:
+            return "draining"
+        if len(self._calls) + self.expected + count > self._limits.max_calls:
+            return "capacity"
+        return "lag" if self.lagging() else None
 
     def dialing(self, facts: CallFacts, agent: Agent, config: CallConfig) -> Call:
         """Take on a call that the carrier was asked to place; there is room for it, for it was ``expected``."""
@@ -375,6 +398,7 @@ class CallRegistry:
         return pauses is not None and pauses.holds(call.call_id, call.facts.contact)
 
     async def _hold(self, call: Call, session: Session) -> None:
+        bind_contextvars(call_id=call.call_id)
         self._closing += 1
         try:
             await self._held(call, session)

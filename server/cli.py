@@ -145,6 +145,7 @@ def _serve(settings: Settings) -> int:
     from server.serve import bind, raise_file_limit, serve
 
     logs.configure(settings.log_level, settings.log_format)
+    logs.hide(settings.secrets())
     raise_file_limit()
     sock = bind(settings)
     uvloop.run(serve(settings, sock))

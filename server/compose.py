@@ -16,7 +16,9 @@ from media.ports import VoiceDetector
 from pipeline.chain import Deadlines
 from pipeline.errors import ProviderUnavailable
 from pipeline.ports import Engine, LanguageModel, Probe, SpeechToText, TextToSpeech
+from server import logs
 from server.addresses import Proxies
+from server.admission import Admission
 from server.agents import AgentRegistry
 from server.auth import KeyRing, open_door
 from server.book import CallBook
@@ -41,10 +43,11 @@ from server.secrets import load_or_create_secret
 from server.selection import Available, Offer
 from server.services import Services
 from server.settings import OFF, Settings, SettingsError, Stage
-from server.store.opened import opened
+from server.store.opened import opened, preload
 from server.strangers import AGENT_FACTOR, Allowed, Strangers
 from server.supervising import Supervising
 from server.tokens import Tokens
+from server.tracing import traced
 from server.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -320,17 +323,20 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
     loop = asyncio.get_running_loop()
     secret = await asyncio.to_thread(load_or_create_secret, settings.data_dir / "secret")
     keys = await asyncio.to_thread(settings.load_api_keys)
-    if settings.webrtc:
-        await asyncio.to_thread(browser_media)
+    logs.hide((secret, *keys))
+    # The engines are waited for, mostly: meanwhile a thread loads what else is large.
+    libraries = loop.run_in_executor(None, _load_libraries, settings)
     clock, tokens = Clock(loop), Tokens(secret)
     recordings = await _recordings(settings, tokens, clock)
     async with (
         load(settings) as engines,
+        _done(libraries),
         connected(settings) as networks,
         opened(settings, clock, recordings, tokens) as kept,
         asyncio.TaskGroup() as tasks,
     ):
-        lag = LoopLag()
+        admission = Admission(settings.max_lag_ms)
+        lag = LoopLag(partial(_sampled, admission))
         watching = tasks.create_task(engines.watch(), name="watch providers")
         sweeping: asyncio.Task[None] | None = None
         try:
@@ -339,6 +345,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             kept.on_closed = book.changed
             sweeping = tasks.create_task(recordings.keep_house(clock.epoch), name="delete old recordings")
             calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, book)
+            calls.lagging = lambda: admission.lagging
             calls.library = book if kept.calls.durable else None
             agents, defaults = AgentRegistry(settings.max_agents), _defaults(settings, engines)
             rules = RingingRules(settings.ringing_s, settings.nobody_text or "")
@@ -346,8 +353,10 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             pace = DialRules(settings.dials_per_s, settings.dial_queue)
             ringing = Ringing(agents, calls, defaults, rules)
             dialling = Dialling(agents, calls, networks, defaults, pace, tasks)
-            metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, settings.max_calls))
+            metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, settings.max_calls, kept))
             calls.watch(metrics, None)
+            if settings.log_transcripts:
+                calls.watch(logs.Spoken(), None)
             transfers = Transfers(control, calls, dialling, tasks)
             found = Services(
                 settings=settings,
@@ -377,12 +386,13 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 carriers=networks,
                 defaults=defaults,
                 hold_music=engines.hold_music,
+                voices=engines.tts,
                 lag=lag,
                 metrics=metrics,
                 tasks=tasks,
                 open_door=partial(open_door, settings.host, settings.public_url),
             )
-            async with listening(found):
+            async with listening(found), traced(settings, calls, clock):
                 yield found
                 await calls.drain(0.0)
                 book.close()
@@ -391,6 +401,27 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             if sweeping is not None:
                 sweeping.cancel()
             lag.close()
+
+
+def _sampled(admission: Admission, late_s: float) -> None:
+    before = admission.lagging
+    admission.sample(late_s)
+    if admission.lagging is not before:
+        now = "calls are taken again" if before else "no further call is taken"
+        log.warning("server.caught_up" if before else "server.lagging", late_ms=round(late_s * 1000), now=now)
+
+
+def _load_libraries(settings: Settings) -> None:
+    """Raises ``SettingsError``."""
+    if settings.webrtc:
+        browser_media()
+    preload(settings)
+
+
+@asynccontextmanager
+async def _done(loading: asyncio.Future[None]) -> AsyncIterator[None]:
+    await loading
+    yield
 
 
 async def _recordings(settings: Settings, tokens: Tokens, clock: Clock) -> Recordings:

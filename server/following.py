@@ -70,6 +70,10 @@ class CallFollower(_Telling):
     async def wait(self, patience_s: float) -> bool:
         return await self._reader.wait(patience_s)
 
+    async def rest(self, patience_s: float) -> None:
+        """For so long, or until the server stops: there is nothing to read any more."""
+        await self._reader.rest(patience_s)
+
     async def read(self) -> Batch | None:
         cursor = self._reader.after
         page = await self._reader.read()

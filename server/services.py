@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
 
     from media.music import HoldMusic
+    from pipeline.ports import TextToSpeech
     from server.addresses import Proxies
     from server.agents import AgentRegistry
     from server.auth import KeyRing
@@ -68,5 +69,7 @@ class Services:
     """Owns what outlives the request that it was begun by."""
     open_door: Callable[[Headers], bool]
     """Whether a request may do without credentials (loopback, unproxied)."""
+    voices: Sequence[TextToSpeech] = ()
+    """The engines that speak, for samples."""
     signers: Signers = field(default_factory=Signers)
     """Whose signatures the carrier's webhooks had."""

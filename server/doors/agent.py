@@ -7,9 +7,11 @@ calls do not depend on it: they belong to the registry.
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from structlog.contextvars import bound_contextvars
 
 from server import protocol as wire
 from server.agents import slug
@@ -46,6 +48,12 @@ async def agent_door(websocket: WebSocket, services: Services) -> None:
         resume = connect.resume if modern else None
         largest = connect.max_message_bytes or (USUAL_MAX_BYTES if modern else None)
         await AgentConnection(websocket, services, modern, connect.client or "", resume, largest).run()
+
+
+def _about(command: wire.AnyCommand) -> AbstractContextManager[object]:
+    """What is logged meanwhile names the call that a command is about."""
+    call_id = getattr(command, "call_id", None) or getattr(command, "session_id", None)
+    return bound_contextvars(call_id=call_id) if isinstance(call_id, str) else nullcontext()
 
 
 class AgentConnection:
@@ -181,7 +189,8 @@ class AgentConnection:
 
     def _carry_out(self, command: wire.AnyCommand) -> Outcome:
         try:
-            return self._desk.handle(command)
+            with _about(command):
+                return self._desk.handle(command)
         except ProtocolError as error:
             self._refuse(error)
             return wire.outcome_of(wire.error_event(error))

@@ -73,7 +73,7 @@ class Attached:
         except Refused as refused:
             peer = websocket.client.host if websocket.client else None
             log.warning("attach.refused", status=refused.status, peer=peer)
-            await _refuse(websocket, refused)
+            await refuse(websocket, refused)
             return
         except StoreUnavailable:
             await close(websocket, TRY_AGAIN, "unavailable: come back with your cursor")
@@ -194,6 +194,6 @@ async def _hear(websocket: WebSocket, said: Said) -> None:
         return  # He takes nothing, or is gone; whoever tells him finds that, too.
 
 
-async def _refuse(websocket: WebSocket, refused: Refused) -> None:
+async def refuse(websocket: WebSocket, refused: Refused) -> None:
     code = CODES.get(refused.status, TRY_AGAIN)
     await close(websocket, code, str(refused).encode()[:MAX_REASON].decode(errors="ignore"))

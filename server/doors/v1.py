@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -14,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from media.peaks import HOP_MS, MAX_MS
+from server.agents import slug
 from server.book import PAGE, CallBook, Changes, Summary
 from server.clock import Clock
-from server.doors import call_log
+from server.doors import call_log, streams
 from server.doors.browser import Refused
 from server.doors.call_query import Asked, asked, cursor, number, whole
 from server.doors.callers import forget_caller
@@ -173,6 +175,27 @@ class CallsDoor:
             if not await changes.wait(PING_S):
                 await write(PING)
         return await write(_closed("server_stopped"))
+
+    async def calls_of_agent(self, request: Request, grant: Grant) -> Response:
+        """The list, of one agent."""
+        wanted = asked(request.query_params)
+        key = slug(request.path_params["agent_id"])
+        if not grant.allows_agent(key):
+            raise Refused(403, "the token is for another agent, or for one call")
+        told = await self._listed(replace(wanted, query=replace(wanted.query, slug=key)))
+        return Response(
+            orjson.dumps(told), media_type="application/json", headers=call_log.headers_for(grant)
+        )
+
+    async def agent_stream(self, request: Request, grant: Grant) -> Response:
+        """What happens in the calls of one agent, for a page."""
+        key = slug(request.path_params["agent_id"])
+        return streams.agent_stream(request, key, self._services, grant, self._stream)
+
+    async def call_stream(self, request: Request, grant: Grant) -> Response:
+        """What happens in one call, for a page."""
+        call = await self._found(request)
+        return streams.call_stream(request, call, self._services, grant, self._stream)
 
     # --- one call -----------------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import orjson
 from sqlalchemy import Table, bindparam, delete, event, func, make_url, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
@@ -59,7 +58,7 @@ class Database:
         self.engine: AsyncEngine = create_async_engine(self.url, **_how(self.url))
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
-        self.insert: Any = sqlite.insert if self.is_sqlite else postgresql.insert
+        self.insert: Any = _insert(self.is_sqlite)
         """The dialect's own: it knows what to do about a row that is there."""
         self.epoch_now = EPOCH_NOW[self.url.get_backend_name()]
         self.on_noted: Callable[[set[str]], None] = lambda slugs: None
@@ -199,7 +198,9 @@ class Database:
         where = table.c.created_at < made.excluded.created_at if newer else None
         told = made.on_conflict_do_update(index_elements=keys, set_=rest, where=where)
         # Compiled once: SQLAlchemy does not keep what it makes of such a statement.
-        dialect = sqlite.dialect(paramstyle="named") if self.is_sqlite else self.engine.dialect
+        dialect: Any = self.engine.dialect
+        if self.is_sqlite:
+            dialect = type(dialect)(paramstyle="named")
         return str(told.compile(dialect=dialect))
 
 
@@ -321,6 +322,17 @@ def _how(url: URL) -> dict[str, Any]:
     # None: no prepared statements, which poolers between us and PostgreSQL lose.
     connect = {"connect_timeout": CONNECT_S, "prepare_threshold": None, "application_name": "talkwire"}
     return {**common, "pool_pre_ping": True, "connect_args": connect}
+
+
+def _insert(is_sqlite: bool) -> Any:
+    # Each dialect takes two megabytes, and one of them is used.
+    if is_sqlite:
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

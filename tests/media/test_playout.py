@@ -166,6 +166,27 @@ def test_time_of_a_position_is_known_up_to_the_next_mark() -> None:
     assert playout.time_of(1800) == pytest.approx(0.225 + 0.025)
 
 
+def test_what_begins_behind_a_dry_spell_begins_with_its_run() -> None:
+    """Also while the mark in front of it is still out: it may be lost."""
+    playout = Playout(RATE)
+    far = FarEnd(playout, delay_s=0.02)
+    for at in (0.0, 1.0):
+        playout.write(audio(200))
+        playout.end_message()
+        far.run(at, at + 0.9)
+    playout.keep_heard()
+    playout.write(audio(200))
+    playout.end_message()
+    playout.pull(3.0)
+    playout.write(audio(200))
+    playout.pull(4.0)  # No mark came.
+    assert playout.time_of(600 * 8) == pytest.approx(3.21)
+    assert playout.begin_of(600 * 8) == pytest.approx(4.01)
+    assert playout.begin_of(400 * 8) == pytest.approx(3.01)
+    assert playout.begin_of(599 * 8) == playout.time_of(599 * 8) == pytest.approx(3.209)
+    assert playout.begin_of(700 * 8) is None
+
+
 def test_clear_drops_what_was_not_heard_and_voids_its_marks() -> None:
     playout = Playout(RATE, lead_ms=300)
     playout.write(audio(2000))

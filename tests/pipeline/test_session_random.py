@@ -45,7 +45,7 @@ from pipeline.events import (
 from tests.fakes.conversation import converse
 from tests.fakes.promises import Conversation, promises
 
-SEEDS = range(1000)
+SEEDS = range(400)
 TRIED = 60
 """Conversations in which a kind of event is looked for."""
 

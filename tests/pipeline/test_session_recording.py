@@ -73,6 +73,12 @@ class Line(FakeLeg):
             self.listener.on_audio(AudioFrame(pcm, RATE, self._position))
             self._position += 160
 
+    def skip(self, seconds: float) -> None:
+        """Nothing comes from the caller for so long."""
+        self.said.append(np.zeros(round(seconds * RATE), np.int16))
+        self._position += round(seconds * RATE)
+        self._next += seconds
+
     def mark(self, name: str) -> None:
         if self.rng.random() >= self.lost:
             super().mark(name)
@@ -379,6 +385,29 @@ def told_well(seed: int) -> bool:
     """On a line that loses marks, or is slow with them, nobody can know so well what was heard."""
     rng = random.Random(seed)  # As ``converse`` draws its line.
     return rng.choice((FakeLeg, WeakLeg)) is FakeLeg and rng.choice((0.0, 0.04, 0.3)) < 0.05
+
+
+def test_what_was_heard_while_nothing_came_from_the_caller_stands_where_it_was_heard(tmp_path: Path) -> None:
+    """As when a carrier opens the stream anew behind a message, and the bot goes on before the first frame."""
+
+    async def script(scene: Scene) -> None:
+        line = scene.leg
+        assert isinstance(line, Line)
+        await line.silence(2.0)
+        scene.session.saying.reply("m1", "one two three", "")
+        while not scene.of(BotSpeaking):
+            await line.silence(0.02)
+        line.skip(3.0)
+        await asyncio.sleep(2.5)
+        assert scene.of(BotFinished)
+        scene.session.saying.reply("m2", "four five six", "")
+        await asyncio.sleep(0.5)
+        await line.silence(2.0)
+
+    _, line, left, right = recorded(tmp_path, script)
+    assert np.array_equal(left, line.left())
+    assert len(runs(right)) == 2
+    near(right, line.right())
 
 
 @pytest.mark.parametrize("seed", [seed for seed in range(150) if told_well(seed)])

@@ -94,7 +94,8 @@ def test_a_page_has_the_types_that_are_wanted_and_where_to_go_on(
             made.end(call)
             page = (await made.web.get(f"{LOG}?types=user.message")).json()
             assert (page["entries"], page["next"]) == ([], 10)
-            found, cursor = [], 0
+            found: list[Any] = []
+            cursor: int | None = 0
             while cursor is not None:
                 page = (await made.web.get(f"{LOG}?types=user.message&after={cursor}")).json()
                 found += page["entries"]
@@ -149,6 +150,7 @@ def test_a_stream_tells_the_log_to_its_summary_and_then_that_there_is_no_more(tm
             ]
             assert all(data["seq"] == seq and data["type"] == name for name, data, seq in events)
             last = events[-1][2]
+            assert last is not None
             async with made.web.stream(f"{LOG}?after=2", last_event_id=str(last - 1)) as stream:
                 assert [name for name, _, _ in await complete(stream)] == ["call.summary", "log.caught_up"]
             gone = await made.web.get(LOG, accept="text/event-stream", last_event_id=str(last))
@@ -187,7 +189,7 @@ def test_a_reader_that_is_overtaken_is_told_of_the_gap(tmp_path: Path) -> None:
                 made.end(call)
                 events = await complete(stream)
             gaps = [data["data"] for name, data, _ in events if name == "log.gap"]
-            seqs = [seq for name, _, seq in events if not name.startswith("log.")]
+            seqs = [seq for name, _, seq in events if seq is not None and not name.startswith("log.")]
             assert seqs == sorted(set(seqs))
             missing = sorted(set(range(1, 16)) - set(seqs))
             assert missing == [s for gap in gaps for s in range(gap["from"] + 1, gap["resume_from"])]

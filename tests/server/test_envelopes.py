@@ -117,7 +117,13 @@ def test_times_of_a_turn_are_seconds_and_what_is_not_known_is_left_out() -> None
 
 
 def test_a_call_begins_and_ends_once_in_its_log_and_for_each_of_its_agents_in_theirs() -> None:
-    facts = {"direction": "inbound", "from": "+1", "to": "+2", "transport": "phone", "metadata": {"a": 1}}
+    facts: dict[str, Any] = {
+        "direction": "inbound",
+        "from": "+1",
+        "to": "+2",
+        "transport": "phone",
+        "metadata": {"a": 1},
+    }
     first, routed = entry("call.started", **facts), entry("call.started", routed_from="agent:a", **facts)
     left, over = (entry("call.ended", reason=why, duration_seconds=2.5) for why in ("routed", "hangup"))
     in_log = [in_call(each) for each in (first, left, routed, over)]
