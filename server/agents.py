@@ -59,7 +59,7 @@ class Owner(Protocol):
         for it could not keep up and is closing."""
 
     def has_room(self, size: int) -> bool:
-        """A message of so many bytes can wait for it without holding up others."""
+        """It takes a message of so many bytes, which can wait for it without holding up others."""
 
     def displace(self, agent_id: str, reason: str) -> None:
         """It has lost this agent for good; its other ones it keeps."""

@@ -331,7 +331,8 @@ class Settings(BaseSettings):
         CALLS,
         "TALKWIRE_DIALS_PER_S",
         1.0,
-        "Calls that are dialled each second; more of them wait. Twilio allows an account 1 where nothing else is agreed.",
+        "Calls that are dialled each second, those of transfers among them; more of them wait. Twilio allows an account "
+        "1 where nothing else is agreed.",
         unit="1/s",
     )
     dial_queue: Annotated[int, Field(ge=1, le=100_000)] = setting(
@@ -382,8 +383,8 @@ class Settings(BaseSettings):
         RECORDING,
         "TALKWIRE_RECORDING_INLINE_BYTES",
         8 << 20,
-        "Largest file that `call.recording` holds; of a larger one it tells the address alone. Its message is a third "
-        "larger: a client must take messages of that size. 0: never.",
+        "Largest file that `call.recording` holds; of a larger one, and of one that the client does not take "
+        "(`max_message_bytes` of `connect`), it tells the address alone. 0: never.",
         unit="bytes",
     )
     recording_url_s: Annotated[float, Field(ge=60, le=31_536_000)] = setting(

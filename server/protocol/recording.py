@@ -69,7 +69,8 @@ class CallRecording(CallEvent):
     audio: str | None = Field(
         default=None,
         description="The file, base64. Absent where it is larger than the operator lets messages be "
-        "(`TALKWIRE_RECORDING_INLINE_BYTES`), and where the event is told once more, later.",
+        "(`TALKWIRE_RECORDING_INLINE_BYTES`) or than the client takes (`max_message_bytes` of `connect`), and where the "
+        "event is told once more, later: fetch `url`.",
     )
     url: str | None = Field(
         default=None,

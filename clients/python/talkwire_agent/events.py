@@ -1616,7 +1616,8 @@ class CallRecording(RecordedEvent):
     event: Literal["call.recording"] = "call.recording"
     audio: str | None = None
     """The file, base64. Absent where it is larger than the operator lets messages be
-    (`TALKWIRE_RECORDING_INLINE_BYTES`), and where the event is told once more, later.
+    (`TALKWIRE_RECORDING_INLINE_BYTES`) or than the client takes (`max_message_bytes` of `connect`), and
+    where the event is told once more, later: fetch `url`.
     """
     url: str | None = None
     """Where the file can be fetched (`GET`, with byte ranges), for as long as the operator allows. Whoever
