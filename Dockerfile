@@ -14,7 +14,7 @@ RUN python -m venv --without-pip /venv
 COPY pyproject.toml ./
 RUN python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
       extras = project["optional-dependencies"]; \
-      print(*project["dependencies"], *extras["postgres"], *extras["otel"], sep="\n")' \
+      print(*project["dependencies"], *extras["postgres"], *extras["redis"], *extras["otel"], sep="\n")' \
       > /tmp/requirements.txt \
     && pip --python /venv/bin/python install --only-binary=:all: --requirement /tmp/requirements.txt
 COPY README.md LICENSE NOTICE ./

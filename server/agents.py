@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,6 +49,10 @@ class Owner(Protocol):
     def resume(self) -> dict[str, int] | None:
         """The ``seq`` of the last event that it has of each call that it knew when it connected, until it was
         told what came after; None: it does not say such things."""
+
+    @property
+    def elsewhere(self) -> Collection[str] | None:
+        """Of these calls those that another node of the server has. None: another node tells which of them are gone."""
 
     def offer(self, data: bytes, entry: Entry | None = None) -> bool:
         """Send a message, now or soon; ``entry``: the event of a call that it tells. False: it takes no more,
@@ -178,6 +182,27 @@ class AgentRegistry:
         while len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
         return agent
+
+    def may_take(self, key: str, now: float) -> bool:
+        """Whoever has this agent has been silent for so long that another connection may have it."""
+        held = self._agents.get(key)
+        return held is None or now - held.owner.last_heard >= STALE_S
+
+    def evict(self, key: str, successor: Owner | None, reason: str) -> None:
+        """It was decided at another node that ``successor`` has this agent, or line, from now on."""
+        held = self.get(key)
+        if held is None or held.owner is successor:
+            return
+        if isinstance(held, Line):
+            del self._lines[key]
+        else:
+            self._drop(held)
+        held.owner.displace(held.agent_id, reason)
+
+    def number_owner(self, ref: str) -> Agent | None:
+        """Who answers a number, developers' own agents aside."""
+        claims = self._claims.get(normalise(ref), [])
+        return next((self._agents[key] for key in claims if not is_dev(key)), None)
 
     def find(self, agent_id: str, owner: Owner) -> Agent | None:
         """An agent of this connection."""

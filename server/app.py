@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server.cluster.forward import Forwarding, Pass
 from server.doors import audiosocket, browser, recording, twilio
 from server.doors.agent import agent_door
 from server.doors.attach import Attached
@@ -50,6 +51,9 @@ def create_app(services: Services) -> FastAPI:
     _browser(app, services)
     _live(app, services, guard)
     _sockets(app, services, guard)
+    if services.cluster.node:
+        passing = Pass(services.tokens.derived("pass on between nodes"), services.clock.epoch)
+        app.add_middleware(Forwarding, cluster=services.cluster, passing=passing)
     app.add_middleware(_SingleSlashes)
     return app
 
@@ -91,7 +95,9 @@ def _http(app: FastAPI, services: Services) -> None:
     @app.get("/readyz")
     async def readyz() -> Response:
         status = standing(services)
-        told = {"status": status, "database": services.kept.state}
+        cluster = services.cluster.health()
+        # Without Redis this node serves on by itself: a load balancer is not to take all of them away.
+        told = {"status": status, "database": services.kept.state} | ({"cluster": cluster} if cluster else {})
         return JSONResponse(told, 200 if status == "ready" else 503)
 
     @app.get("/openapi.json")

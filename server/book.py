@@ -8,7 +8,7 @@ and finds in the end that some of it is not kept any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -114,6 +114,8 @@ class CallBook:
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, _Seen] = {}
         self._followers: set[Changes] = set()
+        self.elsewhere: Callable[[], Iterable[PastSummary]] = tuple
+        """The live calls of other nodes."""
         self._bells: set[asyncio.Event] = set()
         self._agent_bells: dict[str, set[asyncio.Event]] = {}
         store.on_noted = self._noted
@@ -186,10 +188,16 @@ class CallBook:
 
     # --- looking ------------------------------------------------------------------------------------------
 
-    def live(self, query: CallQuery | None = None) -> list[CallSummary]:
-        """The newest first."""
-        wanted = query or CallQuery()
-        summaries = [seen.summary for seen in reversed(self._live.values())]
+    def live_here(self) -> list[CallSummary]:
+        """Those of this node, the newest first."""
+        return [seen.summary for seen in reversed(self._live.values())]
+
+    def live(self, query: CallQuery | None = None) -> list[Summary]:
+        """Those of all nodes, the newest first."""
+        wanted, here, elsewhere = query or CallQuery(), self.live_here(), list(self.elsewhere())
+        summaries: list[Summary] = [*here, *elsewhere]
+        if elsewhere:
+            summaries.sort(key=lambda summary: summary.created_at, reverse=True)
         return [summary for summary in summaries if wanted.wants(summary)]
 
     async def ended(

@@ -179,6 +179,13 @@ class CallRegistry:
         """No further call is taken."""
         return not self.has_room(1)
 
+    @property
+    def room(self) -> int:
+        """So many further calls are taken."""
+        if self.draining or self.lagging():
+            return 0
+        return max(0, self._limits.max_calls - len(self._calls) - self.expected)
+
     def has_room(self, count: int) -> bool:
         """So many further calls are taken."""
         return self.full(count) is None
@@ -557,7 +564,9 @@ class CallRegistry:
             if part.key == agent.slug and part.owner is None
             if _is_live(call, part) or part.untold(agent.owner)
         ]
-        gone = tuple(call_id for call_id in agent.owner.resume or {} if self._known(call_id) is None)
+        unknown = (call_id for call_id in agent.owner.resume or {} if self._known(call_id) is None)
+        elsewhere = agent.owner.elsewhere
+        gone = () if elsewhere is None else tuple(call_id for call_id in unknown if call_id not in elsewhere)
         if gone and self.library is not None:
             reading = missed(agent, gone, self.library)
             self._tasks.create_task(_guarded(reading), name=f"what {agent.agent_id} missed")
@@ -579,13 +588,15 @@ class CallRegistry:
                 yield call, part
 
     def _give_back(self, parts: list[tuple[Call, Part]], agent: Agent, gone: tuple[str, ...] = ()) -> None:
-        if agent.owner.resume is not None:
-            told = tuple(
-                ResumedCall(call_id=call.call_id, last_seq=part.last_seq, live=_is_live(call, part))
-                for call, part in parts
-                if part.last_seq  # Of one that only rings nobody has heard.
-            )
-            agent.owner.offer(to_json(AgentResumed(agent_id=agent.agent_id, calls=told, gone=gone)))
+        told = tuple(
+            ResumedCall(call_id=call.call_id, last_seq=part.last_seq, live=_is_live(call, part))
+            for call, part in parts
+            if part.last_seq  # Of one that only rings nobody has heard.
+        )
+        owner = agent.owner
+        # Of a connection at another node that node tells, unless there is something to add.
+        if owner.resume is not None and owner.modern and (told or owner.elsewhere is not None):
+            owner.offer(to_json(AgentResumed(agent_id=agent.agent_id, calls=told, gone=gone)))
         for call, part in parts:
             if part is not call.part:
                 part.attach(agent.owner)

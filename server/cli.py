@@ -20,7 +20,11 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 - written for numpy, not read
     parser = argparse.ArgumentParser(prog="talkwire", description="A self-hostable voice agent server.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("serve", help="run the server")
+    serve = commands.add_parser("serve", help="run the server")
+    serve.add_argument(
+        "--workers", type=int, metavar="N", help="so many processes on one port (TALKWIRE_WORKERS)"
+    )
+    serve.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     commands.add_parser("config", help="print every setting, its value and where it comes from")
     commands.add_parser("migrate", help="make the database's tables what this version needs")
     commands.add_parser("version", help="print the version")
@@ -135,20 +139,41 @@ def _dispatch(args: argparse.Namespace) -> int:
         from server.commands import tune as tune_command
 
         return asyncio.run(tune_command.run(args, settings))
-    return _serve(settings)
+    return _serve(settings, args.workers, supervised=args.worker)
 
 
-def _serve(settings: Settings) -> int:
-    import uvloop
-
+def _serve(settings: Settings, workers: int | None, *, supervised: bool) -> int:
     from server import logs
     from server.serve import bind, raise_file_limit, serve
 
     logs.configure(settings.log_level, settings.log_format)
     logs.hide(settings.secrets())
     raise_file_limit()
+    if supervised:
+        return _work(settings)
+    if workers is not None:
+        settings = settings.with_workers(workers)
+    if settings.workers > 1:
+        from server.supervisor import supervise
+
+        return supervise(settings)
+    import uvloop
+
     sock = bind(settings)
     uvloop.run(serve(settings, sock))
+    return 0
+
+
+def _work(settings: Settings) -> int:
+    """One of several processes on one port."""
+    import uvloop
+
+    from server.cluster.address import own_address
+    from server.serve import bind, bind_own, serve
+
+    sock, own = bind(settings, shared=True), bind_own(settings)
+    url = own_address(settings, own.getsockname()[1])
+    uvloop.run(serve(settings.model_copy(update={"node_url": url}), sock, own, supervised=True))
     return 0
 
 

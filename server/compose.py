@@ -25,6 +25,8 @@ from server.book import CallBook
 from server.bridging import Bridging
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
+from server.cluster.observing import Observing
+from server.cluster.port import Alone, Cluster
 from server.control import Control
 from server.dialling import Dialling, DialRules
 from server.doors.audiosocket import listening
@@ -39,7 +41,6 @@ from server.resolve import Defaults
 from server.resolve_recording import RecordingDefaults
 from server.ringing import Ringing, RingingRules
 from server.routing import Routing
-from server.secrets import load_or_create_secret
 from server.selection import Available, Offer
 from server.services import Services
 from server.settings import OFF, Settings, SettingsError, Stage
@@ -321,12 +322,13 @@ LoadEngines = Callable[[Settings], AbstractAsyncContextManager[EnginePool]]
 async def services(settings: Settings, load: LoadEngines = started) -> AsyncIterator[Services]:
     """All that the doors share, alive until the context ends. ``load`` gives the engines."""
     loop = asyncio.get_running_loop()
-    secret = await asyncio.to_thread(load_or_create_secret, settings.data_dir / "secret")
+    secret = await asyncio.to_thread(settings.load_secret)
     keys = await asyncio.to_thread(settings.load_api_keys)
     logs.hide((secret, *keys))
     # The engines are waited for, mostly: meanwhile a thread loads what else is large.
     libraries = loop.run_in_executor(None, _load_libraries, settings)
-    clock, tokens = Clock(loop), Tokens(secret)
+    cluster = await _cluster(settings, secret, keys)
+    clock, tokens = Clock(loop), Tokens(secret, cluster.node)
     recordings = await _recordings(settings, tokens, clock)
     async with (
         load(settings) as engines,
@@ -344,7 +346,9 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             book = CallBook(kept.calls, clock, drawn=settings.console)
             kept.on_closed = book.changed
             sweeping = tasks.create_task(recordings.keep_house(clock.epoch), name="delete old recordings")
-            calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, book)
+            book.elsewhere = cluster.listed
+            seen = Observing(book, cluster)
+            calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, seen)
             calls.lagging = lambda: admission.lagging
             calls.library = book if kept.calls.durable else None
             agents, defaults = AgentRegistry(settings.max_agents), _defaults(settings, engines)
@@ -352,12 +356,14 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             control = Control(calls, tasks)
             pace = DialRules(settings.dials_per_s, settings.dial_queue)
             ringing = Ringing(agents, calls, defaults, rules)
-            dialling = Dialling(agents, calls, networks, defaults, pace, tasks)
-            metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, settings.max_calls, kept))
+            dialling = Dialling(agents, calls, networks, defaults, pace, tasks, cluster.node)
+            metrics = Metrics(
+                Standing(calls, agents, ringing, dialling, lag, settings.max_calls, kept, cluster)
+            )
             calls.watch(metrics, None)
             if settings.log_transcripts:
                 calls.watch(logs.Spoken(), None)
-            transfers = Transfers(control, calls, dialling, tasks)
+            transfers = Transfers(control, calls, dialling, tasks, cluster.node)
             found = Services(
                 settings=settings,
                 keys=KeyRing(keys),
@@ -390,9 +396,10 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 lag=lag,
                 metrics=metrics,
                 tasks=tasks,
+                cluster=cluster,
                 open_door=partial(open_door, settings.host, settings.public_url),
             )
-            async with listening(found), traced(settings, calls, clock):
+            async with listening(found), cluster.opened(found), traced(settings, calls, clock):
                 yield found
                 await calls.drain(0.0)
                 book.close()
@@ -422,6 +429,21 @@ def _load_libraries(settings: Settings) -> None:
 async def _done(loading: asyncio.Future[None]) -> AsyncIterator[None]:
     await loading
     yield
+
+
+async def _cluster(settings: Settings, secret: str, keys: Sequence[str]) -> Cluster:
+    if settings.redis_url is None:
+        return Alone()
+    try:
+        await asyncio.to_thread(import_module, "redis.asyncio")
+    except ImportError:
+        raise SettingsError(
+            "TALKWIRE_REDIS_URL: the client is not installed: pip install 'talkwire[redis]'"
+        ) from None
+    await asyncio.to_thread(import_module, "server.cluster.node")
+    from server.cluster.node import RedisCluster
+
+    return RedisCluster(settings, secret, keys)
 
 
 async def _recordings(settings: Settings, tokens: Tokens, clock: Clock) -> Recordings:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from pipeline.events import CallAnsweredBy, CallDialing, CarrierFault, EndReason
 from server.agents import Agent, AgentRegistry
 from server.call import Call, CallState
 from server.calls import CallRegistry
+from server.cluster.ids import new_id
 from server.pacing import Pace
 from server.protocol import CallDial, ErrorCode, ErrorEvent
 from server.resolve import CallConfig, Defaults, resolve
@@ -108,7 +108,9 @@ class Dialling:
         defaults: Defaults,
         rules: DialRules,
         tasks: asyncio.TaskGroup,
+        node: str = "",
     ) -> None:
+        self._node = node
         self._agents = agents
         self._calls = calls
         self._carriers = carriers
@@ -137,7 +139,7 @@ class Dialling:
             retry_s = round(self.waiting / self._rules.dials_per_s, 1)
             text = f"{self.waiting} dials wait for their turn already (TALKWIRE_DIAL_QUEUE): try again later"
             raise DialRefused(ErrorCode.DIAL_QUEUE_FULL, text, retry_after_s=retry_s)
-        dial_id = f"dial-{secrets.token_hex(12)}"
+        dial_id = new_id("dial", self._node)
         facts = CallFacts(
             dial_id,
             agent.agent_id,
@@ -165,7 +167,7 @@ class Dialling:
 
     def refused(self, agent: Agent, wanted: CallDial, refusal: DialRefused) -> ErrorEvent:
         """What is told of an order that is not taken; its end is told, too, for that is what clients wait for."""
-        dial_id = f"dial-{secrets.token_hex(12)}"
+        dial_id = new_id("dial", self._node)
         facts = CallFacts(
             dial_id,
             agent.agent_id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -27,6 +27,7 @@ from prometheus_client.registry import Collector
 
 from server.agents import AgentRegistry
 from server.calls import CallRegistry
+from server.cluster.port import Alone, Cluster
 from server.dialling import Dialling
 from server.looplag import LoopLag
 from server.ring import Entry
@@ -62,6 +63,7 @@ class Standing:
     lag: LoopLag
     max_calls: int
     kept: Kept
+    cluster: Cluster = field(default_factory=Alone)
 
 
 class Metrics(Collector):
@@ -203,6 +205,10 @@ class Metrics(Collector):
             ("tasks", "Tasks of the event loop.", len(asyncio.all_tasks())),
         ):
             yield GaugeMetricFamily(f"talkwire_{name}", text, value=float(value))
+        health = standing.cluster.health()
+        for name, text in CLUSTER.items():
+            if name in health:
+                yield GaugeMetricFamily(f"talkwire_cluster_{name}", text, value=float(health[name]))
 
     async def text(self) -> bytes:
         """All figures, in Prometheus' text format."""
@@ -210,4 +216,9 @@ class Metrics(Collector):
         return generate_latest(self.registry) + await asyncio.to_thread(generate_latest, self._process)
 
 
+CLUSTER: Final = {
+    "nodes": "Nodes that live, this one included.",
+    "redis": "1: Redis answers.",
+    "waiting": "Messages for other nodes that wait for Redis.",
+}
 LAG_QUANTILES: Final = {"p50_ms": "0.5", "p95_ms": "0.95", "p99_ms": "0.99", "max_ms": "1"}

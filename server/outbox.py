@@ -30,7 +30,7 @@ class Outbox:
         if self._closing or self.overflowed:
             return False
         if len(self._queue) >= self._max_messages or self._bytes + len(data) > self._max_bytes:
-            self._overflow()
+            self.overflow()
             return False
         self._queue.append((data, entry))
         self._bytes += len(data)
@@ -41,7 +41,7 @@ class Outbox:
         """A message of so many bytes leaves half of the box to those that must be told."""
         return not self.overflowed and self._bytes + size <= self._max_bytes // 2
 
-    def _overflow(self) -> None:
+    def overflow(self) -> None:
         """Whoever does not read at all holds up the message on its way for ever: it is given up, too."""
         self.overflowed = True
         self._wake.set()

@@ -94,12 +94,15 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bind(settings: Settings) -> socket.socket:
-    """Take the address before anything slow is loaded. Raises ``SettingsError`` where it is not to be had."""
+def bind(settings: Settings, *, shared: bool = False) -> socket.socket:
+    """Take the address before anything slow is loaded. ``shared``: with other processes of this server. Raises
+    ``SettingsError`` where it is not to be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # asyncio's own loop turns Nagle's delay off only where the protocol is named: 40 ms for the second small message.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         sock.bind((settings.host, settings.port))
     except OSError as error:
@@ -108,6 +111,14 @@ def bind(settings: Settings) -> socket.socket:
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. Stop what uses "
             "it, or set TALKWIRE_PORT (and TALKWIRE_HOST) to another"
         ) from None
+    return sock
+
+
+def bind_own(settings: Settings) -> socket.socket:
+    """For a process that shares its address with others: one at which it is found itself, on any port."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.bind((settings.host, 0))
     return sock
 
 
@@ -148,21 +159,29 @@ def settle() -> None:
     gc.freeze()
 
 
-async def serve(settings: Settings, sock: socket.socket) -> None:
-    """Serve until a signal, then let the live calls finish."""
+async def serve(settings: Settings, *sockets: socket.socket, supervised: bool = False) -> None:
+    """Serve until a signal, then let the live calls finish. ``supervised``: or until whoever has started it
+    is gone, which its input tells."""
     for warning in settings.warnings:
         log.warning("settings", warning=warning)
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     for which in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(which, signals.put_nowait, which)
+    if supervised:
+
+        def orphaned() -> None:
+            loop.remove_reader(sys.stdin)
+            signals.put_nowait(signal.SIGTERM)
+
+        loop.add_reader(sys.stdin, orphaned)
     async with composed(settings) as services:
         settle()
         server = listener(create_app(services))
         async with asyncio.TaskGroup() as tasks:
             watcher = tasks.create_task(_stop_on_signal(server, services, signals), name="signals")
             announcer = tasks.create_task(_announce(server, settings), name="announce")
-            await server.serve(sockets=[sock])
+            await server.serve(sockets=list(sockets))
             watcher.cancel()
             announcer.cancel()
 

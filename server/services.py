@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from server.cluster.port import Alone, Cluster
 from server.signers import Signers
 
 if TYPE_CHECKING:
@@ -71,5 +72,7 @@ class Services:
     """Whether a request may do without credentials (loopback, unproxied)."""
     voices: Sequence[TextToSpeech] = ()
     """The engines that speak, for samples."""
+    cluster: Cluster = field(default_factory=Alone)
+    """The other nodes."""
     signers: Signers = field(default_factory=Signers)
     """Whose signatures the carrier's webhooks had."""

@@ -14,9 +14,6 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 PREFIX = "TALKWIRE_"
-NOT_YET = frozenset({"REDIS_URL"})
-"""Names that others have given a meaning, and that the stores to come will be configured by. Whoever sets one
-now is told that it has no effect."""
 ELSEWHERE = frozenset({"TALKWIRE_URL", "TALKWIRE_SPEECH_DIR", "TALKWIRE_DEMO_LLM", "TALKWIRE_PBX_KEY"})
 """Variables of agents, examples, containers and tests, which are no settings of the server."""
 Source = Literal["default", ".env", "environment"]
@@ -124,7 +121,4 @@ def misspelt(given: set[str], known: Sequence[str]) -> tuple[str, ...]:
                 f"did you mean {' or '.join(close)}?" if close else "`talkwire config` lists all settings"
             )
             warnings.append(f"{key} is no setting and has no effect: {advice}")
-    unused = sorted(unknown & NOT_YET)
-    if unused:
-        warnings.append(f"{', '.join(unused)}: this version has nothing yet that uses it")
     return tuple(warnings)

@@ -139,6 +139,15 @@ def _database_url(value: SecretStr) -> SecretStr:
     raise ValueError("no database of a known kind")
 
 
+def _redis_url(value: SecretStr) -> SecretStr:
+    """``redis://``, ``rediss://`` (TLS) or ``unix://``; it may hold a password."""
+    parts = urlsplit(value.get_secret_value().strip())
+    there = parts.path if parts.scheme == "unix" else parts.hostname
+    if parts.scheme not in ("redis", "rediss", "unix") or not there:
+        raise ValueError("no Redis")
+    return SecretStr(value.get_secret_value().strip())
+
+
 def host_and_port(value: str) -> tuple[str, int]:
     """Host and port of ``127.0.0.1:9092`` or ``[::1]:9092``. Raises ``ValueError``."""
     host, colon, port = value.rpartition(":")
@@ -160,6 +169,7 @@ MEMORY = "memory"
 
 Word = BeforeValidator(_lower)
 DatabaseUrl = Annotated[SecretStr, Field(max_length=2000), AfterValidator(_database_url)]
+RedisUrl = Annotated[SecretStr, Field(max_length=2000), AfterValidator(_redis_url)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
 Host = Annotated[str, AfterValidator(_host)]
 Url = Annotated[str, AfterValidator(_url)]

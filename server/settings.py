@@ -24,7 +24,7 @@ from pydantic_settings import (
 
 from server.auth import is_loopback
 from server.providers import DEFAULT, HOSTED
-from server.secrets import API_KEY_FILE, load_or_create_secret, new_api_key
+from server.secrets import API_KEY_FILE, SIGNING_FILE, load_or_create_secret, new_api_key
 from server.setting_texts import Declared, Source, declared_in, faults, misspelt
 from server.setting_values import (
     Addresses,
@@ -46,6 +46,7 @@ from server.setting_values import (
     Model,
     Networks,
     Ports,
+    RedisUrl,
     Row,
     Seconds,
     Url,
@@ -54,6 +55,7 @@ from server.setting_values import (
 )
 
 Stage = Literal["stt", "tts", "llm"]
+REDIS = "TALKWIRE_REDIS_URL"
 DATABASE, DATABASE_FILE = "TALKWIRE_DATABASE_URL", "talkwire.db"
 OFF = "off"
 """What switches a text off: an empty variable counts as unset."""
@@ -68,7 +70,7 @@ class SettingsError(Exception):
 NETWORK, ACCESS, LOGS = "Network", "Access and data", "Logs"
 TRACES = "Traces (OpenTelemetry)"
 CALLS, ENGINES, OPENAI, TWILIO = "Calls", "Engines", "OpenAI-shaped endpoints", "Twilio"
-PBX = "Asterisk (AudioSocket)"
+PBX, CLUSTER = "Asterisk (AudioSocket)", "Several processes"
 BROWSER, RECORDING, JOURNAL = "Browser calls", "Recording", "Calls that are kept"
 PROVIDERS = "Language model providers"
 ROW = "or engines in the order in which they are asked, separated by commas:"
@@ -446,6 +448,47 @@ class Settings(BaseSettings):
         "Without a database (`memory`): ended calls that are kept, with their events, to be looked at; fewer where they "
         "are large.",
         unit="calls",
+    )
+
+    redis_url: RedisUrl | None = setting(
+        CLUSTER,
+        REDIS,
+        None,
+        "The Redis by which several servers act as one: each is then a node. Unset: what `REDIS_URL` says; without "
+        "either this process is alone. Needs the extra `redis`.",
+        allowed="redis://, rediss:// or unix:// (where it is unset, REDIS_URL counts)",
+    )
+    redis_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,60}$")] = setting(
+        CLUSTER,
+        "TALKWIRE_REDIS_PREFIX",
+        "talkwire",
+        "What the names of its keys in Redis begin with: the same for all nodes, another one for another "
+        "installation in the same Redis.",
+        allowed="1 to 60 letters, digits, dots, hyphens and underscores",
+    )
+    node_url: Url | None = setting(
+        CLUSTER,
+        "TALKWIRE_NODE_URL",
+        None,
+        "How the other nodes reach this one, by a private network. Unset: `http://HOST:PORT` of TALKWIRE_HOST and "
+        "TALKWIRE_PORT, where that is an address of this machine.",
+        allowed="an http or https URL with nothing behind its path, for example http://10.0.0.5:8080",
+    )
+    workers: Annotated[int, Field(ge=1, le=64)] = setting(
+        CLUSTER,
+        "TALKWIRE_WORKERS",
+        1,
+        "Server processes on this machine that share TALKWIRE_PORT (also `talkwire serve --workers N`): each is a node "
+        "with engines of its own, and `TALKWIRE_MAX_CALLS` is for each. More than one need a Redis.",
+        unit="processes",
+    )
+    secret: Annotated[SecretStr, Field(min_length=32, max_length=512)] | None = setting(
+        CLUSTER,
+        "TALKWIRE_SECRET",
+        None,
+        "What tokens and cookies are signed with, at least 32 characters: the same for all nodes. Unset: the file "
+        "`secret` in the data directory, made at the first start.",
+        allowed="32 to 512 characters",
     )
 
     language: Language = setting(
@@ -1011,6 +1054,21 @@ class Settings(BaseSettings):
                 unquote(part.partition("=")[2]) for part in self.otlp_headers.get_secret_value().split(",")
             )
 
+    def with_workers(self, workers: int) -> Self:
+        """The same with another number of processes. Raises ``SettingsError``."""
+        if not 1 <= workers <= 64:
+            raise SettingsError("--workers must be between 1 and 64")
+        return self.model_copy(update={"workers": workers})
+
+    def load_secret(self) -> str:
+        """What tokens are signed with: as configured, else out of the data directory, made if need be.
+
+        Reads and writes files. Raises ``server.secrets.DataDirError``.
+        """
+        if self.secret is not None:
+            return self.secret.get_secret_value()
+        return load_or_create_secret(self.data_dir / SIGNING_FILE)
+
     def load_api_keys(self) -> tuple[str, ...]:
         """The configured keys; where there are none, the one in the data directory, made if need be.
 
@@ -1033,9 +1091,10 @@ class Settings(BaseSettings):
         known = [setting.key for setting in declared()]
         from_file, from_environment = file(), EnvSettingsSource(cls)()
         for given, variables in ((from_environment, os.environ), (from_file, file.env_vars)):
-            # What many platforms name a database by.
-            if DATABASE not in {**from_file, **from_environment} and variables.get("DATABASE_URL"):
-                given[DATABASE] = variables["DATABASE_URL"]
+            # What many platforms name a database by, and a Redis.
+            for key, usual in ((DATABASE, "DATABASE_URL"), (REDIS, "REDIS_URL")):
+                if key not in {**from_file, **from_environment} and variables.get(usual):
+                    given[key] = variables[usual]
         values = {key: value for key, value in {**from_file, **from_environment}.items() if key in known}
         sources: dict[str, Source] = {
             key: "environment" if key in from_environment else ".env" for key in values

@@ -6,8 +6,10 @@ Each is a JWT signed with the server's secret. That one is used once only is enf
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any
 
 import jwt
@@ -29,14 +31,20 @@ class TokenError(Exception):
 
 
 class Tokens:
-    """Makes and checks tokens. ``secret`` is the server's own, at least 32 characters."""
+    """Makes and checks tokens. ``secret`` is the server's own, at least 32 characters; ``node``: of several
+    that share it, which one this is. It is said in each token."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, node: str = "") -> None:
         self._secret = secret
+        self._node = node
         self._redeemed: dict[str, float] = {}
         self._purge_at = 0.0
         self.on_used: Callable[[str, float], None] = lambda token_id, until: None
         """Is told the id of a token that was used up, and when it expires: epoch seconds."""
+
+    def derived(self, purpose: str) -> bytes:
+        """A key for something else, made out of the secret: it does not tell it."""
+        return hmac.new(self._secret.encode(), purpose.encode(), sha256).digest()
 
     def remember(self, token_id: str, until: float) -> None:
         """It was used before this process began."""
@@ -46,7 +54,8 @@ class Tokens:
         """A token for ``subject``; ``now`` in epoch seconds. Safe in a URL path. ``sealed``: what it says besides;
         its holder can read that, and cannot change it."""
         claims = {"sub": subject, "aud": audience, "exp": int(now + lifetime_s), "jti": secrets.token_hex(8)}
-        return jwt.encode({**sealed, **claims}, self._secret, algorithm="HS256")
+        made_by = {"node": self._node} if self._node else {}
+        return jwt.encode({**sealed, **claims, **made_by}, self._secret, algorithm="HS256")
 
     def check(self, token: str, audience: str) -> str:
         """The subject of a good token. Raises ``TokenError``."""

@@ -7,7 +7,6 @@ here is asked of the carrier what follows from it. Whoever is left over at the e
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +26,7 @@ from pipeline.events import (
 from server.agents import Agent
 from server.call import Call
 from server.calls import CallRegistry
+from server.cluster.ids import new_id
 from server.control import REOPEN_S, SAID_S, Control, ControlRefused, Line
 from server.dialling import Dialling, DialRefused
 from server.protocol import CallDial, CallTransfer, ErrorCode
@@ -57,8 +57,14 @@ class Transfers:
     """Of all calls."""
 
     def __init__(
-        self, control: Control, calls: CallRegistry, dialling: Dialling, tasks: asyncio.TaskGroup
+        self,
+        control: Control,
+        calls: CallRegistry,
+        dialling: Dialling,
+        tasks: asyncio.TaskGroup,
+        node: str = "",
     ) -> None:
+        self._node = node
         self._control = control
         self._calls = calls
         self._dialling = dialling
@@ -86,7 +92,7 @@ class Transfers:
             raise ControlRefused(ErrorCode.CALLER_ID_REFUSED, text, key="from")
         ring_s, detect = int(command.ring_timeout_seconds or 25), command.machine_detection or "no"
         order = TransferOrder(
-            f"transfer-{secrets.token_hex(12)}",
+            new_id("transfer", self._node),
             to,
             ours,
             ring_s,

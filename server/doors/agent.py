@@ -7,6 +7,7 @@ calls do not depend on it: they belong to the registry.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 
 import structlog
@@ -81,6 +82,8 @@ class AgentConnection:
         self._largest = max_message_bytes
         self._last_heard = self._loop.time()
         self._probe = self._loop.call_later(PROBE_S, self._ask_alive)
+        self.elsewhere: Collection[str] | None = ()
+        self._home = services.cluster.home(self, client)
 
     # --- as the owner of its agents -----------------------------------------------------------------------
 
@@ -111,8 +114,10 @@ class AgentConnection:
         else:
             self._send(wire.AgentDisplaced(agent_id=agent_id, reason=reason))
         agents, calls = self._services.agents, self._services.calls
+        key = key_of(number) if is_line(agent_id) else slug(agent_id)
+        if self._home is not None:
+            self._home.displaced(key)
         if agents.has_agents(self):
-            key = key_of(number) if is_line(agent_id) else slug(agent_id)
             calls.agent_left(self, self._outbox.unsent(), agents.get, key)
             return
         self._displaced = reason
@@ -127,6 +132,19 @@ class AgentConnection:
     def _send(self, event: wire.Event) -> None:
         self._outbox.offer(wire.to_json(event))
 
+    # --- for the other nodes ------------------------------------------------------------------------------
+
+    def say(self, event: wire.Event) -> None:
+        self._send(event)
+
+    def unsent(self) -> list[Entry]:
+        """Events that it was given, and could not send yet."""
+        return self._outbox.unsent()
+
+    def overflow(self) -> None:
+        """It is too slow for a call at another node."""
+        self._outbox.overflow()
+
     # --- life ---------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -138,6 +156,8 @@ class AgentConnection:
         finally:
             gone = self._services.agents.leave(self)
             self._probe.cancel()
+            if self._home is not None:
+                self._home.leave()
             self._services.calls.agent_left(self, self._outbox.unsent(), self._services.agents.get)
             self._log.info("agent.disconnected", agents=[agent.agent_id for agent in gone])
 
@@ -166,7 +186,7 @@ class AgentConnection:
                 self._refuse(error)
                 self._acknowledge(wire.ack_of_refused(error))
             else:
-                self._acknowledge(wire.ack_of(command, self._carry_out(command)))
+                await self._take(command, message[0])
         self._outbox.close()
 
     def _refuse(self, error: ProtocolError) -> None:
@@ -186,6 +206,15 @@ class AgentConnection:
             self._send(ack)
 
     # --- commands -----------------------------------------------------------------------------------------
+
+    async def _take(self, command: wire.AnyCommand, text: str | bytes) -> None:
+        home = self._home
+        passed = await home.passes_on(command, text) if home is not None else None
+        outcome = passed or self._carry_out(command)
+        if passed is None or passed.status == "error":
+            self._acknowledge(wire.ack_of(command, outcome))  # Else the other node does.
+        if passed is None and home is not None:
+            home.carried_out(command, text, outcome)
 
     def _carry_out(self, command: wire.AnyCommand) -> Outcome:
         try:

@@ -95,6 +95,8 @@ class CallsDoor:
             "loop_lag": services.lag.summary(),
             "journal": services.kept.figures(),
         }
+        if cluster := services.cluster.health():
+            figures["cluster"] = cluster
         return _json(figures)
 
     async def metrics(self, request: Request) -> Response:
@@ -152,8 +154,10 @@ class CallsDoor:
         return {"calls": self._told([*live, *ended[:room]]), "next": more}
 
     def _told(self, summaries: Sequence[Summary]) -> list[dict[str, Any]]:
-        now = self._clock.epoch()
-        return [summary.as_json(now) for summary in summaries]
+        now, here = self._clock.epoch(), self._services.cluster.node
+        # Of a call at another node that is said already.
+        node = {"node": here} if here else {}
+        return [{**node, **summary.as_json(now)} for summary in summaries]
 
     async def _tell_changes(self, changes: Changes, wanted: Callable[[Summary], bool], write: Write) -> None:
         until = self._clock.epoch() + STREAM_S

@@ -88,17 +88,22 @@ class BrowserCalls:
             return await self._resumed(resume, offer, _last_seq(body))
         # The token last: whatever is wrong with the rest must not cost it.
         wanted, metadata = _wanted(body), _page_metadata(body)
-        claims = self._redeemed(body.get("token"))
+        claims = await self._redeemed(body.get("token"))
         visit = self._visit(claims, request)
         return await self._connect(self._begun(wanted, metadata, claims, visit), offer)
 
-    def _redeemed(self, token: object) -> dict[str, Any]:
+    async def _redeemed(self, token: object) -> dict[str, Any]:
         if not isinstance(token, str) or not token:
             raise Refused(401, "token is missing: get one from /webrtc/token")
         try:
-            return dict(self._services.tokens.redeem(token, AUDIENCES[WEBRTC], self._services.clock.epoch()))
+            claims = dict(
+                self._services.tokens.redeem(token, AUDIENCES[WEBRTC], self._services.clock.epoch())
+            )
         except TokenError as error:
             raise Refused(401, str(error)) from None
+        if not await self._services.cluster.spend(claims):
+            raise Refused(401, "the token was used already: ask for another one")
+        return claims
 
     def _visit(self, claims: dict[str, Any], request: Request) -> Visit:
         """Who asks for a call, and of whom. Raises ``Refused`` where he may not now."""

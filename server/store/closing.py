@@ -21,10 +21,11 @@ DETAIL = "the server that held the call was killed, or lost its machine"
 
 
 def closed(
-    call: PastSummary, entries: Sequence[Entry], now: float, recorded: OnDisk | None
+    call: PastSummary, entries: Sequence[Entry], now: float, recorded: OnDisk | None, *, after: int = 0
 ) -> tuple[list[Entry], PastSummary]:
     """What is added to the log, and what the call came to. Nothing is added of what was told before its server was
-    killed. ``now`` in epoch seconds; ``recorded``: its file, if there is one."""
+    killed. ``now`` in epoch seconds; ``recorded``: its file, if there is one; ``after``: the ``seq`` of the last event
+    that anybody was told, which may be missing in the log."""
     summary, tally = CallSummary(call.facts, call.slug, call.created_at), Tally()
     for entry in entries:
         summary.add(entry)
@@ -37,7 +38,7 @@ def closed(
         tally.add(entry)
 
     if summary.state != "ended":
-        add(_end(call, entries, summary, now))
+        add(_end(call, entries, summary, now, max(summary.last_seq, after) + 1))
     sealed = tally.told
     if not sealed and recorded is not None and recorded.duration_ms and not _told(entries, "call.recording"):
         add(_recording(call, entries, summary, now, recorded))
@@ -82,13 +83,13 @@ def _first_sample_at(entries: Sequence[Entry]) -> float | None:
     return next((round(told["ts"] - told["at_ms"] / 1000.0, 3) for told in placed if told["at_ms"]), None)
 
 
-def _end(call: PastSummary, entries: Sequence[Entry], summary: CallSummary, now: float) -> Entry:
+def _end(call: PastSummary, entries: Sequence[Entry], summary: CallSummary, now: float, seq: int) -> Entry:
     last = entries[-1] if entries else None
     ended_at = last.ts if last is not None else call.created_at
     started_at = summary.started_at if summary.started_at is not None else ended_at
     lines = _transcript(entries)
     facts = call.facts
-    seq, ts = summary.last_seq + 1, max(now, ended_at)
+    ts = max(now, ended_at)
     message = CallEnded(
         agent_id=facts.agent_id,
         call_id=facts.call_id,

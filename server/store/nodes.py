@@ -11,7 +11,8 @@ said in its place.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
 
 import structlog
 from sqlalchemy import ColumnElement, delete, literal_column, or_, select, update
@@ -99,8 +100,14 @@ class Node:
             await connection.execute(delete(tables.nodes).where(nodes.seen_at < now - FORGET_S))
             return list((await connection.execute(found)).scalars())
 
-    async def close_calls_of(self, dead: Iterable[str]) -> int:
-        """Close as failed what the servers of these names left open; returns how many calls. Raises
+    async def close_calls_of(
+        self,
+        dead: Iterable[str],
+        told: Mapping[str, int] | None = None,
+        on_end: Callable[[PastSummary, Entry], None] = lambda summary, end: None,
+    ) -> int:
+        """Close as failed what the servers of these names left open; returns how many calls. ``told``: the ``seq`` that
+        somebody has heard of a call, where that may not have been written; ``on_end`` is told of each end. Raises
         ``StoreUnavailable``."""
         count = 0
         for node in dead:
@@ -108,14 +115,19 @@ class Node:
                 open_calls = select(tables.calls).where(calls.state == "live", calls.node == node)
                 rows = (await connection.execute(open_calls)).mappings().all()
             for row in rows:
-                count += await self._close(call_of(dict(row)), node)
+                call = call_of(dict(row))
+                end = await self._close(call, node, (told or {}).get(call.call_id, 0))
+                count += end is not None
+                if isinstance(end, Entry):
+                    on_end(call, end)
         return count
 
-    async def _close(self, call: PastSummary, node: str) -> bool:
+    async def _close(self, call: PastSummary, node: str, after: int) -> Entry | Literal[True] | None:
+        """Its end, or that it was told already. None: another server closes it."""
         call_id = call.call_id
         entries = await self._log(call_id)
         file = await asyncio.to_thread(self._recording, call_id)
-        added, summary = closed(call, entries, self._epoch(), file)
+        added, summary = closed(call, entries, self._epoch(), file, after=after)
         row = row_of(summary, node)
         for kept in ("call_id", "lost", "lost_to"):
             del row[kept]
@@ -125,13 +137,13 @@ class Node:
         async with self._database.begin() as connection:
             # Of several servers that close it one does.
             if (await connection.execute(still.values(row))).rowcount != 1:
-                return False
+                return None
             await self._database.add(connection, added)
             noted = await self._database.note(connection, added)
         self._database.on_noted(noted)
         log.warning("call.closed_after_crash", call_id=call_id, node=node, events=len(entries))
         self._on_closed(summary)
-        return True
+        return next((entry for entry in added if entry.event == "call.ended"), True)
 
     async def _log(self, call_id: str) -> Sequence[Entry]:
         theirs = (

@@ -44,6 +44,8 @@ class Kept:
     def __init__(self, calls: CallStore, writer: Writer | None = None) -> None:
         self.calls = calls
         self.writer = writer
+        self.node: Node | None = None
+        """This server, as the database knows it."""
         self.on_closed: Callable[[PastSummary], None] = lambda _: None
         """Is told of calls that another server left open, and that were closed here."""
 
@@ -159,6 +161,7 @@ class _Opening:
             self._recordings.told,
             lambda summary: kept.on_closed(summary),
         )
+        kept.node = self.node
         self._tokens.on_used = lambda token_id, until: self.writer.put(Used(token_id, until))
         try:
             async with asyncio.timeout(START_S):

@@ -13,6 +13,7 @@ class FakeOwner:
 
     def __init__(self) -> None:
         self.last_heard = 0.0
+        self.elsewhere = ()
         self.displaced: list[str] = []
 
     def has_room(self, size: int) -> bool:

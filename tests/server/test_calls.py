@@ -38,6 +38,7 @@ class Owner:
     modern = True
     resume: dict[str, int] | None = None
     last_heard = 0.0
+    elsewhere = ()
 
     def __init__(self, room: int = 10_000) -> None:
         self.room = room

@@ -42,6 +42,7 @@ class Owner:
     modern = True
     resume: dict[str, int] | None = None
     last_heard = 0.0
+    elsewhere = ()
 
     def __init__(self) -> None:
         self.frames: list[dict[str, Any]] = []

@@ -49,6 +49,7 @@ class Owner:
     modern: bool = True
     resume: dict[str, int] | None = None
     last_heard: float = 0.0
+    elsewhere: tuple[str, ...] = ()
     room: int = 1 << 30
     frames: list[dict[str, Any]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)

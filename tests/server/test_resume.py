@@ -37,6 +37,7 @@ class Owner:
     """A connection that sends only the first ``sends`` of the events that it takes."""
 
     last_heard = 0.0
+    elsewhere = ()
 
     def __init__(
         self, resume: dict[str, int] | None = None, *, modern: bool = True, sends: int = 10_000

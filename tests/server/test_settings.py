@@ -306,6 +306,8 @@ def test_every_setting_is_declared_whole() -> None:
         "TALKWIRE_CONSOLE_PASSWORD",
         "OTEL_EXPORTER_OTLP_HEADERS",
         "TALKWIRE_DATABASE_URL",
+        "TALKWIRE_REDIS_URL",
+        "TALKWIRE_SECRET",
         "OPENAI_API_KEY",
         "TALKWIRE_STT_API_KEY",
         "TALKWIRE_TTS_API_KEY",
@@ -391,13 +393,28 @@ def test_the_example_with_all_its_lines_in_force_changes_nothing(env_file: Path)
     assert len(settings.sources) == len([setting for setting in declared() if setting.default])
 
 
-def test_the_usual_names_of_what_is_yet_to_come_are_told_to_have_no_effect(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({"REDIS_URL": "redis://:pw@cache:6379/1"}, "redis://:pw@cache:6379/1"),
+        ({"REDIS_URL": "redis://cache", "TALKWIRE_REDIS_URL": "rediss://other"}, "rediss://other"),
+        ({}, None),
+    ],
+)
+def test_the_usual_name_of_a_redis_counts_where_ours_is_unset(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], url: str | None
 ) -> None:
-    monkeypatch.setenv("REDIS_URL", "sk-secret")
-    (warning,) = (w for w in Settings.load(tmp_path / "none").warnings if "REDIS_URL" in w)
-    assert warning.startswith("REDIS_URL: ")
-    assert "sk-secret" not in warning
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    found = Settings.load(tmp_path / "none").redis_url
+    assert (found.get_secret_value() if found is not None else None) == url
+    assert "pw@" not in repr(found)
+
+
+def test_a_redis_of_an_unknown_kind_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = wrong(monkeypatch, TALKWIRE_REDIS_URL="http://:pw@cache")
+    assert told.startswith("TALKWIRE_REDIS_URL must be redis://")
+    assert "pw" not in told
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ CHECKS: Final = (
     Check("keys", "are the API keys good, and those of the running server", house.keys, "better"),
     Check("disk", "can the data directory be written, and is there room for recordings", house.disk),
     Check("database", "does the database answer, and has it the tables of this version", house.database),
+    Check("redis", "does Redis answer, and can the other nodes be reached", house.redis),
     Check("server", "does it run, or is its port free", house.server),
     Check("audiosocket", "is the port for a PBX free, or the server's", house.audiosocket, "better"),
     Check("udp", "are there UDP ports enough for browser calls", house.udp, "better"),
@@ -180,7 +181,8 @@ class Hidden:
 
     def __init__(self, settings: Settings) -> None:
         found = {secret.get_secret_value() for secret in _secrets(settings)}
-        found.add(urlsplit(settings.database).password or "")
+        redis = settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
+        found |= {urlsplit(url).password or "" for url in (settings.database, redis)}
         with suppress(OSError, UnicodeDecodeError):
             found.add((settings.data_dir / API_KEY_FILE).read_text("ascii").strip())
         self._values = sorted((v for v in found if len(v) >= SHORTEST_SECRET), key=len, reverse=True)

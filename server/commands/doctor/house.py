@@ -14,6 +14,7 @@ from typing import Final
 import httpx
 
 from server.auth import is_loopback
+from server.cluster.address import own_address
 from server.commands.doctor.case import Case
 from server.commands.doctor.findings import Finding, fail, ok, skipped, warn
 from server.past import StoreUnavailable
@@ -146,6 +147,38 @@ async def database(case: Case) -> Finding:
     if found.is_sqlite:
         return ok(f"{found.name} is brought from version {version} to {loading.HEAD} with the next start")
     return fail(f"{found.name} has tables of version {version}, and needs {loading.HEAD}", "talkwire migrate")
+
+
+async def redis(case: Case) -> Finding:
+    settings = case.settings
+    if settings.redis_url is None:
+        return skipped("TALKWIRE_REDIS_URL is unset: this server is the only one")
+    try:
+        module = await asyncio.to_thread(import_module, "server.cluster.probe")
+    except ImportError:
+        return fail("the client of Redis is not installed", "pip install 'talkwire[redis]'")
+    try:
+        known = await module.nodes(settings)
+    except module.RedisAway as away:
+        return fail(
+            f"Redis cannot be used: {away}",
+            "check that it runs, and the address and the password in TALKWIRE_REDIS_URL; meanwhile each node is alone",
+        )
+    address = await asyncio.to_thread(own_address, settings)
+    here = f"this node is {address} for the others"
+    if not settings.api_keys or (settings.secret is None and known):
+        lacking = "TALKWIRE_API_KEYS" if not settings.api_keys else "TALKWIRE_SECRET"
+        return warn(
+            f"{len(known)} nodes are there, {here}; nodes on other machines would make keys of their own",
+            f"set {lacking}, the same for all nodes; on one machine they may share a data directory instead",
+        )
+    silent = [url for url in known if not await module.reached(url)]
+    if silent:
+        return fail(
+            f"nodes that say they live are not reached: {', '.join(silent)}",
+            "open their ports between the machines, or set TALKWIRE_NODE_URL to an address that the others can reach",
+        )
+    return ok(f"{len(known)} nodes are there and are reached; {here}")
 
 
 async def server(case: Case) -> Finding:

@@ -20,7 +20,7 @@ from server.store.database import Database, ask
 from server.store.ops import Began, Op
 from server.store.rows import row_of
 from server.store.spool import Spool
-from server.summary import CallSummary
+from server.summary import CallSummary, PastSummary
 from tests.server.store.databases import away
 from tests.server.store.home import Home, home, migrated
 
@@ -33,7 +33,7 @@ async def database(url: str) -> AsyncIterator[Database]:
     await made.aclose()
 
 
-async def left_open(url: str, folder: Path, node: str) -> tuple[CallSummary, list[Entry]]:
+async def left_open(url: str, folder: Path, node: str) -> tuple[CallSummary | PastSummary, list[Entry]]:
     """What a killed server of this name has in the database of a call: all but its end."""
     ops: list[Op] = []
     async with home(url, folder) as made:

@@ -1,0 +1,188 @@
+"""A connection of an agent process at another node, as this one has it: the owner of its agents here.
+
+What it is offered goes to the node that has the socket, its home; commands for calls here come from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import structlog
+
+from server import protocol as wire
+from server.agents import is_dev, slug
+from server.cluster.messages import Message
+from server.doors.desk import Desk
+from server.lines import PREFIX, is_line, key_of
+from server.protocol import ProtocolError
+from server.ring import Entry
+
+if TYPE_CHECKING:
+    from server.services import Services
+
+log = structlog.get_logger(__name__)
+
+MAX_EVENTS: Final = 4096
+MAX_BYTES: Final = 64 << 20
+"""Events that may be on their way to the agent; with more of them it is too slow."""
+
+Send = Callable[[Message, int], bool]
+
+
+class Mirror:
+    """``name``: what both nodes call it; ``resume``: how far its agent is in calls here."""
+
+    def __init__(
+        self,
+        node: str,
+        name: str,
+        services: Services,
+        send: Send,
+        *,
+        modern: bool,
+        resume: dict[str, int] | None,
+        client: str = "",
+    ) -> None:
+        self.node = node
+        self.name = name
+        self._services = services
+        self._send = send
+        self._modern = modern
+        self._resume = resume
+        self._loop = asyncio.get_running_loop()
+        self._last_heard = self._loop.time()
+        self._pending: deque[tuple[Entry, int]] = deque()
+        """Events that it was offered, and that were not said to have reached the agent."""
+        self._done = 0
+        self._bytes = 0
+        self._slow = False
+        bound = log.bind(client=client or "unnamed", home=node)
+        self._desk = Desk(self, services, self._tell, bound)
+        self._silent = False
+
+    # --- as the owner of its agents -----------------------------------------------------------------------
+
+    @property
+    def modern(self) -> bool:
+        return self._modern
+
+    @property
+    def last_heard(self) -> float:
+        return self._last_heard
+
+    @property
+    def resume(self) -> dict[str, int] | None:
+        return self._resume
+
+    @property
+    def elsewhere(self) -> Collection[str] | None:
+        return None
+
+    def offer(self, data: bytes, entry: Entry | None = None) -> bool:
+        if self._slow:
+            return False
+        if entry is None:
+            return self._send({"t": "say", "c": self.name, "d": data.decode()}, len(data) + 100)
+        if len(self._pending) >= MAX_EVENTS or self._bytes + len(data) > MAX_BYTES:
+            self._slow = True
+            self._send({"t": "slow", "c": self.name}, 100)
+            return False
+        message = {"t": "ev", "c": self.name, "i": entry.call_id, "k": entry.key, "s": entry.seq}
+        message["e"] = entry.event
+        if not self._send({**message, "d": data.decode()}, len(data) + 150):
+            return False
+        self._pending.append((entry, len(data)))
+        self._bytes += len(data)
+        return True
+
+    def has_room(self, size: int) -> bool:
+        return not self._slow and self._bytes + size <= MAX_BYTES // 2
+
+    def displace(self, agent_id: str, reason: str) -> None:
+        """Its home learns that by itself."""
+        key = key_of(agent_id.removeprefix(PREFIX)) if is_line(agent_id) else slug(agent_id)
+        self._services.calls.agent_left(self, self._unsent(), self._services.agents.get, key)
+
+    def _tell(self, event: wire.Event) -> None:
+        if not self._silent:
+            self.offer(wire.to_json(event))
+
+    # --- what its home tells ------------------------------------------------------------------------------
+
+    def register(self, fields: dict[str, Any]) -> None:
+        """What its agent has registered at home, where it was answered."""
+        try:
+            command = wire.parse_command(orjson.dumps(fields))
+        except ProtocolError as error:
+            log.error("cluster.not_registered", home=self.node, error=str(error))
+            return
+        self._make_way(command)
+        self._silent = True
+        try:
+            outcome = self._desk.handle(command)
+        except ProtocolError as error:
+            outcome = wire.outcome_of(wire.error_event(error))
+        finally:
+            self._silent = False
+        if outcome.status == "error":
+            log.warning("cluster.not_registered", home=self.node, kind=command.event, why=outcome.message)
+
+    def _make_way(self, command: wire.AnyCommand) -> None:
+        """It was decided already who has an agent, or a number."""
+        agents, reason = self._services.agents, "another connection took over, at another node"
+        match command:
+            case wire.AgentCreate():
+                agents.evict(slug(command.agent_id), self, reason)
+            case wire.LineCreate():
+                agents.evict(key_of(command.number), self, reason)
+                if (holder := agents.number_owner(command.number)) is not None:
+                    agents.remove_number(holder, command.number)
+            case wire.ChannelAdd() if (
+                command.type == "phone" and command.ref and not is_dev(slug(command.agent_id))
+            ):
+                agents.evict(key_of(command.ref), self, reason)
+                holder = agents.number_owner(command.ref)
+                if holder is not None and holder.owner is not self:
+                    agents.remove_number(holder, command.ref)
+
+    def command(self, text: str) -> None:
+        """A command for a call here. What becomes of it is told to its agent."""
+        try:
+            command = wire.parse_command(text)
+        except ProtocolError as error:
+            log.error("cluster.not_understood", home=self.node, error=str(error))
+            return
+        try:
+            outcome = self._desk.handle(command)
+        except ProtocolError as error:
+            refused = wire.error_event(error)
+            self._tell(wire.failed_request(error) or refused)
+            outcome = wire.outcome_of(refused)
+        ack = wire.ack_of(command, outcome)
+        if ack is not None:
+            self._tell(ack)
+
+    def acked(self, count: int, quiet_s: float) -> None:
+        """So many of its events have reached the agent, which was heard so long ago."""
+        self._last_heard = self._loop.time() - quiet_s
+        while self._done < count and self._pending:
+            self._bytes -= self._pending.popleft()[1]
+            self._done += 1
+
+    def gone(self, received: int | None, unsent: list[list[Any]]) -> None:
+        """The connection is closed. ``received``: events that its home was given; ``unsent``: the first of each call
+        that the agent did not get. None: its home cannot say that any more."""
+        if received is not None:
+            self.acked(received, 0.0)
+        first = [Entry(call_id, seq, 0.0, "", b"", "", key) for call_id, key, seq in unsent]
+        left = self._services.agents.leave(self)
+        self._services.calls.agent_left(self, [*first, *self._unsent()], self._services.agents.get)
+        self._pending.clear()
+        log.info("agent.disconnected", home=self.node, agents=[agent.agent_id for agent in left])
+
+    def _unsent(self) -> list[Entry]:
+        return [entry for entry, _ in self._pending]

@@ -1,0 +1,88 @@
+"""What the rest of the server knows of other nodes, and the answer of one that is alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from server.cluster.home import Home
+    from server.doors.agent import AgentConnection
+    from server.services import Services
+    from server.summary import PastSummary
+
+
+class Cluster(Protocol):
+    """The nodes, as one of them sees them."""
+
+    @property
+    def node(self) -> str:
+        """The id of this one, of this run; empty: it is alone."""
+
+    def opened(self, services: Services) -> Any:
+        """Be one of them until the context ends."""
+
+    def home(self, connection: AgentConnection, client: str) -> Home | None:
+        """An agent process has connected here: what the other nodes are told of it. None: there are none."""
+
+    async def node_of(self, call_id: str) -> str | None:
+        """The other node that has a call, live or just over. None: it is not known that one has."""
+
+    def roomier(self) -> str | None:
+        """The other node that takes the most further calls, while this one takes none."""
+
+    def url_of(self, node: str) -> str | None:
+        """Where another node is reached. None: it is not there."""
+
+    async def spend(self, claims: Mapping[str, Any]) -> bool:
+        """Use up a token that is good once. False: it was used at another node, or that cannot be known."""
+
+    def rang(self, call_id: str) -> None:
+        """A call is here from now on."""
+
+    def over(self, call_id: str) -> None:
+        """All was told of it."""
+
+    def listed(self) -> list[PastSummary]:
+        """The live calls of other nodes."""
+
+    def health(self) -> dict[str, Any]:
+        """For operators; empty: it is alone."""
+
+
+class Alone:
+    """The only one."""
+
+    node = ""
+
+    @asynccontextmanager
+    async def opened(self, services: Services) -> AsyncIterator[None]:
+        yield
+
+    def home(self, connection: AgentConnection, client: str) -> Home | None:
+        return None
+
+    async def node_of(self, call_id: str) -> str | None:
+        return None
+
+    def roomier(self) -> str | None:
+        return None
+
+    def url_of(self, node: str) -> str | None:
+        return None
+
+    async def spend(self, claims: Mapping[str, Any]) -> bool:
+        return True
+
+    def rang(self, call_id: str) -> None:
+        pass
+
+    def over(self, call_id: str) -> None:
+        pass
+
+    def listed(self) -> list[PastSummary]:
+        return []
+
+    def health(self) -> dict[str, Any]:
+        return {}
