@@ -7,6 +7,7 @@ A further socket is one more ``Channel`` in ``CHANNELS``.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,8 +77,17 @@ CHANNELS: tuple[Channel, ...] = (
         says=tuple(dict.fromkeys((*_names((Connected, ErrorEvent)), *_EVENTS))),
         params=(("call", "That call, also one that is yet to come; absent: all."),),
     ),
+    Channel(
+        "live",
+        "/live/{call_id}/ws",
+        "What both sides of a live call hear.",
+        binary="First a text frame, `metadata`, with `sampleRate`; then binary frames of 50 ms, signed 16-bit "
+        "little-endian, one channel; two bytes every 5 s without audio; an empty frame at the end. See docs/api.md.",
+        params=(("token", "An API key, or a stream token for the call."),),
+    ),
 )
 
+_PATH: Final = re.compile(r"{(\w+)}")
 SOCKETS_OF_CARRIERS: Final = "/twilio/"
 NO_SOCKET: Final = "/{path:path}"
 """Says that there is none."""
@@ -131,6 +141,8 @@ def _channel(channel: Channel) -> JsonObject:
             for name in dict.fromkeys((*channel.hears, *channel.says))
         },
     }
+    if named := _PATH.findall(channel.address or ""):
+        told["parameters"] = {name: {"description": "Which one."} for name in named}
     if channel.address is not None:
         told["servers"] = [{"$ref": "#/servers/here"}]
     if channel.params:

@@ -21,12 +21,14 @@ ACCESS: Final[dict[Access, str]] = {
     "key": "An API key; the console's cookie; or a request from this machine to a server on loopback.",
     "page": "An API key, or a page of an origin that the agent allows.",
     "link": "An API key, or `token`.",
+    "stream": "As all doors to calls; or a stream token for the call, as `token` or in place of the API key.",
 }
 _SECURITY: Final[dict[Access, list[dict[str, list[str]]]]] = {
     "open": [{}],
     "key": [{"key": []}, {"cookie": []}, {}],
     "page": [{"key": []}, {}],
     "link": [{"key": []}, {"cookie": []}, {}],
+    "stream": [{"key": []}, {"cookie": []}, {}],
 }
 JsonObject = dict[str, Any]
 
@@ -112,6 +114,8 @@ def _responses(route: Route, refs: Any) -> JsonObject:
             content[JSON] = {"schema": refs[model, "serialization"]}
         if route.streams and status == HTTPStatus.OK:
             content[SSE] = {"schema": {"type": "string", "description": f"Events: {route.streams}."}}
+        if status == HTTPStatus.OK:
+            content |= {media: {"schema": {"type": "string"}} for media in route.also}
         found[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
     # A key that is wrong is told to be so wherever one is looked at.
     refusals = {*route.refuses, *({401} if route.access != "open" else ())} - set(route.answers)

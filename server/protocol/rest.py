@@ -155,11 +155,61 @@ class AgentStanding(Answer):
     online: bool
 
 
+class KeptRecording(Answer):
+    """What was told of a recording."""
+
+    duration_ms: int
+    format: str
+    sample_rate: int | None
+    channels: str | None
+    started_at: float | None = Field(description="Its first sample, epoch seconds.")
+    url: str = Field(description="Its file, for whoever may see the call.")
+
+
 class CallDetails(CallRow):
     """One call."""
 
     agent: AgentStanding
     metadata: dict[str, Any]
+    recordings: list[KeptRecording]
+
+
+class SpokenLine(Answer):
+    """What somebody has said in one go; of the bot what the caller heard."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    start_ms: int | None = Field(description="Of its sound, from `call.started`; null: nobody knows.")
+    end_ms: int | None
+
+
+class CallTranscript(Answer):
+    """What was said."""
+
+    call_id: str
+    ended: bool = Field(description="There will be no more.")
+    lines: list[SpokenLine]
+
+
+class Wanted(BaseModel):
+    """What a person wants done in a live call."""
+
+    verb: Literal["say", "whisper", "takeover", "release", "transfer", "end"]
+    by: str | None = Field(default=None, max_length=100, description="Who asks.")
+    text: str | None = Field(default=None, max_length=4000, description="Of `say` and `whisper`.")
+    interrupt: bool = Field(default=False, description="`say`, `takeover`: cut off what the bot is saying.")
+    to: str | None = Field(default=None, max_length=200, description="`transfer`: whom.")
+    message: str = Field(default="", max_length=4000, description="`transfer`: is said to the caller before.")
+    announcement: str = Field(default="", max_length=4000, description="`transfer`: is told to who picks up.")
+
+
+class Supervised(Answer):
+    """What became of it."""
+
+    verb: str
+    status: Literal["done", "processing"]
+    message_id: str | None = Field(default=None, description="Of `say`: its events have it.")
+    queue_length: int | None = Field(default=None, description="Of `say`: its place, from 1.")
 
 
 class LogPage(Answer):
@@ -288,9 +338,9 @@ class NotAnnounced(Answer):
 # --- the doors --------------------------------------------------------------------------------------------
 
 JSON, TEXT, SSE, HTML = "application/json", "text/plain", "text/event-stream", "text/html"
-Access = Literal["open", "key", "page", "link"]
+Access = Literal["open", "key", "page", "link", "stream"]
 """``key``: an API key, the console's cookie, or the open door. ``page``: pages of allowed origins as well. ``link``: a
-key, or the token in an address that was given out."""
+key, or the token in an address that was given out. ``stream``: a key, or a stream token for the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +367,8 @@ class Route:
     body: type[BaseModel] | None = None
     streams: str = ""
     """It is server-sent events where these are accepted: which."""
+    also: tuple[str, ...] = ()
+    """Media types that 200 has besides, where they are asked for."""
     refuses: tuple[int, ...] = field(default=())
     """Statuses whose answer is a ``Refusal``, besides those of its access."""
 
@@ -402,6 +454,36 @@ ROUTES: tuple[Route, ...] = (
             Param("download", "1: named for saving.", "integer"),
         ),
         refuses=(403, 404, 409, 416),
+    ),
+    Route(
+        "get",
+        "/v1/calls/{call_id}/transcript",
+        "What was said.",
+        {200: CallTranscript},
+        params=(
+            Param("format", "`json`, `text` or `vtt`; else as `Accept` says."),
+            Param("download", "1: named for saving.", "integer"),
+        ),
+        also=("text/plain", "text/vtt"),
+        refuses=(400, 404, 503),
+    ),
+    Route(
+        "post",
+        "/v1/calls/{call_id}/supervise",
+        "Speak in a live call, take it over, end it.",
+        {200: Supervised, 202: Supervised},
+        "stream",
+        body=Wanted,
+        refuses=(400, 403, 404, 409, 413, 422, 500, 501),
+    ),
+    Route(
+        "get",
+        "/live/{call_id}/player",
+        "A page that plays a live call.",
+        {200: "text/html"},
+        "stream",
+        params=(Param("token", "An API key, or a stream token."),),
+        refuses=(403, 404),
     ),
     Route(
         "delete",

@@ -143,10 +143,26 @@ def test_the_doors_say_what_is_declared(tmp_path: Path) -> None:
                 assert reply.json() == json.loads((OPENAPI.parent / path[1:]).read_text())
             await ask("/healthz", "/healthz?nonce=abc")
             await ask("/v1/calls", "/v1/calls?state=nonsense")
-            for path in ("", "/events", "/waveform", "/recording"):
+            for path in ("", "/events", "/waveform", "/recording", "/transcript"):
                 await ask("/v1/calls/{call_id}" + path, "/v1/calls/CA1" + path)
                 await ask("/v1/calls/{call_id}" + path, "/v1/calls/gone" + path)
                 await ask("/v1/calls/{call_id}" + path, "/v1/calls/gone" + path, authorization="Bearer wrong")
+            for kind in ("text/plain", "text/vtt"):
+                await ask("/v1/calls/{call_id}/transcript", "/v1/calls/CA1/transcript", accept=kind)
+            supervise = "/v1/calls/{call_id}/supervise"
+            for body in (b"{}", b'{"verb": "say", "text": "x"}', b'{"verb": "release"}'):
+                await ask(supervise, "/v1/calls/CA1/supervise", "post", body)
+                await ask(supervise, "/v1/calls/gone/supervise", "post", body)
+            await ask("/live/{call_id}/player", "/live/CA1/player")
+            await ask("/live/{call_id}/player", "/live/gone/player")
+            live = made.ring("CA3")
+            leg, _ = made.live(live)
+            await leg.silence(0.5)
+            for body in (b'{"verb": "say", "text": "x"}', b'{"verb": "release"}', b'{"verb": "takeover"}'):
+                await ask(supervise, "/v1/calls/CA3/supervise", "post", body)
+            await ask(
+                supervise, "/v1/calls/CA3/supervise", "post", b'{"verb": "transfer", "to": "+15550001"}'
+            )
             made.end(call)
             await asyncio.sleep(1.0)
             await ask("/v1/calls")
