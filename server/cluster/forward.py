@@ -32,8 +32,6 @@ VALID_S: Final = 30.0
 MAX_BODY: Final = 128 << 10
 """Of a body that is looked at."""
 CONNECT_S: Final = 3.0
-READ_S: Final = 90.0
-"""Silence of the other node in the middle of an answer; a stream has a ping each few seconds."""
 _HOPS: Final = {
     b"connection",
     b"keep-alive",
@@ -81,7 +79,6 @@ class Forwarding:
         self._app = app
         self._cluster = cluster
         self._pass = passing
-        self._client: httpx.AsyncClient | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -122,10 +119,6 @@ class Forwarding:
     async def _http(self, scope: Scope, receive: Receive, send: Send, url: str) -> None:
         import httpx
 
-        if self._client is None:
-            limits = httpx.Limits(max_connections=2000, max_keepalive_connections=50)
-            timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
-            self._client = httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False)
         headers = [*_kept(scope["headers"], _HOPS | {HEADER}), (HEADER, self._pass.make(scope))]
         known = {name for name, _ in scope["headers"]}
         read = asyncio.Event()
@@ -155,9 +148,8 @@ class Forwarding:
     async def _passed(self, request: httpx.Request, send: Send) -> None:
         import httpx
 
-        assert self._client is not None
         try:
-            response = await self._client.send(request, stream=True)
+            response = await self._cluster.http.send(request, stream=True)
             try:
                 headers = _kept(response.headers.raw, _HOPS)
                 await send(

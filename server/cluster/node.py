@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import httpx
 import orjson
 import structlog
 from redis import DriverInfo
@@ -44,6 +45,9 @@ SILENT_S: Final = 2.5
 ASK_S: Final = 1.0
 AWAY_S: Final = 0.5
 """Between two attempts to reach a Redis that is away."""
+HTTP_CONNECT_S: Final = 3.0
+HTTP_READ_S: Final = 90.0
+"""Silence of another node in the middle of an answer; a stream has a ping each few seconds."""
 
 
 @dataclass(slots=True)
@@ -54,9 +58,9 @@ class Peer:
     store: str
     """By which name the database knows it."""
     heard_at: float
+    """When something came from it, on the loop's clock."""
     room: int = 0
     """Calls that it takes besides those that it has."""
-    """When something came from it, on the loop's clock."""
     met: bool = False
     """It was told what is here."""
     asked: bool = False
@@ -84,6 +88,9 @@ class RedisCluster:
             )
             return made
 
+        limits = httpx.Limits(max_connections=2000, max_keepalive_connections=50)
+        timeout = httpx.Timeout(HTTP_READ_S, connect=HTTP_CONNECT_S)
+        self.http = httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False)
         self._clients = client(), client(), client()
         writing, reading, asking = self._clients
         self.directory = Directory(asking, settings.redis_prefix, self.node)
@@ -136,6 +143,7 @@ class RedisCluster:
                     for task in running:
                         task.cancel()
         finally:
+            await self.http.aclose()
             for client in self._clients:
                 await client.aclose()
 

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import httpx
+
     from server.cluster.home import Home
     from server.doors.agent import AgentConnection
     from server.services import Services
@@ -34,6 +36,10 @@ class Cluster(Protocol):
 
     def url_of(self, node: str) -> str | None:
         """Where another node is reached. None: it is not there."""
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """For requests to another node. Raises ``LookupError`` where there is none."""
 
     async def spend(self, claims: Mapping[str, Any]) -> bool:
         """Use up a token that is good once. False: it was used at another node, or that cannot be known."""
@@ -71,6 +77,10 @@ class Alone:
 
     def url_of(self, node: str) -> str | None:
         return None
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        raise LookupError("there is no other node")
 
     async def spend(self, claims: Mapping[str, Any]) -> bool:
         return True

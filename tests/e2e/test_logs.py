@@ -124,7 +124,9 @@ async def try_doors(url: str, call_id: str) -> list[str]:
     owner = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(base_url=url) as web:
         told = (await web.get("/webrtc/token", params={"agent_id": "desk"}, headers=owner)).json()
-        events = (await web.get(f"/v1/calls/{call_id}/events?limit=1000", headers=owner)).json()["events"]
+        events = (await web.get(f"/v1/calls/{call_id}/events?format=wire&limit=1000", headers=owner)).json()[
+            "events"
+        ]
         recording = next(event for event in events if event["event"] == "call.recording")["url"]
         await web.get(recording[len(url) :])
         for path in ("/v1/calls", f"/v1/calls/{call_id}/recording", "/metrics", "/webrtc/token", "/nowhere"):

@@ -121,7 +121,7 @@ async def test_commands_and_logs_find_a_call_at_the_other_node(tmp_path: Path) -
         await agent.send("history.get", call_id=call_id, request_id="r1")
         assert (await agent.wait("history.data", request_id="r1")).get("error") is None
         # The log is read at the node that has not the call; its list has it, too.
-        page = (await a.get(f"/v1/calls/{call_id}/events")).json()["events"]
+        page = (await a.get(f"/v1/calls/{call_id}/events?format=wire")).json()["events"]
         assert [e["event"] for e in page] == [f["event"] for f in agent.frames if "seq" in f][: len(page)]
         async with asyncio.timeout(TIMEOUT_S):
             while not (listed := (await a.get("/v1/calls?state=live")).json()["calls"]):
