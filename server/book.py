@@ -336,7 +336,8 @@ class Reader:
         page = await self._book.page(self._call_id, self.after)
         if page is not None and page.entries:
             self.after = page.entries[-1].seq
-            self.bell.set()
+            if page.over or self.after < page.last_seq:
+                self.bell.set()
         return page
 
 
@@ -365,11 +366,14 @@ class AgentReader:
         page = await self._book.store.lifecycle(self.slugs, self.after, PAGE)
         if page.entries:
             self.after = page.entries[-1][0]
-            self.bell.set()
+            if len(page.entries) == PAGE:
+                self.bell.set()
         return page
 
 
 async def _rung(bell: asyncio.Event, patience_s: float) -> bool:
+    if bell.is_set():
+        return True
     try:
         async with asyncio.timeout(patience_s):
             await bell.wait()
