@@ -16,6 +16,8 @@ from typing import Any
 from pipeline.monitor import Listener
 from server.call import Call
 from server.clock import Clock
+from server.envelopes import forget_lately
+from server.narration import narrated
 from server.past import (
     AgentPage,
     CallQuery,
@@ -173,6 +175,13 @@ class CallBook:
         for call_id in call_ids:
             for follower in self._followers:
                 follower.note(call_id, None)
+
+    def forget(self, call_ids: Collection[str]) -> None:
+        """They are deleted: nothing of them is told any more."""
+        self.gone(call_ids)
+        self.recent.forget(call_ids)
+        forget_lately()
+        narrated.cache_clear()
 
     def _noted(self, slugs: Collection[str]) -> None:
         for slug in slugs:

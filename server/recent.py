@@ -88,6 +88,12 @@ class Recent:
             found.append(happened)
         return found[::-1], self._gone_to + 1 if 0 < place < self._gone_to else 0
 
+    def forget(self, call_ids: Collection[str]) -> None:
+        """Nothing of these calls is told any more."""
+        gone = frozenset(call_ids)
+        self._kept = deque(happened for happened in self._kept if happened.entry.call_id not in gone)
+        self._size = sum(len(happened.entry.data) for happened in self._kept)
+
     def close(self) -> None:
         """Let everybody see that this is the end."""
         for reader in self._readers:
