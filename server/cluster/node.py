@@ -383,7 +383,13 @@ class RedisCluster:
         return line
 
     def _connection(self, home: Home, line: Line, resume: Mapping[str, int] | None) -> Message:
-        return {"c": line.name, "m": home.connection.modern, "r": resume, "cl": home.client}
+        return {
+            "c": line.name,
+            "m": home.connection.modern,
+            "r": resume,
+            "cl": home.client,
+            "max": home.connection.largest,
+        }
 
     # --- telling ------------------------------------------------------------------------------------------
 
@@ -531,6 +537,7 @@ class RedisCluster:
         mirror = Mirror(
             node, told["c"], self.services, send, modern=told["m"], resume=told["r"], client=told["cl"]
         )
+        mirror.largest = told.get("max")
         peer.mirrors[told["c"]] = mirror
         return mirror
 

@@ -20,6 +20,7 @@ MEDIA = "/twilio/media/"
 OFFER = "/webrtc/offer"
 VOICE = "/twilio/voice"
 DIAL, CALLS = "/v1/calls", "/v1/calls/"
+LIVE = "/live/"
 FOLLOWED = ("/v1/tap", "/v1/attach")
 """Sockets that follow the call which their query names."""
 OF_A_NODE = ("/metrics", "/v1/stats")
@@ -43,6 +44,8 @@ def belongs(method: str, path: str, query: str) -> Belongs | None:
         return Belongs(node=_node_in(path.removeprefix(MEDIA)))
     if path.startswith("/twilio/") and method == "POST":
         return Belongs(node=made_at(path.rpartition("/")[2]) or "", in_body=True)
+    if path.startswith(LIVE):
+        return Belongs(call_id=unquote(path.removeprefix(LIVE).partition("/")[0]))
     if path.startswith(CALLS):
         return Belongs(call_id=unquote(path.removeprefix(CALLS).partition("/")[0]))
     if path in FOLLOWED:
