@@ -16,6 +16,7 @@ import structlog
 
 from server import protocol as wire
 from server.agents import is_dev, slug
+from server.cluster.exchange import Exchange
 from server.cluster.messages import Message
 from server.cluster.registrations import Registrations
 from server.lines import is_line, key_of
@@ -64,6 +65,7 @@ class Home:
         """The nodes that have its calls."""
         self._taken: OrderedDict[tuple[str, str], int] = OrderedDict()
         """How far it was given calls of others, by call and key."""
+        self._exchanges: dict[str, Exchange] = {}
         self._ended: set[tuple[str, str]] = set()
         """Those of them whose end it was given."""
 
@@ -91,8 +93,28 @@ class Home:
         if line is None:
             return None
         told = text if isinstance(text, str) else text.decode("utf-8", "replace")
-        passed = self._cluster.send(line.node, {"t": "cmd", "c": line.name, "m": told}, len(told) + 200)
-        return Outcome("pending") if passed else None
+        number = self.exchange(line.node).sent.add(told)
+        if number is None:
+            text = "the node that has the call does not answer: too many commands wait for it"
+            return wire.failed(ErrorCode.INTERNAL_ERROR, text)
+        self._command(line, number, told)
+        return Outcome("pending")
+
+    def _command(self, line: Line, number: int, text: str) -> None:
+        self._cluster.send(line.node, {"t": "cmd", "c": line.name, "q": number, "m": text}, len(text) + 200)
+
+    def exchange(self, node: str) -> Exchange:
+        return self._exchanges.setdefault(node, Exchange())
+
+    def ask_again(self, node: str) -> None:
+        """Both have begun anew: commands of which it is not known that they arrived."""
+        for number, text in self.exchange(node).sent.rest():
+            self._command(self.lines[node], number, text)
+
+    def forget(self, node: str) -> Line | None:
+        """It is gone, with all that it had."""
+        self._exchanges.pop(node, None)
+        return self.lines.pop(node, None)
 
     async def _look_up(self) -> None:
         """Before it is given back its calls: which of them other nodes have."""
@@ -230,8 +252,10 @@ class Home:
             oldest, _ = self._taken.popitem(last=False)
             self._ended.discard(oldest)
 
-    def say(self, text: str) -> None:
-        self._connection.offer(text.encode())
+    def say(self, line: Line, message: Message) -> None:
+        """What a node answers."""
+        if self.exchange(line.node).received.is_new(message["q"]):
+            self._connection.offer(message["d"].encode())
 
     def slow(self) -> None:
         """It could not keep up with a call at another node."""
@@ -260,7 +284,12 @@ class Home:
             behind[node] = behind.get(node, 0) + 1
         quiet_s = round(self._loop.time() - self._connection.last_heard, 3)
         return {
-            node: {"c": line.name, "n": max(0, line.received - behind.get(node, 0)), "q": quiet_s}
+            node: {
+                "c": line.name,
+                "n": max(0, line.received - behind.get(node, 0)),
+                "q": quiet_s,
+                "h": self.exchange(node).received.last,
+            }
             for node, line in self.lines.items()
         }
 

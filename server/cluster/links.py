@@ -107,6 +107,10 @@ class Links:
         self._idle.clear()
         return True
 
+    def end(self, node: str) -> None:
+        """Nothing is told to it until it is begun anew."""
+        self._out.pop(node, None)
+
     def forget(self, node: str) -> None:
         """It is not there any more."""
         self._out.pop(node, None)

@@ -10,6 +10,7 @@ that comes and a Redis that lost everything are one thing.
     reg     what it registers, as it came
     gone    it is gone; ``sent``: how far it was told calls of the node that is told
     cmd     a command of it for a call of the node that is told
+    did     it was carried out
     ev      an event of a call, for a connection of the node that is told
     say     anything else for it
     slow    a connection that could not keep up: close it
@@ -56,7 +57,8 @@ class Ahead:
     def take(self, epoch: str, first: int, messages: list[Message]) -> list[Message]:
         """Those of a batch that were not here yet. Of a broken link: none."""
         if first == 1 and epoch != self.epoch:
-            self.epoch, self._next, self.broken = epoch, 1, False
+            # Who begins anew says all: else something before it is missing.
+            self.epoch, self._next, self.broken = epoch, 1, messages[0]["t"] != "hello"
         if epoch != self.epoch or first > self._next:
             self.broken = True
         if self.broken:

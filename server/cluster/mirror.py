@@ -15,6 +15,7 @@ import structlog
 
 from server import protocol as wire
 from server.agents import is_dev, slug
+from server.cluster.exchange import Exchange
 from server.cluster.messages import Message
 from server.doors.desk import Desk
 from server.lines import PREFIX, is_line, key_of
@@ -47,7 +48,9 @@ class Mirror:
         modern: bool,
         resume: dict[str, int] | None,
         client: str = "",
+        exchange: Exchange | None = None,
     ) -> None:
+        self._exchange = exchange or Exchange()
         self.node = node
         self.name = name
         self._services = services
@@ -89,10 +92,15 @@ class Mirror:
         if self._slow:
             return False
         if entry is None:
-            return self._send({"t": "say", "c": self.name, "d": data.decode()}, len(data) + 100)
+            text = data.decode()
+            number = self._exchange.sent.add(text)
+            if number is None:
+                self._give_up()
+                return False
+            self._say(number, text)
+            return True
         if len(self._pending) >= MAX_EVENTS or self._bytes + len(data) > MAX_BYTES:
-            self._slow = True
-            self._send({"t": "slow", "c": self.name}, 100)
+            self._give_up()
             return False
         message = {"t": "ev", "c": self.name, "i": entry.call_id, "k": entry.key, "s": entry.seq}
         message["e"] = entry.event
@@ -101,6 +109,13 @@ class Mirror:
         self._pending.append((entry, len(data)))
         self._bytes += len(data)
         return True
+
+    def _give_up(self) -> None:
+        self._slow = True
+        self._send({"t": "slow", "c": self.name}, 100)
+
+    def _say(self, number: int, text: str) -> None:
+        self._send({"t": "say", "c": self.name, "q": number, "d": text}, len(text) + 100)
 
     def has_room(self, size: int) -> bool:
         return takes(self.largest, size) and not self._slow and self._bytes + size <= MAX_BYTES // 2
@@ -152,8 +167,19 @@ class Mirror:
                 if holder is not None and holder.owner is not self:
                     agents.remove_number(holder, command.ref)
 
-    def command(self, text: str) -> None:
+    def repeat(self, heard: int) -> None:
+        """Both nodes have begun anew: what its agent was told after this, and may not have."""
+        self._exchange.sent.arrived(heard)
+        for number, text in self._exchange.sent.rest():
+            self._say(number, text)
+
+    def command(self, number: int, text: str) -> None:
         """A command for a call here. What becomes of it is told to its agent."""
+        if self._exchange.received.is_new(number):
+            self._carry_out(text)
+        self._send({"t": "did", "c": self.name, "q": self._exchange.received.last}, 100)
+
+    def _carry_out(self, text: str) -> None:
         try:
             command = wire.parse_command(text)
         except ProtocolError as error:
@@ -168,6 +194,10 @@ class Mirror:
         ack = wire.ack_of(command, outcome)
         if ack is not None:
             self._tell(ack)
+
+    def heard(self, number: int) -> None:
+        """Up to this one it was told its answers."""
+        self._exchange.sent.arrived(number)
 
     def acked(self, count: int, quiet_s: float) -> None:
         """So many of its events have reached the agent, which was heard so long ago."""

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from server.cluster.address import own_address
 from server.cluster.burial import Burial
 from server.cluster.directory import BEAT_S, DEAD_S, Directory, RedisAway
+from server.cluster.exchange import Exchange
 from server.cluster.home import Home, Line
 from server.cluster.links import Links
 from server.cluster.listing import Listing
@@ -61,6 +62,8 @@ class Peer:
     asked: bool = False
     """It is being asked whether it lives."""
     mirrors: dict[str, Mirror] = field(default_factory=dict)
+    exchanges: dict[str, Exchange] = field(default_factory=dict)
+    """With its connections, which outlive the links that their mirrors hang on."""
 
 
 class RedisCluster:
@@ -383,13 +386,9 @@ class RedisCluster:
         return line
 
     def _connection(self, home: Home, line: Line, resume: Mapping[str, int] | None) -> Message:
-        return {
-            "c": line.name,
-            "m": home.connection.modern,
-            "r": resume,
-            "cl": home.client,
-            "max": home.connection.largest,
-        }
+        connection, heard = home.connection, home.exchange(line.node).received.last
+        told = {"c": line.name, "m": connection.modern, "r": resume, "cl": home.client, "h": heard}
+        return {**told, "max": connection.largest}
 
     # --- telling ------------------------------------------------------------------------------------------
 
@@ -421,6 +420,8 @@ class RedisCluster:
         size = 1000 + 2000 * len(known)
         told: Message = {"t": "hello", "ask": ask, **self._said()}
         self.send(node, {**told, "conns": known, "calls": self._listing.own()}, size)
+        for home in self._homes.values():
+            home.ask_again(node)
 
     def _pauses(self, home: Home) -> list[Message]:
         pauses = self.services.calls.pauses
@@ -446,7 +447,7 @@ class RedisCluster:
         if peer is None:
             return
         peer.met = False
-        self._links.begin(node)
+        self._links.end(node)
         mirrors, peer.mirrors = peer.mirrors, {}
         for mirror in mirrors.values():
             mirror.gone(None, [])
@@ -457,7 +458,7 @@ class RedisCluster:
         if (peer := self.peers.get(node)) is not None:
             peer.heard_at = self._loop.time()
         match message["t"]:
-            case "ev" | "say" | "slow":
+            case "ev" | "say" | "did" | "slow":
                 self._for_connection(message)
             case "cmd" | "reg" | "gone" | "acks" | "open" | "hello":
                 self._from_home(node, message)
@@ -483,7 +484,9 @@ class RedisCluster:
             case "ev":
                 home.event(line, message)
             case "say":
-                home.say(message["d"])
+                home.say(line, message)
+            case "did":
+                home.exchange(line.node).sent.arrived(message["q"])
             case _:
                 home.slow()
 
@@ -502,7 +505,9 @@ class RedisCluster:
                 for ack in message["a"]:
                     if (acked := peer.mirrors.get(ack["c"])) is not None:
                         acked.acked(ack["n"], ack["q"])
+                        acked.heard(ack["h"])
             case "gone":
+                peer.exchanges.pop(message["c"].partition(":")[0], None)
                 if (gone := peer.mirrors.pop(message["c"], None)) is not None:
                     gone.gone(message["n"], message["u"])
             case kind:
@@ -510,7 +515,7 @@ class RedisCluster:
                 if mirror is not None and kind == "reg":
                     mirror.register(message["m"])
                 elif mirror is not None:
-                    mirror.command(message["m"])
+                    mirror.command(message["q"], message["m"])
 
     def _met(self, node: str, message: Message) -> None:
         """It begins anew, with all that it has."""
@@ -521,22 +526,26 @@ class RedisCluster:
         old, peer.mirrors = peer.mirrors, {}
         for mirror in old.values():
             mirror.gone(None, [])
+        live = {told["c"].partition(":")[0] for told in message["conns"]}
+        peer.exchanges = {name: held for name, held in peer.exchanges.items() if name in live}
+        if message["ask"] or not peer.met:
+            # First, for what follows belongs behind it.
+            self._greet(node, ask=False)
         for told in message["conns"]:
             made = self._mirror(node, peer, told)
+            made.repeat(told["h"])
             for fields in told["regs"]:
                 made.register(fields)
             self._apply_pauses(told["p"])
         self._listing.replace(node, message["calls"])
-        if message["ask"]:
-            self._greet(node, ask=False)
 
     def _mirror(self, node: str, peer: Peer, told: Message) -> Mirror:
         def send(message: Message, size: int) -> bool:
             return self.send(node, message, size)
 
-        mirror = Mirror(
-            node, told["c"], self.services, send, modern=told["m"], resume=told["r"], client=told["cl"]
-        )
+        exchange = peer.exchanges.setdefault(told["c"].partition(":")[0], Exchange())
+        how = {"modern": told["m"], "resume": told["r"], "client": told["cl"], "exchange": exchange}
+        mirror = Mirror(node, told["c"], self.services, send, **how)
         mirror.largest = told.get("max")
         peer.mirrors[told["c"]] = mirror
         return mirror
@@ -570,7 +579,7 @@ class RedisCluster:
         if peer is None:
             return
         for home in self._homes.values():
-            if (line := home.lines.pop(node, None)) is not None:
+            if (line := home.forget(node)) is not None:
                 self._lines.pop(line.name, None)
         for mirror in peer.mirrors.values():
             mirror.gone(None, [])

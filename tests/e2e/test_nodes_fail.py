@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from server.cluster.node import RedisCluster
 from telephony.carriers.twilio.simulator import SimulatedCarrier
 from tests.e2e.harness import KEY, ROOT, TIMEOUT_S, Frame, connected, free_port, in_order, running
 from tests.e2e.test_nodes import FROM, GREETING, PUBLIC, TO, TOKEN, Node, agent_at, call, known, nodes
@@ -204,3 +206,43 @@ async def test_an_agent_whose_node_was_killed_is_taken_at_once_by_another(tmp_pa
                     placed.hang_up()
                     await second.wait("call.ended")
                 in_order([*first.frames, *second.frames])
+
+
+def lose(cluster: RedisCluster, node: str) -> None:
+    out = cluster._links._out.get(node)
+    if out is not None:
+        out.first += 1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, 6])
+async def test_links_break_at_random_and_each_event_is_told_once(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    async with nodes(tmp_path) as (a, b), agent_at(a, b) as agent:
+        calls, sent = [await call(b, b) for _ in range(3)], 0
+        await agent.wait("call.started", count=3)
+        for placed in calls:
+            for part in range(3):
+                fields = {"message_id": f"m{part}", "text": "One two three four five."}
+                await agent.send("bot.reply", call_id=placed.ids.call_sid, ack=f"{sent}", **fields)
+                sent += 1
+        here, there = (node.server.services.cluster for node in (a, b))
+        assert isinstance(here, RedisCluster)
+        assert isinstance(there, RedisCluster)
+        for _ in range(12):
+            await asyncio.sleep(chance.uniform(0.02, 0.25))
+            match chance.randrange(4):
+                case 0:  # Some of what was on the way to the agent's node is lost.
+                    lose(there, here.node)
+                case 1:  # Or of what was on the way from it.
+                    lose(here, there.node)
+                case 2:
+                    here._broke(there.node)
+                case 3:
+                    there._part(here.node)
+        for placed in calls:
+            call_id = placed.ids.call_sid
+            await agent.wait("message.confirmed", count=3, call_id=call_id)
+            placed.hang_up()
+            assert (await agent.wait("call.ended", call_id=call_id))["reason"] == "hangup"
+        in_order(agent.frames)
+        assert [f["ack"] for f in agent.of("ack")] == [f"{number}" for number in range(sent)]

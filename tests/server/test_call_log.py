@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.events import BotSpeaking, BotWord, MessageConfirmed, Routed
 from server.call import Call
 from server.doors import attach
 from server.doors.browser import AUDIENCES, STREAM
+from server.envelopes import in_call
+from server.ring import Entry
 from tests.fakes.loop import run_virtual
 from tests.server.site import BEARER, KEY, PUBLIC, Site, site
 from tests.server.test_v1_calls import complete, keep_only, said, seen, told
@@ -361,6 +365,96 @@ def test_a_reader_of_one_agent_is_told_nothing_of_what_another_did(tmp_path: Pat
             assert kinds(socket.frames) == ["call.started", "bot.word", "call.ended", "call.summary"]
 
     run_virtual(main())
+
+
+SCRIPTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("tell"), st.integers(1, 12)),
+        st.tuples(st.just("other"), st.integers(1, 3)),
+        st.tuples(st.just("wait"), st.integers(0, 2)),
+        st.tuples(st.just("hold"), st.just(0)),
+        st.tuples(st.just("flow"), st.just(0)),
+        st.tuples(st.just("leave"), st.just(0)),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(script=SCRIPTS, room=st.integers(2, 30) | st.none(), begun=st.integers(0, 20), after=st.integers(0, 9))
+def test_whoever_attaches_anywhere_and_is_cut_off_anywhere_ends_with_exactly_the_log(
+    tmp_path_factory: pytest.TempPathFactory,
+    script: list[tuple[str, int]],
+    room: int | None,
+    begun: int,
+    after: int,
+) -> None:
+    """Beyond what memory keeps, the gaps say which events are missing, and no others are."""
+
+    async def main() -> None:
+        async with site(tmp_path_factory.getbasetemp()) as made:
+            call = made.begin()
+            journal: list[Entry] = []
+            call.watch(Noting(journal))
+            if room is not None:
+                keep_only(call, room)
+            told(call, begun)
+            seqs: list[int] = []
+            missing: set[int] = set()
+            steps = iter([*script, ("finish", 0)])
+            ended = False
+            while not ended:
+                cursor = seqs[-1] if seqs else after
+                async with made.web.socket(f"{ATTACH}?call=CA1&after={cursor}") as socket:
+                    while not ended:
+                        kind, amount = next(steps, ("leave", 0))
+                        match kind:
+                            case "tell":
+                                told(call, amount)
+                            case "other":
+                                for _ in range(amount):
+                                    call.journal.append(Routed("x"))
+                            case "wait":
+                                await asyncio.sleep(amount * 0.01)
+                            case "hold":
+                                socket.hold()
+                            case "flow":
+                                socket.flowing.set()
+                            case "leave":
+                                break
+                            case "finish":
+                                made.end(call)
+                                socket.flowing.set()
+                                ended = await socket.end() == (1000, "sealed")
+                    for frame in socket.frames:
+                        if frame["type"] == "log.gap":
+                            missing |= set(range(frame["data"]["from"] + 1, frame["data"]["resume_from"]))
+                        elif not frame["type"].startswith("log."):
+                            seqs.append(frame["seq"])
+                if not ended and call.is_over:
+                    async with made.web.socket(
+                        f"{ATTACH}?call=CA1&after={seqs[-1] if seqs else after}"
+                    ) as last:
+                        ended = await last.end() == (1000, "sealed")
+            journal += call.events.since(journal[-1].seq)  # The summary is nobody's but the log's.
+            expected = [e.seq for e in journal if in_call(e) is not None and e.seq > after]
+            assert seqs == sorted(set(seqs))
+            assert set(seqs) | (missing & set(expected)) == set(expected)
+            assert room is not None or not missing
+
+    run_virtual(main())
+
+
+class Noting:
+    """Watches a call."""
+
+    def __init__(self, journal: list[Entry]) -> None:
+        self._journal = journal
+
+    def offer(self, data: bytes, entry: Entry | None = None) -> bool:
+        if entry is not None:
+            self._journal.append(entry)
+        return True
 
 
 # --- supervisors ------------------------------------------------------------------------------------------

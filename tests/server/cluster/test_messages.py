@@ -12,7 +12,7 @@ from server.cluster.messages import Ahead, Message, pack, unpack
 
 
 def numbered(first: int, count: int) -> list[Message]:
-    return [{"t": "ev", "n": n} for n in range(first, first + count)]
+    return [{"t": "hello" if n == 1 else "ev", "n": n} for n in range(first, first + count)]
 
 
 @given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 6), st.booleans()), max_size=30))
@@ -38,6 +38,7 @@ def test_a_broken_link_is_whole_again_in_its_next_epoch() -> None:
     assert ahead.broken
     assert ahead.take("a", 3, numbered(3, 1)) == [], "what was missing comes too late"
     assert ahead.take("b", 2, numbered(2, 1)) == [], "its beginning is missing, too"
+    assert ahead.take("c", 1, numbered(2, 1)) == [], "nobody begins with something else"
     assert len(ahead.take("b", 1, numbered(1, 3))) == 3
     assert not ahead.broken
 
