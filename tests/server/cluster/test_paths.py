@@ -30,7 +30,6 @@ TOKEN = jwt.encode({"sub": "CA1", "node": NODE}, "s" * 32, algorithm="HS256")
         ("WS", "/v1/attach", "call=CA1&after=3", Belongs(call_id="CA1")),
         ("WS", "/v1/attach", "agent=front-desk", Belongs()),
         ("WS", "/ws/stream", "agent=a&session=CA1", Belongs(call_id="CA1")),
-        ("WS", "/live/CA1/ws", "token=x", Belongs(call_id="CA1")),
         ("GET", "/live/CA1/player", "", Belongs(call_id="CA1")),
         ("WS", "/v1/tap", "call=CA1&x=2", Belongs(call_id="CA1")),
         ("WS", "/v1/tap", "", Belongs()),
