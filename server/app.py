@@ -6,7 +6,6 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.cluster.forward import Forwarding, Pass
 from server.doors import audiosocket, browser, recording, twilio
 from server.doors.agent import agent_door
 from server.doors.console import (
@@ -39,9 +38,7 @@ def create_app(services: Services) -> FastAPI:
     audiosocket.add_routes(app, services)
     _browser(app, services)
     _sockets(app, services)
-    if services.cluster.node:
-        passing = Pass(services.tokens.derived("pass on between nodes"), services.clock.epoch)
-        app.add_middleware(Forwarding, cluster=services.cluster, passing=passing)
+    services.cluster.front(app)
     app.add_middleware(_SingleSlashes)
     return app
 
