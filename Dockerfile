@@ -13,7 +13,8 @@ RUN python -m venv --without-pip /venv
 # Dependencies come first, so that a change of the source alone does not fetch them again.
 COPY pyproject.toml ./
 RUN python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-      print(*project["dependencies"], *(one for name in ("postgres", "redis") for one in project["optional-dependencies"][name]), sep="\n")' \
+      extras = project["optional-dependencies"]; \
+      print(*project["dependencies"], *extras["postgres"], *extras["redis"], *extras["otel"], sep="\n")' \
       > /tmp/requirements.txt \
     && pip --python /venv/bin/python install --only-binary=:all: --requirement /tmp/requirements.txt
 COPY README.md LICENSE NOTICE ./

@@ -3,7 +3,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test chromium check format protocol client browser bench-phone bench-capacity bench-start bench-recognition bench-alignment bench-turns bench-truth bench-bargein bench-conversations bench-fuzz bench-agents bench-pages bench-recording bench-journal bench-crash bench-bridge check-docker rehearse-docker clean
+.PHONY: help run test chromium check format protocol client browser bench-phone bench-capacity bench-start bench-recognition bench-alignment bench-turns bench-truth bench-bargein bench-conversations bench-fuzz bench-agents bench-pages bench-recording bench-journal bench-crash bench-soak bench-bridge check-docker rehearse-docker clean
 
 help:
 	@echo "make run     serve with the embedded engines and a demo agent, and print the address to open"
@@ -14,7 +14,7 @@ help:
 	@echo "make check-docker, rehearse-docker  lint the image and compose files; take the image's steps without an engine"
 	@echo "make bench-phone, bench-capacity, bench-start, bench-recognition, bench-alignment, bench-turns,"
 	@echo "     bench-truth, bench-bargein, bench-conversations, bench-fuzz, bench-agents, bench-pages, bench-recording,"
-	@echo "     bench-journal, bench-crash, bench-bridge  the benchmarks; see benchmarks/README.md"
+	@echo "     bench-journal, bench-crash, bench-soak, bench-bridge  the benchmarks; see benchmarks/README.md"
 
 # The oldest thing that is needed and the only one that is not made here is a Python from 3.11 to 3.13.
 $(BIN)/python:
@@ -100,6 +100,7 @@ protocol: $(VENV)/.dev
 	$(BIN)/python clients/python/generate.py
 	$(BIN)/python clients/browser/generate.py
 	$(BIN)/python -m tests.protocol.golden
+	$(BIN)/python -m tests.protocol.golden_log
 
 bench-phone: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.phone
@@ -145,6 +146,9 @@ bench-journal: $(VENV)/.dev
 
 bench-crash: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.crash
+
+bench-soak: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.soak
 
 bench-bridge: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.bridge

@@ -76,7 +76,14 @@ def real_server(**settings: str) -> Iterator[RealServer]:
         port = free_port()
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("TALKWIRE_", "TWILIO_", "OPENAI_"))}
         own = {"TALKWIRE_PORT": str(port), "TALKWIRE_DATA_DIR": folder, "TALKWIRE_API_KEYS": KEY}
-        env = {**clean, "TALKWIRE_STT": "none", "TALKWIRE_TWILIO_UNSIGNED": "loopback", **own, **settings}
+        env = {
+            **clean,
+            "TALKWIRE_STT": "none",
+            "TALKWIRE_TWILIO_UNSIGNED": "loopback",
+            "TALKWIRE_MAX_LAG_MS": "0",
+            **own,
+            **settings,
+        }
         log = Path(folder) / "log"
         command = [sys.executable, "-m", "server.cli", "serve"]
         with log.open("wb") as out:

@@ -71,6 +71,19 @@ def repair(file: BinaryIO) -> int:
     return max(0, page.granule - _pre_skip(first)) * 1000 // _RATE_HZ
 
 
+def measured(file: BinaryIO) -> tuple[int, int]:
+    """Of a file of Opus: the length of its audio in milliseconds, and the rate in Hz that it was made from. Raises
+    ``OSError``, and ``ValueError`` for another file."""
+    first = file.read(LONGEST_PAGE)
+    at = first.find(b"OpusHead")
+    if first[:4] != _MAGIC or at < 0:
+        raise ValueError("it is no Ogg file of Opus")
+    file.seek(max(0, file.seek(0, 2) - 2 * LONGEST_PAGE))
+    page = last_page(file.read())
+    samples = max(0, page.granule - _pre_skip(first)) if page is not None else 0
+    return samples * 1000 // _RATE_HZ, int.from_bytes(first[at + 12 : at + 16], "little")
+
+
 def _pre_skip(first: bytes) -> int:
     """Samples at the beginning that are not played."""
     at = first.find(b"OpusHead")

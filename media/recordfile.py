@@ -243,5 +243,12 @@ def repair(part: Path) -> tuple[Path, int] | None:
     return path, duration_ms
 
 
+def measured(path: Path) -> tuple[int, int]:
+    """Of a whole file: the length of its audio in milliseconds, and its rate in Hz. Raises ``OSError``, and
+    ``ValueError`` for what is no such file."""
+    with path.open("rb") as file:
+        return wav.measured(file) if path.suffix == ".wav" else ogg.measured(file)
+
+
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)

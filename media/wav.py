@@ -117,6 +117,18 @@ def repair(file: BinaryIO) -> int:
     return size // frame * 1000 // rate
 
 
+def measured(file: BinaryIO) -> tuple[int, int]:
+    """Of a file that was written here: the length of its audio in milliseconds, and its rate in Hz. Raises ``OSError``,
+    and ``ValueError`` for another file."""
+    start = file.read(HEADER)
+    if len(start) < HEADER or start[:4] != b"RIFF" or start[36:40] != b"data":
+        raise ValueError("its header is not one that was written here")
+    _, channels, rate = struct.unpack_from("<HHI", start, 20)
+    if not channels or not rate:
+        raise ValueError("its header is not one that was written here")
+    return (file.seek(0, 2) - HEADER) // (2 * channels) * 1000 // rate, rate
+
+
 def encode(pcm: Pcm, sample_rate_hz: int) -> bytes:
     """A mono 16-bit WAV file in memory."""
     return header(sample_rate_hz, 1, 2 * len(pcm)) + pcm.astype("<i2").tobytes()

@@ -173,6 +173,13 @@ class Answering:
         self.ending = True
         self._hush()
 
+    def conclude(self) -> None:
+        """The call is about to end: no further answer is begun, and of the one in the making whole sentences are said."""
+        self.ending = True
+        if self._mind is not None:
+            self._mind.last = True
+        self.break_off()
+
     def _hush(self) -> None:
         silent = self._silent_for is not None
         if self._mind is not None:

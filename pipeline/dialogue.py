@@ -225,6 +225,18 @@ class Dialogue:
         if chars > MAX_KEPT_CHARS:
             raise ValueError(f"a history has at most {MAX_KEPT_CHARS} characters (this would have {chars})")
 
+    def note(self, text: str) -> None:
+        """Something that the model is to know from its next answer on, and nobody has said. It stands before the user's
+        last turn where that may still go on. Raises ``ValueError`` as ``add``."""
+        line = _Line(ChatMessage("system", text))
+        self._check([line], self._count, self._chars)
+        last = self._entries[-1] if self._entries else None
+        if isinstance(last, _Line) and last.turn_id is not None:
+            self._entries.insert(len(self._entries) - 1, line)
+            self._changed(line.count)
+        else:
+            self._append(line)
+
     def clear(self) -> int:
         """Forget the history; the prompt stays."""
         self._entries.clear()

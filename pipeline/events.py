@@ -266,6 +266,8 @@ class TtsStopped:
 
     turn: TurnRef | None
     message_id: str
+    characters: int = 0
+    """Of text that it was given for this message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,18 +296,6 @@ class TurnStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnCompleted:
-    """A turn has been answered, or will not be. Once for each that was started."""
-
-    turn: TurnRef
-    messages_spoken: int
-    """Answers of which something was heard and kept."""
-    interrupted: bool
-    aborted: bool
-    duration_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class TurnMetrics:
     """What the answer to a turn took. The parts overlap: work begins before the turn is over."""
 
@@ -321,6 +311,20 @@ class TurnMetrics:
     input_tokens: int | None
     output_tokens: int | None
     slowest: LatencyPart | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCompleted:
+    """A turn has been answered, or will not be. Once for each that was started."""
+
+    turn: TurnRef
+    messages_spoken: int
+    """Answers of which something was heard and kept."""
+    interrupted: bool
+    aborted: bool
+    duration_ms: int
+    latency: TurnMetrics | None = None
+    """What its answer took; None: nothing was heard of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -678,6 +682,44 @@ class TransferFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class SupervisorSaid:
+    """A person beside the bot has something spoken; what is heard of it is told as of any message."""
+
+    text: str
+    by: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorWhispered:
+    """He has told the model something, which nobody hears."""
+
+    text: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffRequested:
+    """He wants the conversation: from here on neither model nor agent begins to say anything."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffActive:
+    """He has it: what the bot was saying is over."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffReleased:
+    """The bot has it again."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     role: Literal["user", "assistant"]
     content: str
@@ -808,6 +850,9 @@ ControlEvent = (
 )
 """About keys, what a carrier does with a call, and who has it."""
 
+SupervisionEvent = SupervisorSaid | SupervisorWhispered | HandoffRequested | HandoffActive | HandoffReleased
+"""About a person beside the bot."""
+
 Event = (
     SpeechStarted
     | SpeechEnded
@@ -869,6 +914,7 @@ Event = (
     | Transferring
     | Transferred
     | TransferFailed
+    | SupervisionEvent
     | CallUnheld
     | CallEnded
     | RecordingEvent

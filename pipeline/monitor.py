@@ -101,11 +101,17 @@ class Monitor:
         self.recorder = recorder
         self.overheard_by(recorder)
 
-    def overheard_by(self, listener: Listener) -> None:
-        """Give somebody what is said and heard from now on."""
-        self.note_bot(self._ears.at, rest=True)
+    def overheard_by(self, listener: Listener, *, late: bool = False) -> None:
+        """Give somebody what is said and heard from now on. ``late``: also the last moment of the bot, which is not
+        placed yet; the others are given it in its time, as if nobody had come."""
+        if not late:
+            self.note_bot(self._ears.at, rest=True)
         self._listeners += (listener,)
         self._playout.keep_heard()
+
+    def unheard_by(self, listener: Listener) -> None:
+        """Give it no more."""
+        self._listeners = tuple(known for known in self._listeners if known is not listener)
 
     def measure(self, interval_ms: int | None) -> None:
         """Tell the levels at this interval from now on; None: no more."""

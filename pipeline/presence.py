@@ -97,6 +97,8 @@ class Presence:
 
     def bridge(self, now: float) -> None:
         """Tell the caller that it takes a while, where the agent that is to answer is away."""
+        if self._saying.taken_over:
+            return  # Somebody else is to answer.
         owed = self._machine.state is turns.State.BOT_PENDING and not self._answering.answers
         quiet = self._speech.empty and self._machine.floor_free
         text = self._absence.line(now, owed=owed and self._speech.empty, quiet=quiet)

@@ -55,6 +55,8 @@ class Saying:
         self._telling = telling
         self._loop = asyncio.get_running_loop()
         self._greeted = Greeted()
+        self.taken_over = False
+        """A person speaks in the bot's place: what its agent says is not taken."""
         self._dry: Message | None = None
         self._dry_since = 0.0
 
@@ -133,11 +135,13 @@ class Saying:
             reason = "message_obsolete"
         elif self._speech.find(message_id) is not None:
             reason = "duplicate_message_id"
+        elif self.taken_over:
+            reason = "taken_over"
         elif self._speech.full:
             reason = "queue_full"
         else:
             return ""
-        if reason == "queue_full" and not in_reply_to:
+        if reason in ("queue_full", "taken_over") and not in_reply_to:
             self._drop_unasked(message_id, "cancelled")
         else:
             self._reject(message_id, in_reply_to, reason)

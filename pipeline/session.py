@@ -49,6 +49,7 @@ from pipeline.saying import Saying
 from pipeline.speaking import Speaking
 from pipeline.speech import SpeechQueue
 from pipeline.succession import Manner, Succession
+from pipeline.supervised import Supervised
 from pipeline.taping import Taping
 from pipeline.telling import Telling
 from pipeline.transcript import Transcript
@@ -132,6 +133,8 @@ class Session:
         """What the agent and the call's own language model have it say."""
         self.presence = Presence(self, self._machine, self._speech, self.answering, self.saying, config, ids)
         """Whether its agent's process is there, and what becomes of the call without."""
+        self.supervised = Supervised(self, self._machine, self._speech, self.saying, self.answering, ids)
+        """A person beside the bot."""
         self._succession = Succession(
             self,
             self._ears,
@@ -332,17 +335,30 @@ class Session:
         """Go on with another agent, for which it begins now."""
         self._keys.forget()
         self._succession.take_over(engines, config, manner)
+        self.supervised.change_hands()
         self._advance()
 
     def greet(self) -> None:
         """Say the greeting of an agent that has taken the call over; where it has none, its language model answers what
         the caller has said last, if it knows that."""
         self._greet_now()
+        if not self._config.greeting:
+            self.answer_owed()
+
+    def answer_owed(self) -> None:
+        """Have the call's own mind answer what the caller has said last, where nothing was heard in answer to it."""
         turn, message_id = self._machine.turn, self._machine.reply_to
         owed = self._machine.owes_answer and bool(self.answering.dialogue.count)
-        if owed and turn is not None and self._tasks is not None and not self._config.greeting:
+        if owed and turn is not None and self._tasks is not None:
             self.answering.answer(self._tasks, turn, message_id)
             self.answering.confirmed(turn, message_id, self._loop.time())
+
+    def conclude(self) -> None:
+        """The call is about to end: what is being said, and waits to be, is still heard, and nothing is added to it by
+        the call's own mind."""
+        if self._end is None:
+            self.answering.conclude()
+            self._advance()
 
     def record(self, recorder: CallRecorder) -> None:
         """Keep what is said from now on, and tell the caller so, as it is configured. Twice is once."""
@@ -352,6 +368,19 @@ class Session:
     def overheard_by(self, listener: Listener) -> None:
         """Give somebody else the audio as well, from now on."""
         self._monitor.overheard_by(listener)
+
+    def joined_by(self, listener: Listener) -> None:
+        """The same in the middle of the call, without a trace of it in what the others are given."""
+        self._monitor.overheard_by(listener, late=True)
+
+    def unheard_by(self, listener: Listener) -> None:
+        """Give it to him no more."""
+        self._monitor.unheard_by(listener)
+
+    @property
+    def clock(self) -> int:
+        """The caller's: one past his last sample."""
+        return self._monitor.clock
 
     def say(self, message: Message) -> None:
         self.saying.say(message)
@@ -631,6 +660,7 @@ class Session:
         self._telling.tell(event, self._loop.time())
         self._rules.told(event)
         self.taping.note(event)
+        self.supervised.note(event)
 
     def synthesised(self) -> None:
         """Something of a sentence has come, or it is over."""

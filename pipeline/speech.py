@@ -108,6 +108,10 @@ class SpeechQueue:
         """Answers of the call's own mind, and lines of its, that nobody has heard anything of."""
         return [m.message_id for m in self._messages if m.base is None and (m.own or m.holding)]
 
+    def unheard(self) -> list[str]:
+        """Messages that nobody has heard anything of, whoever they are from."""
+        return [m.message_id for m in self._messages if m.base is None]
+
     def add(self, message: Message, *, first: bool = False) -> list[BotEvent]:
         """Queue a message; ``first``: before all others, where none of them is being heard.
 

@@ -31,6 +31,7 @@ from pipeline.events import (
     TurnCompleted,
     TurnContinued,
     TurnEnd,
+    TurnMetrics,
     TurnRef,
     TurnStarted,
     UserMessage,
@@ -65,6 +66,7 @@ class _Turn:
     interrupted: bool = False
     """That was cut off."""
     measured: bool = False
+    latency: TurnMetrics | None = None
     thought: bool = False
     """The call's own mind was asked."""
     messages: int = 0
@@ -82,6 +84,8 @@ class _Message:
     offset: int = 0
     """Sentences that were announced of it before it was taken back and begun anew."""
     announced: int = 0
+    characters: int = 0
+    """That the voice was given."""
 
 
 class TurnLog:
@@ -168,7 +172,12 @@ class TurnLog:
         if old is not None:
             kept = Signal(text_at=old.signal.text_at)
             self._turns[ref.turn_id] = _Turn(
-                ref, old.started_at, kept, measured=old.measured, thought=old.thought
+                ref,
+                old.started_at,
+                kept,
+                measured=old.measured,
+                latency=old.latency,
+                thought=old.thought,
             )
 
     def _voice_ended(self, event: SpeechEnded) -> None:
@@ -223,6 +232,7 @@ class TurnLog:
             out.append(TtsStarted(message.turn, message_id))
         if message.answer.synthesis_at is None:
             message.answer.synthesis_at = now
+        message.characters += len(text)
         if number is not None:
             message.announced += 1
             out += self._output(BotOutput(message.turn, message_id, number, text.strip(), False, "sentence"))
@@ -242,7 +252,8 @@ class TurnLog:
         if not message.voicing:
             return []
         message.voicing = False
-        return [TtsStopped(message.turn, message_id)]
+        given, message.characters = message.characters, 0
+        return [TtsStopped(message.turn, message_id, given)]
 
     def _output(self, event: BotOutput) -> list[Event]:
         """A sentence was heard."""
@@ -260,9 +271,7 @@ class TurnLog:
         if message is None or turn is None or message.holding or not turn.ended or turn.measured:
             return []
         turn.measured = True
-        if not self.switches.metrics:
-            return []
-        told = metrics(
+        turn.latency = metrics(
             turn.ref,
             event.message_id,
             turn.signal,
@@ -271,7 +280,7 @@ class TurnLog:
             sent_at=now,
             heard_at=event.heard_at,
         )
-        return [told]
+        return [turn.latency] if self.switches.metrics else []
 
     def _message_ended(self, event: BotFinished | BotInterrupted) -> list[Event]:
         message = self._messages.pop(event.message_id, None)
@@ -316,7 +325,9 @@ class TurnLog:
     def _over(self, turn: _Turn, now: float) -> TurnCompleted:
         del self._turns[turn.ref.turn_id]
         duration_ms = round((now - turn.started_at) * 1000)
-        return TurnCompleted(turn.ref, turn.messages, turn.interrupted, not turn.messages, duration_ms)
+        return TurnCompleted(
+            turn.ref, turn.messages, turn.interrupted, not turn.messages, duration_ms, turn.latency
+        )
 
     def close(self, now: float) -> list[Event]:
         """The call ends: tell the end of what was begun."""

@@ -59,7 +59,7 @@ class Owner(Protocol):
         for it could not keep up and is closing."""
 
     def has_room(self, size: int) -> bool:
-        """A message of so many bytes can wait for it without holding up others."""
+        """It takes a message of so many bytes, which can wait for it without holding up others."""
 
     def displace(self, agent_id: str, reason: str) -> None:
         """It has lost this agent for good; its other ones it keeps."""
@@ -325,6 +325,21 @@ class AgentRegistry:
     def online(self) -> Iterable[Agent]:
         """Without lines."""
         return self._agents.values()
+
+    def lines(self) -> Iterable[Line]:
+        return self._lines.values()
+
+    def overrides(self) -> dict[str, str]:
+        """Which developer's agent the calls of some callers go to, by their numbers."""
+        developers = [agent for agent in self._agents.values() if is_dev(agent.slug)]
+        return {caller: a.slug for a in developers for caller in sorted(self._callers.get(a.owner, ()))}
+
+    def remove(self, key: str) -> Agent | None:
+        """Take an agent from its connection, which is yet to be told. None: there is none."""
+        agent = self._agents.get(key)
+        if agent is not None:
+            self._drop(agent)
+        return agent
 
     def _drop(self, agent: Agent) -> None:
         del self._agents[agent.slug]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final, Literal
+
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.doors import audiosocket, browser, recording, twilio
 from server.doors.agent import agent_door
+from server.doors.attach import Attached
 from server.doors.console import (
     ASSET_HEADERS,
     ASSETS,
@@ -18,12 +22,18 @@ from server.doors.console import (
     Files,
 )
 from server.doors.dial import dial
+from server.doors.directory import Directory
 from server.doors.guard import Guard
+from server.doors.live import LiveDoor
+from server.doors.streams import EventStreams
+from server.doors.supervise import supervise
 from server.doors.tap import tap_door
 from server.doors.twilio.checked import proof
 from server.doors.v1 import CallsDoor
 from server.services import Services
 from server.version import __version__
+
+DOCUMENTS: Final = Path(__file__).parent / "protocol"
 
 
 def create_app(services: Services) -> FastAPI:
@@ -32,12 +42,14 @@ def create_app(services: Services) -> FastAPI:
     guard = Guard(services)
     _http(app, services)
     _calls(app, services, guard)
+    _supervision(app, services, guard)
     if services.settings.console:
         _console(app, services, guard)
     twilio.add_routes(app, services)
     audiosocket.add_routes(app, services)
     _browser(app, services)
-    _sockets(app, services)
+    _live(app, services, guard)
+    _sockets(app, services, guard)
     services.cluster.front(app)
     app.add_middleware(_SingleSlashes)
     return app
@@ -56,7 +68,22 @@ class _SingleSlashes:
         await self._app(scope, receive, send)
 
 
+def standing(services: Services) -> Literal["ready", "lagging", "draining"]:
+    """Whether a load balancer should send calls here."""
+    if services.calls.draining:
+        return "draining"
+    return "lagging" if services.calls.lagging() else "ready"
+
+
+DOCS_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
 def _http(app: FastAPI, services: Services) -> None:
+    documents = Files(DOCUMENTS, DOCS_HEADERS)
+
     @app.get("/healthz")
     async def healthz(nonce: str = "") -> dict[str, str]:
         told = {"status": "ok", "version": __version__}
@@ -64,12 +91,21 @@ def _http(app: FastAPI, services: Services) -> None:
 
     @app.get("/readyz")
     async def readyz() -> Response:
+        status = standing(services)
         cluster = services.cluster.health()
-        more = {"cluster": cluster} if cluster else {}
-        if services.calls.draining:
-            return JSONResponse({"status": "draining", **more}, 503)
         # Without Redis this node serves on by itself: a load balancer is not to take all of them away.
-        return JSONResponse({"status": "ready", **more})
+        told = {"status": status, "database": services.kept.state} | ({"cluster": cluster} if cluster else {})
+        return JSONResponse(told, 200 if status == "ready" else 503)
+
+    @app.get("/openapi.json")
+    @app.get("/asyncapi.json")
+    @app.get("/schema.json")
+    async def document(request: Request) -> Response:
+        return await documents.get_response(request.url.path[1:], request.scope)
+
+    @app.get("/docs")
+    async def docs(request: Request) -> Response:
+        return await documents.get_response("docs.html", request.scope)
 
     @app.get("/client")
     async def client() -> Response:
@@ -80,6 +116,7 @@ def _http(app: FastAPI, services: Services) -> None:
 
 def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     door = CallsDoor(services, guard)
+    _directory(app, services, door)
 
     @app.get("/v1/stats")
     async def stats(request: Request) -> Response:
@@ -92,6 +129,18 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.get("/v1/agents")
     async def agents(request: Request) -> Response:
         return await door.answer(request, door.agents)
+
+    @app.get("/v1/agents/{agent_id}/calls")
+    async def calls_of_agent(request: Request) -> Response:
+        return await door.answer_granted(request, door.calls_of_agent)
+
+    @app.get("/v1/agents/{agent_id}/stream")
+    async def agent_stream(request: Request) -> Response:
+        return await door.answer_granted(request, door.agent_stream)
+
+    @app.get("/v1/calls/{call_id}/stream")
+    async def call_stream(request: Request) -> Response:
+        return await door.answer_granted(request, door.call_stream)
 
     @app.get("/v1/calls")
     async def calls(request: Request) -> Response:
@@ -111,7 +160,11 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
 
     @app.get("/v1/calls/{call_id}/events")
     async def events(request: Request) -> Response:
-        return await door.answer(request, door.events)
+        return await door.answer_granted(request, door.events)
+
+    @app.get("/v1/calls/{call_id}/transcript")
+    async def transcript(request: Request) -> Response:
+        return await door.answer(request, door.transcript)
 
     @app.get("/v1/calls/{call_id}/waveform")
     async def waveform(request: Request) -> Response:
@@ -120,6 +173,40 @@ def _calls(app: FastAPI, services: Services, guard: Guard) -> None:
     @app.api_route("/v1/calls/{call_id}/recording", methods=["GET", "HEAD"])
     async def call_recording(request: Request, call_id: str) -> Response:
         return await recording.recording(request, call_id, services, guard)
+
+
+def _supervision(app: FastAPI, services: Services, guard: Guard) -> None:
+    @app.post("/v1/calls/{call_id}/supervise")
+    async def supervised(request: Request, call_id: str) -> Response:
+        return await supervise(request, call_id, services, guard)
+
+
+def _directory(app: FastAPI, services: Services, door: CallsDoor) -> None:
+    directory = Directory(services)
+
+    @app.get("/api/sdk/agents")
+    async def agents(request: Request) -> Response:
+        return await door.answer(request, directory.agents)
+
+    @app.delete("/api/sdk/agents/{agent_id}")
+    async def displace(request: Request) -> Response:
+        return await door.answer(request, directory.displace)
+
+    @app.get("/api/sdk/phone-numbers")
+    async def phone_numbers(request: Request) -> Response:
+        return await door.answer(request, directory.phone_numbers)
+
+    @app.get("/api/sdk/voices")
+    async def voices(request: Request) -> Response:
+        return await directory.voices(request)
+
+    @app.get("/api/sdk/voice-preview")
+    async def voice_preview(request: Request) -> Response:
+        return await door.answer(request, directory.preview)
+
+    @app.get("/api/sdk/twilio-balance")
+    async def twilio_balance(request: Request) -> Response:
+        return await door.answer(request, directory.balance)
 
 
 def _console(app: FastAPI, services: Services, guard: Guard) -> None:
@@ -186,11 +273,26 @@ def _browser(app: FastAPI, services: Services) -> None:
         return browser.preflight()
 
 
+def _live(app: FastAPI, services: Services, guard: Guard) -> None:
+    door = LiveDoor(services, guard)
+
+    @app.get("/live/{call_id}/player")
+    async def player(request: Request, call_id: str) -> Response:
+        return await door.player(request, call_id)
+
+    @app.websocket("/live/{call_id}/ws")
+    async def listen(websocket: WebSocket, call_id: str) -> None:
+        await door.listen(websocket, call_id)
+
+
 NO_SOCKET = "there is no WebSocket at this path: agents connect to /client"
 """Else a mistyped path would be told as HTTP 403, and looked for in the key."""
 
 
-def _sockets(app: FastAPI, services: Services) -> None:
+def _sockets(app: FastAPI, services: Services, guard: Guard) -> None:
+    verbs = services.supervising.asked if services.settings.supervising else None
+    attached, streams = Attached(services, guard, verbs), EventStreams(services, guard)
+
     @app.websocket("/client")
     async def client(websocket: WebSocket) -> None:
         await agent_door(websocket, services)
@@ -198,6 +300,14 @@ def _sockets(app: FastAPI, services: Services) -> None:
     @app.websocket("/v1/tap")
     async def tap(websocket: WebSocket) -> None:
         await tap_door(websocket, services)
+
+    @app.websocket("/v1/attach")
+    async def attach(websocket: WebSocket) -> None:
+        await attached.door(websocket)
+
+    @app.websocket("/ws/stream")
+    async def stream(websocket: WebSocket) -> None:
+        await streams.door(websocket)
 
     @app.websocket("/{path:path}")
     async def elsewhere(websocket: WebSocket, path: str) -> None:

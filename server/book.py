@@ -8,16 +8,30 @@ and finds in the end that some of it is not kept any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from pipeline.monitor import Listener
 from server.call import Call
 from server.clock import Clock
-from server.past import CallQuery, CallStore, Page, PastCall, Place, StoreUnavailable, page_of
+from server.past import (
+    AgentPage,
+    CallQuery,
+    CallStore,
+    Page,
+    PastCall,
+    Place,
+    StoreUnavailable,
+    page_of,
+    told_in,
+)
+from server.recent import Recent
 from server.ring import Entry
 from server.summary import CallSummary, PastSummary
+from server.tally import Tally
+from server.transcript import NAMES, Told, timed, told
 from server.waveform import Strip, Waveform
 
 Summary = CallSummary | PastSummary
@@ -33,6 +47,8 @@ class _Seen:
     def __init__(self, call: Call, book: CallBook) -> None:
         self.call = call
         self.summary = CallSummary(call.facts, call.slug, book.now())
+        self.tally = Tally()
+        self.last: Entry | None = None
         self.waveform: Waveform | None = None
         self.bells: set[asyncio.Event] = set()
         self._book = book
@@ -41,11 +57,21 @@ class _Seen:
         """What a watcher of the call is told."""
         if entry is not None:
             changed = self.summary.add(entry)
+            self.tally.add(entry)
+            self.last = entry
             self._book.store.add(self.summary, entry)
+            self._book.recent.add(entry.key or self.call.slug, entry)
             if changed:
                 self._book.changed(self.summary)
             self.ring()
         return True
+
+    def sum_up(self) -> None:
+        """Close the log with what all of it comes to. Its agent is not told: what it knows ends with the call."""
+        if self.last is not None:
+            entry = self.tally.entry(self.last, self._book.now())
+            self.call.events.append(entry)
+            self.offer(entry.data, entry)
 
     def ring(self) -> None:
         for bell in self.bells:
@@ -91,6 +117,9 @@ class CallBook:
         self.elsewhere: Callable[[], Iterable[PastSummary]] = tuple
         """The live calls of other nodes."""
         self._bells: set[asyncio.Event] = set()
+        self._agent_bells: dict[str, set[asyncio.Event]] = {}
+        store.on_noted = self._noted
+        self.recent = Recent()
         self.closed = False
         """The server stops: nobody follows anything any more."""
 
@@ -121,6 +150,7 @@ class CallBook:
         if seen is None:
             return
         call.unwatch(seen)
+        seen.sum_up()
         summary = seen.summary
         summary.recording = recorded
         if seen.waveform is not None:
@@ -144,9 +174,15 @@ class CallBook:
             for follower in self._followers:
                 follower.note(call_id, None)
 
+    def _noted(self, slugs: Collection[str]) -> None:
+        for slug in slugs:
+            for bell in self._agent_bells.get(slug, ()):
+                bell.set()
+
     def close(self) -> None:
         """Let everybody go who follows something."""
         self.closed = True
+        self.recent.close()
         for bell in self._bells:
             bell.set()
 
@@ -196,6 +232,28 @@ class CallBook:
             raise StoreUnavailable("these events are on their way to the database")
         return replace(kept, last_seq=max(kept.last_seq, page.last_seq), over=False)
 
+    async def told(self, call_id: str, names: Sequence[str]) -> list[Entry]:
+        """All events of a call that have these names, as far as they are kept, in order."""
+        seen = self._live.get(call_id)
+        if seen is None:
+            return list(await self.store.told(call_id, names))
+        ring = seen.call.events
+        found: dict[int, Entry] = {}
+        if ring.lost_since(0) and self.store.durable:
+            found = {entry.seq: entry for entry in await self.store.told(call_id, names)}
+        found |= {entry.seq: entry for entry in told_in(ring, names)}
+        return [found[seq] for seq in sorted(found)]
+
+    async def transcript(self, call_id: str) -> Told:
+        """What was said, as far as it is known by now."""
+        known = told(await self.told(call_id, NAMES))
+        said = None if call_id in self._live else await self.store.said(call_id)
+        return known if said is None else Told(tuple(timed(said, known.lines)), known.recording_ms)
+
+    async def recorded(self, call_id: str) -> Mapping[str, Any] | None:
+        """What was told of the recording of a call that is over."""
+        return None if call_id in self._live else await self.store.recorded(call_id)
+
     async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
         """None: it has no audio yet, or is not drawn."""
         seen = self._live.get(call_id)
@@ -216,6 +274,22 @@ class CallBook:
         finally:
             self._followers.discard(changes)
             self._bells.discard(changes.news)
+
+    @contextmanager
+    def reading_agents(self, slugs: Collection[str], after: int) -> Iterator[AgentReader]:
+        """Follow how the calls of agents come and go, from behind a place."""
+        reader = AgentReader(self, frozenset(slugs), after)
+        bells = [self._bells, *(self._agent_bells.setdefault(slug, set()) for slug in reader.slugs)]
+        for among in bells:
+            among.add(reader.bell)
+        try:
+            yield reader
+        finally:
+            for among in bells:
+                among.discard(reader.bell)
+            for slug in reader.slugs:
+                if not self._agent_bells.get(slug, True):
+                    del self._agent_bells[slug]
 
     @contextmanager
     def reading(self, call_id: str, after: int) -> Iterator[Reader]:
@@ -245,7 +319,16 @@ class Reader:
 
     async def wait(self, patience_s: float) -> bool:
         """Until there may be more. False: there was nothing for so long."""
-        return await _rung(self.bell, patience_s)
+        poll_s = self._book.store.poll_s
+        if poll_s is None or poll_s >= patience_s or self._book.is_live(self._call_id):
+            return await _rung(self.bell, patience_s)
+        await _rung(self.bell, poll_s)  # Another server may have it.
+        return True
+
+    async def rest(self, patience_s: float) -> None:
+        """Until something rings, at most so long."""
+        self.bell.clear()
+        await _rung(self.bell, patience_s)
 
     async def read(self) -> Page | None:
         """What has come, which may be nothing; at most so much as is told at once. None: the call is not kept."""
@@ -253,6 +336,35 @@ class Reader:
         page = await self._book.page(self._call_id, self.after)
         if page is not None and page.entries:
             self.after = page.entries[-1].seq
+            self.bell.set()
+        return page
+
+
+class AgentReader:
+    """A cursor into the log of some agents."""
+
+    def __init__(self, book: CallBook, slugs: frozenset[str], after: int) -> None:
+        self._book = book
+        self.slugs = slugs
+        self.after = after
+        """The place of the last that was read."""
+        self.bell = asyncio.Event()
+        self.bell.set()
+
+    async def wait(self, patience_s: float) -> bool:
+        """Until there may be more. False: there was nothing for so long."""
+        poll_s = self._book.store.poll_s
+        if poll_s is None or poll_s >= patience_s:
+            return await _rung(self.bell, patience_s)
+        await _rung(self.bell, poll_s)
+        return True
+
+    async def read(self) -> AgentPage:
+        """What has come, which may be nothing. Raises ``StoreUnavailable``."""
+        self.bell.clear()
+        page = await self._book.store.lifecycle(self.slugs, self.after, PAGE)
+        if page.entries:
+            self.after = page.entries[-1][0]
             self.bell.set()
         return page
 

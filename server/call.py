@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder
@@ -24,6 +24,9 @@ from server.resolve import CallConfig
 from server.ring import Entry, Ring
 from server.wire import CallFacts
 from telephony.ports import Carrier
+
+if TYPE_CHECKING:
+    from server.live import LiveAudio
 
 
 class Tap(Protocol):
@@ -70,8 +73,12 @@ class Call:
         """What the leg tells."""
         self.extension_window_s = 0.0
         """How long its caller may dial an extension before it begins."""
+        self.behind: Callable[[Part], bool] = lambda part: False
+        """Has what a part was not told and is not in memory any more read from elsewhere."""
         self.routes = 0
         """How often it was handed over."""
+        self.live: LiveAudio | None = None
+        """For those who listen to it; None: nobody does."""
         self.journal = Journal(facts, clock, self._tell, agent.slug)
         self.events = Ring()
         self.part = Part(facts.call_id, agent.slug, agent.agent_id, agent.owner, self)
@@ -120,6 +127,9 @@ class Call:
         for tap in tuple(self._taps):
             if not tap.offer(entry.data, entry):
                 self._taps.discard(tap)
+
+    def catch_up(self, part: Part) -> bool:
+        return self.behind(part)
 
     def takes(self, size: int) -> bool:
         """Its agent is there, and a message of so many bytes is not too much for its connection."""

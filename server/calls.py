@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from media.ports import AudioLeg, LegListener
 from media.recorder import Recorder
@@ -24,6 +25,7 @@ from pipeline.session import Session
 from pipeline.succession import Manner
 from server.agents import Agent, Owner
 from server.call import Call, CallState, Tap
+from server.catching_up import Library, catch_up, missed
 from server.clock import Clock
 from server.engines import EnginesFor
 from server.extension import ExtensionWindow
@@ -50,6 +52,14 @@ MAX_PAUSED_AGENTS = 1000
 """Also those that are away, whose pauses wait for them."""
 
 
+Full = Literal["capacity", "lag", "draining"]
+_FULL: Final[dict[Full, str]] = {
+    "capacity": "as many calls as TALKWIRE_MAX_CALLS allows are live",
+    "lag": "the server is busier than its live calls can bear (TALKWIRE_MAX_LAG_MS)",
+    "draining": "the server stops",
+}
+
+
 class Observer(Protocol):
     """Whoever looks at all calls. It is told before anything happens in one."""
 
@@ -63,7 +73,11 @@ class Observer(Protocol):
 
 
 class AtCapacity(Exception):
-    """As many calls as allowed are live."""
+    """No further call is taken; ``why`` says by which limit."""
+
+    def __init__(self, why: Full) -> None:
+        super().__init__(_FULL[why])
+        self.why = why
 
 
 class CallIsOver(Exception):
@@ -108,7 +122,11 @@ class CallRegistry:
         """Calls of which something is still to be told, be it only of their recording."""
         self._idle = asyncio.Event()
         self._idle.set()
+        self.library: Library | None = None
+        """Where events are kept that went out of memory; None: nowhere."""
         self.draining = False
+        self.lagging: Callable[[], bool] = lambda: False
+        """Whether those that are live have a hard enough time."""
         self.expected = 0
         """Calls that are being dialled and have no id yet: there must be room for them."""
 
@@ -150,8 +168,8 @@ class CallRegistry:
         known = self._calls.get(facts.call_id)
         if known is not None:
             return known
-        if self.is_full:
-            raise AtCapacity
+        if (why := self.full()) is not None:
+            raise AtCapacity(why)
         call = self._take_on(facts, agent, config)
         self.answered(call)
         return call
@@ -164,11 +182,21 @@ class CallRegistry:
     @property
     def room(self) -> int:
         """So many further calls are taken."""
-        return 0 if self.draining else max(0, self._limits.max_calls - len(self._calls) - self.expected)
+        if self.draining or self.lagging():
+            return 0
+        return max(0, self._limits.max_calls - len(self._calls) - self.expected)
 
     def has_room(self, count: int) -> bool:
         """So many further calls are taken."""
-        return not self.draining and len(self._calls) + self.expected + count <= self._limits.max_calls
+        return self.full(count) is None
+
+    def full(self, count: int = 1) -> Full | None:
+        """By which limit so many further calls are not taken."""
+        if self.draining:
+            return "draining"
+        if len(self._calls) + self.expected + count > self._limits.max_calls:
+            return "capacity"
+        return "lag" if self.lagging() else None
 
     def dialing(self, facts: CallFacts, agent: Agent, config: CallConfig) -> Call:
         """Take on a call that the carrier was asked to place; there is room for it, for it was ``expected``."""
@@ -178,6 +206,7 @@ class CallRegistry:
 
     def _take_on(self, facts: CallFacts, agent: Agent, config: CallConfig) -> Call:
         call = Call(facts, agent, config, self._clock)
+        call.behind = self._catch_up
         self._calls[facts.call_id] = call
         self._idle.clear()
         if self._observer is not None:
@@ -337,11 +366,46 @@ class CallRegistry:
         if not self.pauses[slug]:
             del self.pauses[slug]
 
+    def take_over(self, call: Call, by: str, *, interrupt: bool = False) -> None:
+        """Have a person speak in the bot's place. Raises ``ValueError`` where somebody does already."""
+        session = call.session
+        if session is None:
+            raise CallIsOver
+        if session.supervised.by is not None:
+            raise ValueError(f"{session.supervised.by} has taken the call over already: release it first")
+
+        def begin() -> None:
+            session.pause(on=True)
+            session.supervised.take_over(by, interrupt=interrupt)
+
+        session.guarded(begin)
+
+    def release(self, call: Call, by: str) -> None:
+        """The bot goes on. Raises ``ValueError`` where nobody has taken it over."""
+        session = call.session
+        if session is None:
+            raise CallIsOver
+        if session.supervised.by is None:
+            raise ValueError("nobody has taken the call over")
+        paused = self._paused_by_agent(call)
+
+        def end() -> None:
+            session.pause(on=paused)
+            session.supervised.release(by)
+
+        session.guarded(end)
+
     def _paused(self, call: Call) -> bool:
+        session = call.session
+        taken = session is not None and session.supervised.by is not None
+        return taken or self._paused_by_agent(call)
+
+    def _paused_by_agent(self, call: Call) -> bool:
         pauses = self.pauses.get(call.slug)
         return pauses is not None and pauses.holds(call.call_id, call.facts.contact)
 
     async def _hold(self, call: Call, session: Session) -> None:
+        bind_contextvars(call_id=call.call_id)
         self._closing += 1
         try:
             await self._held(call, session)
@@ -503,7 +567,19 @@ class CallRegistry:
         unknown = (call_id for call_id in agent.owner.resume or {} if self._known(call_id) is None)
         elsewhere = agent.owner.elsewhere
         gone = () if elsewhere is None else tuple(call_id for call_id in unknown if call_id not in elsewhere)
+        if gone and self.library is not None:
+            reading = missed(agent, gone, self.library)
+            self._tasks.create_task(_guarded(reading), name=f"what {agent.agent_id} missed")
+            gone = ()
         self._give_back(back, agent, gone)
+
+    def _catch_up(self, part: Part) -> bool:
+        owner, library = part.owner, self.library
+        if owner is None or library is None:
+            return False
+        reading = catch_up(part, owner, library)
+        self._tasks.create_task(_guarded(reading), name=f"what was missed of {part.call_id}")
+        return True
 
     def _parts(self) -> Iterator[tuple[Call, Part]]:
         """Of all calls that are known: of those that are over first."""
@@ -545,6 +621,10 @@ class CallRegistry:
 
     def _agent_stayed_away(self, call: Call, grace_s: float) -> None:
         session = call.session
+        if session is not None and session.supervised.by is not None:
+            # A person has the conversation: it does not end for want of the bot.
+            call.grace = self._loop.call_later(grace_s, self._agent_stayed_away, call, grace_s)
+            return
         detail = f"the agent did not come back within {grace_s:g} s"
         if session is not None:
             session.guarded(session.presence.gone)
@@ -589,6 +669,14 @@ def _teller(call: Call) -> Callable[[Event], None]:
             log.warning("provider.failed", call_id=call.call_id, **told, instead=event.fallback or "nothing")
 
     return tell
+
+
+async def _guarded(reading: Awaitable[None]) -> None:
+    try:
+        await reading
+    except Exception:
+        # In the group of all calls an exception would end all of them.
+        log.exception("call.not_caught_up")
 
 
 def _new_id() -> str:

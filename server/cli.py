@@ -147,6 +147,7 @@ def _serve(settings: Settings, workers: int | None, *, supervised: bool) -> int:
     from server.serve import bind, raise_file_limit, serve
 
     logs.configure(settings.log_level, settings.log_format)
+    logs.hide(settings.secrets())
     raise_file_limit()
     if supervised:
         return _work(settings)

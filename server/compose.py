@@ -16,7 +16,9 @@ from media.ports import VoiceDetector
 from pipeline.chain import Deadlines
 from pipeline.errors import ProviderUnavailable
 from pipeline.ports import Engine, LanguageModel, Probe, SpeechToText, TextToSpeech
+from server import logs
 from server.addresses import Proxies
+from server.admission import Admission
 from server.agents import AgentRegistry
 from server.auth import KeyRing, open_door
 from server.book import CallBook
@@ -42,9 +44,11 @@ from server.routing import Routing
 from server.selection import Available, Offer
 from server.services import Services
 from server.settings import OFF, Settings, SettingsError, Stage
-from server.store.opened import opened
+from server.store.opened import opened, preload
 from server.strangers import AGENT_FACTOR, Allowed, Strangers
+from server.supervising import Supervising
 from server.tokens import Tokens
+from server.tracing import traced
 from server.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -320,18 +324,21 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
     loop = asyncio.get_running_loop()
     secret = await asyncio.to_thread(settings.load_secret)
     keys = await asyncio.to_thread(settings.load_api_keys)
-    if settings.webrtc:
-        await asyncio.to_thread(browser_media)
+    logs.hide((secret, *keys))
+    # The engines are waited for, mostly: meanwhile a thread loads what else is large.
+    libraries = loop.run_in_executor(None, _load_libraries, settings)
     cluster = await _cluster(settings, secret, keys)
     clock, tokens = Clock(loop), Tokens(secret, cluster.node)
     recordings = await _recordings(settings, tokens, clock)
     async with (
         load(settings) as engines,
+        _done(libraries),
         connected(settings) as networks,
         opened(settings, clock, recordings, tokens) as kept,
         asyncio.TaskGroup() as tasks,
     ):
-        lag = LoopLag()
+        admission = Admission(settings.max_lag_ms)
+        lag = LoopLag(partial(_sampled, admission))
         watching = tasks.create_task(engines.watch(), name="watch providers")
         sweeping: asyncio.Task[None] | None = None
         try:
@@ -342,14 +349,21 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             book.elsewhere = cluster.listed
             seen = Observing(book, cluster)
             calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, seen)
+            calls.lagging = lambda: admission.lagging
+            calls.library = book if kept.calls.durable else None
             agents, defaults = AgentRegistry(settings.max_agents), _defaults(settings, engines)
             rules = RingingRules(settings.ringing_s, settings.nobody_text or "")
             control = Control(calls, tasks)
             pace = DialRules(settings.dials_per_s, settings.dial_queue)
             ringing = Ringing(agents, calls, defaults, rules)
             dialling = Dialling(agents, calls, networks, defaults, pace, tasks, cluster.node)
-            metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, settings.max_calls, cluster))
+            metrics = Metrics(
+                Standing(calls, agents, ringing, dialling, lag, settings.max_calls, kept, cluster)
+            )
             calls.watch(metrics, None)
+            if settings.log_transcripts:
+                calls.watch(logs.Spoken(), None)
+            transfers = Transfers(control, calls, dialling, tasks, cluster.node)
             found = Services(
                 settings=settings,
                 keys=KeyRing(keys),
@@ -372,18 +386,20 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
                 dialling=dialling,
                 control=control,
                 routing=Routing(agents, calls, control, defaults, tasks),
-                transfers=Transfers(control, calls, dialling, tasks, cluster.node),
+                transfers=transfers,
                 bridging=Bridging(agents, calls, defaults, settings.max_bridges),
+                supervising=Supervising(calls, agents, transfers, tasks),
                 carriers=networks,
                 defaults=defaults,
                 hold_music=engines.hold_music,
+                voices=engines.tts,
                 lag=lag,
                 metrics=metrics,
                 tasks=tasks,
                 cluster=cluster,
                 open_door=partial(open_door, settings.host, settings.public_url),
             )
-            async with listening(found), cluster.opened(found):
+            async with listening(found), cluster.opened(found), traced(settings, calls, clock):
                 yield found
                 await calls.drain(0.0)
                 book.close()
@@ -392,6 +408,27 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             if sweeping is not None:
                 sweeping.cancel()
             lag.close()
+
+
+def _sampled(admission: Admission, late_s: float) -> None:
+    before = admission.lagging
+    admission.sample(late_s)
+    if admission.lagging is not before:
+        now = "calls are taken again" if before else "no further call is taken"
+        log.warning("server.caught_up" if before else "server.lagging", late_ms=round(late_s * 1000), now=now)
+
+
+def _load_libraries(settings: Settings) -> None:
+    """Raises ``SettingsError``."""
+    if settings.webrtc:
+        browser_media()
+    preload(settings)
+
+
+@asynccontextmanager
+async def _done(loading: asyncio.Future[None]) -> AsyncIterator[None]:
+    await loading
+    yield
 
 
 async def _cluster(settings: Settings, secret: str, keys: Sequence[str]) -> Cluster:

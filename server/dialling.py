@@ -160,6 +160,11 @@ class Dialling:
         self._tasks.create_task(self._carry_out(dial), name=f"dial {dial_id}")
         return dial
 
+    def turn_s(self) -> float:
+        """Take the next turn to ask a carrier for a call, for somebody else; returns how long it is until then."""
+        now = self._loop.time()
+        return self._pace.reserve(now) - now
+
     def refused(self, agent: Agent, wanted: CallDial, refusal: DialRefused) -> ErrorEvent:
         """What is told of an order that is not taken; its end is told, too, for that is what clients wait for."""
         dial_id = new_id("dial", self._node)

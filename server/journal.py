@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.events import Event, ToolCallsRequested
+from pipeline.events import BotSpeaking, Event, MessageAborted, MessageConfirmed, ToolCallsRequested
 from server.clock import Clock
-from server.protocol import to_json
+from server.protocol import AnyCallEvent, to_json
 from server.ring import Entry
 from server.wire import CallFacts, Stamp, to_wire
+
+MAX_BEGUN = 8
+"""Messages that are heard and have not come to their end: one, and what a bug would leave."""
 
 
 class Journal:
@@ -20,6 +23,8 @@ class Journal:
         self._clock = clock
         self._tell = tell
         self._seq = 0
+        self._begun: dict[str, tuple[int, str]] = {}
+        """Of each message that is being heard: where that was told, and with what text."""
 
     def hand_over(self, call: CallFacts, key: str) -> None:
         """What happens from now on is for somebody else. ``key`` as in ``Entry``."""
@@ -29,10 +34,24 @@ class Journal:
         """Number, date and tell an event."""
         self._seq += 1
         stamp = Stamp(self._seq, self._clock.epoch())
-        message = to_wire(event, self._call, stamp, self._clock)
+        message = self._corrected(event, to_wire(event, self._call, stamp, self._clock))
         msg_id = event.msg_id if isinstance(event, ToolCallsRequested) else ""
         entry = Entry(
             self._call.call_id, stamp.seq, stamp.ts, message.event, to_json(message), msg_id, self._key
         )
         self._tell(entry)
         return entry
+
+    def _corrected(self, event: Event, message: AnyCallEvent) -> AnyCallEvent:
+        """What was heard of a message says which event it puts right, so that each stands for itself."""
+        match event:
+            case BotSpeaking():
+                self._begun[event.message_id] = (self._seq, event.text)
+                if len(self._begun) > MAX_BEGUN:
+                    del self._begun[next(iter(self._begun))]
+            case MessageConfirmed() | MessageAborted():
+                seq, text = self._begun.pop(event.message_id, (0, ""))
+                heard = event.text if isinstance(event, MessageConfirmed) else None
+                if seq and (heard is None or heard.split() != text.split()):
+                    return message.model_copy(update={"corrects": seq})
+        return message

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 PERIOD_S = 0.05
 
 
 class LoopLag:
-    """Wakes up at absolute times and notes by how much it was late. Keeps the last minute."""
+    """Wakes up at absolute times, notes by how much it was late, and tells it. Keeps the last minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[float], None] | None = None) -> None:
+        self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._late: deque[float] = deque(maxlen=int(60 / PERIOD_S))
         self._due = self._loop.time() + PERIOD_S
@@ -23,7 +25,10 @@ class LoopLag:
 
     def _beat(self) -> None:
         now = self._loop.time()
-        self._late.append(max(0.0, now - self._due))
+        late_s = max(0.0, now - self._due)
+        self._late.append(late_s)
+        if self._tell is not None:
+            self._tell(late_s)
         # What was missed is not caught up: one long stall is one sample.
         self._due = max(self._due + PERIOD_S, now)
         self._handle = self._loop.call_at(self._due, self._beat)

@@ -32,6 +32,7 @@ from server.dialling import Dialling
 from server.looplag import LoopLag
 from server.ring import Entry
 from server.ringing import Ringing
+from server.store.opened import Kept
 from server.version import __version__
 
 PARTS: Final = {
@@ -61,6 +62,7 @@ class Standing:
     dialling: Dialling
     lag: LoopLag
     max_calls: int
+    kept: Kept
     cluster: Cluster = field(default_factory=Alone)
 
 
@@ -178,9 +180,21 @@ class Metrics(Collector):
         for name, ms in standing.lag.summary().items():
             lag.add_metric([LAG_QUANTILES[name]], ms / 1000)
         yield lag
+        journal = standing.kept.figures()
+        lost = CounterMetricFamily("talkwire_journal_lost", "Events that could not be kept.")
+        lost.add_metric([], journal.get("lost", 0))
+        yield lost
         for name, text, value in (
+            ("database_up", "0: events are spooled until it is back.", standing.kept.state != "away"),
+            ("journal_queued", "Events that are to be written to the database.", journal.get("queued", 0)),
+            (
+                "journal_spooled_bytes",
+                "Of the file that they go to meanwhile.",
+                journal.get("spooled_bytes", 0),
+            ),
             ("calls_max", "Calls that are taken at once.", standing.max_calls),
             ("draining", "1: it takes no further calls, and stops.", calls.draining),
+            ("lagging", "1: it takes no further calls until its loop is in time again.", calls.lagging()),
             ("agents_online", "Agents that are connected.", len(list(standing.agents.online()))),
             (
                 "events_undelivered",

@@ -6,7 +6,7 @@ is a cursor into those that are its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import orjson
@@ -25,6 +25,9 @@ class Log(Protocol):
     @property
     def events(self) -> Ring: ...
 
+    def catch_up(self, part: Part) -> bool:
+        """Have what went out of memory read from elsewhere, and told (``take``, ``read``). False: there is nowhere."""
+
 
 class Part:
     """Of one owner. ``key``: the slug of an agent, or that of a line; ``agent_id``: as its process spells it."""
@@ -41,6 +44,8 @@ class Part:
         """Of its events; 0: there is none yet."""
         self.over = False
         """Somebody else has the call now."""
+        self._reading_for: Owner | None = None
+        """The connection that is told of what went out of memory: the rest waits behind that."""
         self._followed: Owner | None = None
         """The connection that has said which event it has, and was believed."""
 
@@ -60,7 +65,7 @@ class Part:
 
     def flush(self, audio: bytes | None = None) -> None:
         """Hand on what waits, as far as its connection takes it. ``audio``: of the recording that is being told."""
-        if self.owner is None:
+        if self.owner is None or self._reading_for is self.owner:
             return
         for entry in self.waiting():
             data = entry.data
@@ -99,14 +104,50 @@ class Part:
         if self._first is None:
             return False
         named = self._follow(owner)
-        lost = self._log.events.lost_since(max(self._cursor, self._from))
-        again = not named and (self._cursor > self._begun or lost > 0)
+        self._reading_for = None
+        again = not named and (self._cursor > self._begun or self.lost > 0)
         if again:
             owner.offer(_announced_again(self._first))
-        if lost:
-            text = f"{lost} events from seq {self._cursor + 1} on are no longer kept: the agent was away too long"
-            self._warn(owner, WarningCode.EVENTS_LOST, text)
+        if self.lost:
+            if self._log.catch_up(self):
+                self._reading_for = owner
+            else:
+                self._lose(owner, "are no longer kept: the agent was away too long")
         return again
+
+    # --- what went out of memory --------------------------------------------------------------------------
+
+    @property
+    def cursor(self) -> int:
+        """The last event that its connection was given."""
+        return self._cursor
+
+    @property
+    def lost(self) -> int:
+        """Events that it was not given and that are not in memory any more."""
+        return self._log.events.lost_since(max(self._cursor, self._from))
+
+    def take(self, entries: Iterable[Entry], upto: int) -> bool:
+        """What was read of its events, and how far. False: its connection takes no more."""
+        owner = self.owner
+        for entry in entries:
+            if owner is None or not owner.offer(entry.data, entry):
+                return False
+            self._cursor = entry.seq
+        self._cursor = max(self._cursor, upto)
+        return True
+
+    def read(self, owner: Owner, why: str) -> None:
+        """All was read that there is, for this connection; ``why`` not all of it, empty: it was."""
+        if self._reading_for is not owner:
+            return  # It came back once more meanwhile.
+        self._reading_for = None
+        if why and self.lost:
+            self._lose(owner, why)
+        self.flush()
+
+    def _lose(self, owner: Owner, why: str) -> None:
+        self._warn(owner, WarningCode.EVENTS_LOST, f"{self.lost} events from seq {self._cursor + 1} on {why}")
 
     def _follow(self, owner: Owner) -> bool:
         """Go to where the agent was, if it says so; once for each connection."""

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Protocol
+from itertools import islice, takewhile
+from typing import Any, Final, Protocol
 
+import orjson
+
+from server.envelopes import LIFECYCLE, slug_of
 from server.ring import Entry, Ring
 from server.summary import CallSummary, PastSummary
+from server.transcript import Role
 from server.waveform import Strip, Waveform
 from telephony.numbers import normalise
 
 ENTRY_BYTES = 250
 """What an event costs in memory beside its text."""
+
+RECORDED: Final = ("duration_ms", "format", "sample_rate", "channels", "started_at")
+"""What is kept of a recording beside its file."""
+MAX_LIFECYCLE = 10_000
+"""Entries of all agents' logs that are kept in memory."""
 
 Place = tuple[float, str]
 """Where a call that is over stands in the list: when it ended, and its id."""
@@ -35,6 +44,22 @@ class Page:
     """Events behind the cursor that are not kept any more."""
     over: bool
     """The call has ended: there will be no others."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPage:
+    """A part of the log of agents, behind a cursor."""
+
+    entries: Sequence[tuple[int, Entry]]
+    """Events with their places."""
+    kept_from: int = 0
+    """What came before this place is not kept."""
+
+
+def place_of(entry: Entry) -> int:
+    """Where an event stands among those of other calls, if nothing came before: microseconds of the epoch. So a log that
+    begins anew goes on behind the cursors of those who read the old one."""
+    return int(entry.ts * 1e6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +114,10 @@ class CallStore(Protocol):
 
     durable: bool
     """It keeps events of live calls, too, and outlives the process."""
+    poll_s: float | None
+    """So often there may be something in it that this process did not put there; None: never."""
+    on_noted: Callable[[Collection[str]], None]
+    """Is told of which agents the log has more."""
 
     def add(self, call: CallSummary, entry: Entry) -> None:
         """An event of a live call, which ``call`` counts already."""
@@ -107,6 +136,18 @@ class CallStore(Protocol):
     async def events(self, call_id: str, after: int, limit: int) -> Page | None:
         """At most ``limit`` events behind ``after``; of a live call those that are kept by now."""
 
+    async def told(self, call_id: str, names: Sequence[str]) -> Sequence[Entry]:
+        """All events of these names, as far as they are kept, in order."""
+
+    async def said(self, call_id: str) -> Sequence[tuple[Role, str]] | None:
+        """The transcript of a call that is over. None: it is not, or is not kept."""
+
+    async def recorded(self, call_id: str) -> Mapping[str, Any] | None:
+        """What was told of its recording (``RECORDED``). None: nothing."""
+
+    async def lifecycle(self, slugs: Collection[str], after: int, limit: int) -> AgentPage:
+        """How calls of these agents come and go, behind a place."""
+
     async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
         """All behind ``from_ms``. None: it was not measured, or the call is not kept."""
 
@@ -118,8 +159,12 @@ class MemoryStore:
     """The last ended calls, in this process: bounded in number and in bytes; of more the oldest go."""
 
     durable = False
+    poll_s: float | None = None
 
     def __init__(self, max_calls: int, max_bytes: int) -> None:
+        self.on_noted: Callable[[Collection[str]], None] = lambda slugs: None
+        self._lifecycle: deque[tuple[int, str, Entry]] = deque()
+        self._last_place = self._lost_to = 0
         self._max_calls = max_calls
         self._max_bytes = max_bytes
         self._calls: OrderedDict[str, PastCall] = OrderedDict()
@@ -131,6 +176,14 @@ class MemoryStore:
 
     def add(self, call: CallSummary, entry: Entry) -> None:
         """Its events are in the call itself, until it ends."""
+        if entry.event not in LIFECYCLE:
+            return
+        self._last_place = max(self._last_place + 1, place_of(entry))
+        key = slug_of(orjson.loads(entry.data))
+        self._lifecycle.append((self._last_place, key, entry))
+        if len(self._lifecycle) > MAX_LIFECYCLE:
+            self._lost_to = self._lifecycle.popleft()[0]
+        self.on_noted((key,))
 
     def keep(self, call: PastCall) -> list[str]:
         gone: list[str] = []
@@ -162,6 +215,26 @@ class MemoryStore:
         call = self._calls.get(call_id)
         return page_of(call.events, after, limit, over=True) if call is not None else None
 
+    async def told(self, call_id: str, names: Sequence[str]) -> list[Entry]:
+        call = self._calls.get(call_id)
+        return told_in(call.events, names) if call is not None else []
+
+    async def said(self, call_id: str) -> list[tuple[Role, str]] | None:
+        ends = [orjson.loads(entry.data) for entry in await self.told(call_id, ("call.ended",))]
+        if not ends:
+            return None
+        return [(line["role"], line["content"]) for end in ends for line in end.get("transcript") or ()]
+
+    async def recorded(self, call_id: str) -> Mapping[str, Any] | None:
+        events = await self.told(call_id, ("call.recording",))
+        event = orjson.loads(events[-1].data) if events else {}
+        return {name: event.get(name) for name in RECORDED} if event else None
+
+    async def lifecycle(self, slugs: Collection[str], after: int, limit: int) -> AgentPage:
+        behind = takewhile(lambda noted: noted[0] > after, reversed(self._lifecycle))
+        wanted = [(place, entry) for place, slug, entry in behind if slug in slugs]
+        return AgentPage(wanted[::-1][:limit], self._lost_to + 1 if self._lost_to else 0)
+
     async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
         call = self._calls.get(call_id)
         return call.waveform.strip(from_ms) if call is not None and call.waveform is not None else None
@@ -174,9 +247,16 @@ class MemoryStore:
         going = [call for call in self._calls.values() if normalise(call.summary.facts.contact) == known]
         for call in going:
             self.drop(call.summary.call_id)
+        gone = {call.summary.call_id for call in going}
+        self._lifecycle = deque(noted for noted in self._lifecycle if noted[2].call_id not in gone)
         return Forgotten(
             tuple(call.summary.call_id for call in going), sum(len(call.events) for call in going)
         )
+
+
+def told_in(events: Ring, names: Sequence[str]) -> list[Entry]:
+    """Those of a ring that have these names."""
+    return [entry for entry in events.since(0) if entry.event in names]
 
 
 def in_order(calls: Iterable[PastSummary]) -> list[PastSummary]:

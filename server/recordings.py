@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 import structlog
 
 from media.recorder import Recorder, writer_thread
-from media.recordfile import PART, is_live, recording_file, repair
+from media.recordfile import PART, Format, is_live, measured, recording_file, repair
 from pipeline.events import Recorded
 from server.resolve_recording import RecordingConfig
 
@@ -51,6 +51,17 @@ class Found:
     path: Path
     duration_ms: int
     call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """What a recording's own file and folder tell of it."""
+
+    format: Format
+    duration_ms: int
+    sample_rate_hz: int
+    """0, as the length: it cannot be read."""
+    url: str | None
 
 
 class Recordings:
@@ -146,6 +157,19 @@ class Recordings:
         name = _name_of(call_id)
         found = [path for path in self._files() if PART not in path.suffixes and _stem(path) == name]
         return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+    def told(self, call_id: str) -> OnDisk | None:
+        """What can be told of the recording of a call that is over by whoever was not there. None: there is none."""
+        path = self.find(call_id)
+        if path is None:
+            return None
+        try:
+            duration_ms, rate_hz = measured(path)
+        except (OSError, ValueError) as error:
+            log.error("recording.unreadable", path=str(path), error=str(error))
+            duration_ms = rate_hz = 0
+        url = self._link(call_id) if self._link is not None else None
+        return OnDisk("wav" if path.suffix == ".wav" else "opus", duration_ms, rate_hz, url)
 
     def delete(self, call_ids: Iterable[str]) -> tuple[int, int]:
         """Delete all recordings of these calls, but what is being recorded: how many files, and how many bytes."""

@@ -73,6 +73,8 @@ class CallConfig:
     """What it was made from, the nearest first."""
     page_reasoning: bool = False
     """The page of a browser call is told what the model thinks."""
+    live: bool = True
+    """It may be listened to while it goes on."""
 
 
 def resolve(layers: Layers, defaults: Defaults, *, mind: bool = True) -> CallConfig:
@@ -123,7 +125,8 @@ def resolve(layers: Layers, defaults: Defaults, *, mind: bool = True) -> CallCon
     )
     shown = bool(part(layers, "events", "page_reasoning"))
     recording = recording_of(layers, defaults.recording)
-    return CallConfig(session, recording, picks, tuple(layers), shown)
+    live = part(layers, "media", "live") is not False
+    return CallConfig(session, recording, picks, tuple(layers), shown, live)
 
 
 def _metrics_interval_ms(layers: Layers) -> int | None:

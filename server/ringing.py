@@ -99,10 +99,10 @@ class Ringing:
         config = resolve(layers, self._defaults, mind=line is None)
         try:
             call = self._calls.ring(facts, agent, config)
-        except AtCapacity:
-            limit = len(self._calls)
-            self.refused["capacity"] += 1
-            log.warning("call.refused", call_id=incoming.call_id, reason="at capacity", limit=limit)
+        except AtCapacity as full:
+            self.refused[full.why] += 1
+            live = len(self._calls)
+            log.warning("call.refused", call_id=incoming.call_id, reason=str(full), calls=live)
             return Refuse("busy")
         if line is not None and capabilities.digits_in and facts.extension is None:
             call.extension_window_s = line.window_ms / 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
 
     from media.music import HoldMusic
+    from pipeline.ports import TextToSpeech
     from server.addresses import Proxies
     from server.agents import AgentRegistry
     from server.auth import KeyRing
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from server.settings import Settings
     from server.store.opened import Kept
     from server.strangers import Strangers
+    from server.supervising import Supervising
     from server.tokens import Tokens
     from server.transfers import Transfers
     from telephony.ports import Carrier
@@ -56,6 +58,7 @@ class Services:
     routing: Routing
     transfers: Transfers
     bridging: Bridging
+    supervising: Supervising
     carriers: Mapping[str, Carrier]
     """The phone networks, by their names."""
     defaults: Defaults
@@ -67,6 +70,8 @@ class Services:
     """Owns what outlives the request that it was begun by."""
     open_door: Callable[[Headers], bool]
     """Whether a request may do without credentials (loopback, unproxied)."""
+    voices: Sequence[TextToSpeech] = ()
+    """The engines that speak, for samples."""
     cluster: Cluster = field(default_factory=Alone)
     """The other nodes."""
     signers: Signers = field(default_factory=Signers)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
@@ -67,6 +68,7 @@ class SettingsError(Exception):
 
 
 NETWORK, ACCESS, LOGS = "Network", "Access and data", "Logs"
+TRACES = "Traces (OpenTelemetry)"
 CALLS, ENGINES, OPENAI, TWILIO = "Calls", "Engines", "OpenAI-shaped endpoints", "Twilio"
 PBX, CLUSTER = "Asterisk (AudioSocket)", "Several processes"
 BROWSER, RECORDING, JOURNAL = "Browser calls", "Recording", "Calls that are kept"
@@ -163,6 +165,19 @@ class Settings(BaseSettings):
         allowed="text of 8 to 512 characters",
     )
 
+    live_listening: bool = setting(
+        ACCESS,
+        "TALKWIRE_LIVE_LISTENING",
+        True,
+        "Let those who may see calls listen to live ones, unless the agent says `media: {live: false}`.",
+    )
+    supervising: bool = setting(
+        ACCESS,
+        "TALKWIRE_SUPERVISING",
+        True,
+        "Let those who may see calls speak in live ones, take them over and end them.",
+    )
+
     data_dir: Directory = setting(
         ACCESS,
         "TALKWIRE_DATA_DIR",
@@ -178,8 +193,64 @@ class Settings(BaseSettings):
         LOGS, "TALKWIRE_LOG_FORMAT", "console", "Lines for a human or, one JSON object each, for a machine."
     )
 
+    log_transcripts: bool = setting(
+        LOGS,
+        "TALKWIRE_LOG_TRANSCRIPTS",
+        False,
+        "Write what callers and bots say into the log, and into traces. Without it nothing that was said is in either.",
+    )
+
+    otlp_endpoint: Url | None = setting(
+        TRACES,
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        None,
+        "Collector of OpenTelemetry that gets the traces of calls, by OTLP over HTTP: `http://127.0.0.1:4318`. Needs the "
+        "extra `otel`. Unset, like the next one: there are none.",
+        allowed="an http or https URL",
+    )
+    otlp_traces_endpoint: Url | None = setting(
+        TRACES,
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        None,
+        "The same for traces alone, with its path, as it is: `http://127.0.0.1:4318/v1/traces`.",
+        allowed="an http or https URL",
+    )
+    otlp_headers: SecretStr | None = setting(
+        TRACES,
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        None,
+        "Sent with the traces, mostly a key: `authorization=Bearer%20abc`.",
+        allowed="name=value, separated by commas, values URL-encoded",
+    )
+    otlp_protocol: Annotated[str, Field(max_length=100), Word] = setting(
+        TRACES, "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "How they are sent.", allowed="http/protobuf"
+    )
+    otel_traces: Annotated[str, Field(max_length=100), Word] = setting(
+        TRACES,
+        "OTEL_TRACES_EXPORTER",
+        "otlp",
+        "`none`: no traces, whatever the endpoint is.",
+        allowed="otlp, none",
+    )
+    otel_service: Annotated[str, Field(min_length=1, max_length=200)] | None = setting(
+        TRACES,
+        "OTEL_SERVICE_NAME",
+        None,
+        "What the server is called in traces; unset: `talkwire`.",
+        allowed="text of at most 200 characters",
+    )
+    otel_disabled: bool = setting(TRACES, "OTEL_SDK_DISABLED", False, "`true`: no traces.")
+
     max_calls: Annotated[int, Field(ge=1, le=10_000)] = setting(
         CALLS, "TALKWIRE_MAX_CALLS", 40, "Calls at the same time; a further one is rejected.", unit="calls"
+    )
+    max_lag_ms: Annotated[float, Field(ge=0, le=10_000)] = setting(
+        CALLS,
+        "TALKWIRE_MAX_LAG_MS",
+        150.0,
+        "How late the event loop may be, in one of a hundred looks at the clock within ten seconds: beyond, further "
+        "calls are refused, as with `TALKWIRE_MAX_CALLS`, until it is half of that. Live ones go on. 0: no such bound.",
+        unit="ms",
     )
     max_agents: Annotated[int, Field(ge=0, le=100_000)] = setting(
         CALLS,
@@ -260,7 +331,8 @@ class Settings(BaseSettings):
         CALLS,
         "TALKWIRE_DIALS_PER_S",
         1.0,
-        "Calls that are dialled each second; more of them wait. Twilio allows an account 1 where nothing else is agreed.",
+        "Calls that are dialled each second, those of transfers among them; more of them wait. Twilio allows an account "
+        "1 where nothing else is agreed.",
         unit="1/s",
     )
     dial_queue: Annotated[int, Field(ge=1, le=100_000)] = setting(
@@ -311,8 +383,8 @@ class Settings(BaseSettings):
         RECORDING,
         "TALKWIRE_RECORDING_INLINE_BYTES",
         8 << 20,
-        "Largest file that `call.recording` holds; of a larger one it tells the address alone. Its message is a third "
-        "larger: a client must take messages of that size. 0: never.",
+        "Largest file that `call.recording` holds; of a larger one, and of one that the client does not take "
+        "(`max_message_bytes` of `connect`), it tells the address alone. 0: never.",
         unit="bytes",
     )
     recording_url_s: Annotated[float, Field(ge=60, le=31_536_000)] = setting(
@@ -962,6 +1034,25 @@ class Settings(BaseSettings):
                 url = own.get(name) or HOSTED[name].url
                 found[name] = url, key.get_secret_value() if key is not None else ""
         return found
+
+    def secrets(self) -> Iterator[str]:
+        """Whatever is not to be shown to anybody."""
+
+        def found(value: Any) -> Iterator[str]:
+            if isinstance(value, SecretStr):
+                yield value.get_secret_value()
+            elif isinstance(value, tuple):
+                for part in value:
+                    yield from found(part)
+
+        for setting in declared():
+            yield from found(getattr(self, setting.name))
+        if password := urlsplit(self.database).password:
+            yield password
+        if self.otlp_headers is not None:
+            yield from (
+                unquote(part.partition("=")[2]) for part in self.otlp_headers.get_secret_value().split(",")
+            )
 
     def with_workers(self, workers: int) -> Self:
         """The same with another number of processes. Raises ``SettingsError``."""

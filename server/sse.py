@@ -6,7 +6,7 @@ Source: WHATWG HTML, 9.2 (server-sent events).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from starlette.responses import Response
@@ -32,9 +32,12 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, produce: Callable[[Write], Awaitable[None]]) -> None:
+    def __init__(
+        self, produce: Callable[[Write], Awaitable[None]], headers: Mapping[str, str] | None = None
+    ) -> None:
         # A proxy in between must neither keep nor collect what it passes on.
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        kept = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(headers={**(headers or {}), **kept})
         del self.headers["content-length"]
         self._produce = produce
 

@@ -61,6 +61,10 @@ class Tokens:
         """The subject of a good token. Raises ``TokenError``."""
         return str(self._claims(token, audience)["sub"])
 
+    def claims(self, token: str, audience: str) -> Mapping[str, Any]:
+        """What a good token says; it stays good. Raises ``TokenError``."""
+        return self._claims(token, audience)
+
     def redeem(self, token: str, audience: str, now: float) -> Mapping[str, Any]:
         """What a good token says, once: it is of no use any more. Raises ``TokenError``."""
         claims = self._claims(token, audience)

@@ -166,7 +166,7 @@ class Transfers:
         caller = self._tasks.create_task(transfer.line.leg.reopened(), name=f"transfer {transfer.reference}")
         try:
             if transfer.consult is None:
-                await self._invite(transfer)
+                await self._invite(transfer, caller)
             else:
                 await self._consult(transfer, transfer.consult, caller)
             await asyncio.wait((caller, transfer.decided), return_when=asyncio.FIRST_COMPLETED)
@@ -182,8 +182,16 @@ class Transfers:
         finally:
             caller.cancel()
 
-    async def _invite(self, transfer: Transfer) -> None:
+    async def _invite(self, transfer: Transfer, caller: asyncio.Task[bool]) -> None:
         line, order = transfer.line, transfer.order
+        # The carrier counts all calls that it is asked for.
+        await asyncio.wait(
+            (caller, transfer.decided),
+            timeout=self._dialling.turn_s(),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if caller.done() or transfer.decided.done():
+            return
         transfer.within(order.ring_timeout_s + LATE_S)
         try:
             transfer.is_his(await line.carrier.invite(order))

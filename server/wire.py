@@ -248,6 +248,14 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
             | events.TransferFailed()
         ):
             return _control_to_wire(event, ids)
+        case (
+            events.SupervisorSaid()
+            | events.SupervisorWhispered()
+            | events.HandoffRequested()
+            | events.HandoffActive()
+            | events.HandoffReleased()
+        ):
+            return _supervision_to_wire(event, ids)
         case events.CallEnded():
             lines = spoken(event.transcript)
             return wire.CallEnded(
@@ -346,6 +354,22 @@ def _control_to_wire(event: events.ControlEvent, ids: dict[str, Any]) -> AnyCall
             return wire.CallTransferFailed(
                 **ids, to=event.to, reason=event.reason, detail=event.detail or None
             )
+        case _:
+            assert_never(event)
+
+
+def _supervision_to_wire(event: events.SupervisionEvent, ids: dict[str, Any]) -> AnyCallEvent:
+    match event:
+        case events.SupervisorSaid():
+            return wire.SupervisorSaid(**ids, text=event.text, by=event.by, message_id=event.message_id)
+        case events.SupervisorWhispered():
+            return wire.SupervisorWhispered(**ids, text=event.text, by=event.by)
+        case events.HandoffRequested():
+            return wire.HandoffRequested(**ids, by=event.by)
+        case events.HandoffActive():
+            return wire.HandoffActive(**ids, by=event.by)
+        case events.HandoffReleased():
+            return wire.HandoffReleased(**ids, by=event.by)
         case _:
             assert_never(event)
 

@@ -30,7 +30,7 @@ def derived_to_wire(event: DerivedEvent, ids: dict[str, Any]) -> AnyCallEvent:
         case events.TtsStarted():
             return wire.TtsStarted(**ids, message_id=event.message_id)
         case events.TtsStopped():
-            return wire.TtsStopped(**ids, message_id=event.message_id)
+            return wire.TtsStopped(**ids, message_id=event.message_id, characters=event.characters)
         case events.BotOutput():
             return wire.BotOutput(
                 **ids,
@@ -49,6 +49,7 @@ def derived_to_wire(event: DerivedEvent, ids: dict[str, Any]) -> AnyCallEvent:
                 interrupted=event.interrupted,
                 aborted=event.aborted,
                 duration_ms=event.duration_ms,
+                latency=_latency(event.latency),
             )
         case events.TurnMetrics():
             return wire.TurnMetrics(
@@ -71,3 +72,17 @@ def derived_to_wire(event: DerivedEvent, ids: dict[str, Any]) -> AnyCallEvent:
             return wire.HistorySnapshot(**ids, count=event.count, messages=history(event.messages))
         case _:
             assert_never(event)
+
+
+def _latency(took: events.TurnMetrics | None) -> wire.TurnLatency | None:
+    if took is None:
+        return None
+    return wire.TurnLatency(
+        endpointing_ms=took.endpointing_ms,
+        stt_ms=took.stt_ms,
+        llm_first_token_ms=took.llm_first_token_ms,
+        agent_ms=took.agent_ms,
+        tts_first_byte_ms=took.tts_first_byte_ms,
+        transport_ms=took.transport_ms,
+        total_ms=took.total_ms,
+    )

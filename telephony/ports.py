@@ -161,6 +161,14 @@ class OwnNumber:
 
 
 @runtime_checkable
+class TellsBalance(Protocol):
+    """A carrier that knows what is left on the operator's account."""
+
+    async def balance(self) -> tuple[str, str]:
+        """The amount as the carrier writes it, and its currency (ISO 4217). Raises ``CarrierError``."""
+
+
+@runtime_checkable
 class Reopens(Protocol):
     """An audio path that its carrier closes for a while, and opens again in the same call. A leg that has it is an
     ``AudioLeg`` besides."""

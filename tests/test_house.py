@@ -43,3 +43,11 @@ def test_worker_processes_import_no_web_framework() -> None:
     code = f"import sys, server.cli; print(','.join(m for m in sys.modules if m in {heavy!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == ""
+
+
+def test_what_is_off_is_not_imported() -> None:
+    # FastAPI imports OpenTelemetry's interface by itself.
+    heavy = ("opentelemetry.sdk", "opentelemetry.exporter", "sqlalchemy", "alembic")
+    code = f"import sys, server.compose; print([m for m in sys.modules if m.startswith({heavy!r})])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

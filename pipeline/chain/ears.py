@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ from pipeline.ports import (
     SttTurn,
     Takeover,
 )
+
+log = logging.getLogger(__name__)
 
 MAX_SEGMENT_S = 120.0
 """Audio of one segment that is kept to be heard again; a longer one has one hearing."""
@@ -67,6 +70,19 @@ class _Segment:
         if self.timer is not None:
             self.timer.cancel()
         self.timer = timer
+
+
+def _raised(name: str, cause: Exception) -> ProviderError:
+    return ProviderError(name, "stt", f"{type(cause).__name__}: {cause}"[:300])
+
+
+def _begin(stream: SttStream, segment: _Segment) -> None:
+    """From the beginning of the segment to where it is by now."""
+    stream.begin(segment.segment_id)
+    for pcm in segment.audio:
+        stream.feed(pcm)
+    if segment.ended:
+        stream.end()
 
 
 class _ChainedEar:
@@ -124,8 +140,7 @@ class _ChainedEar:
         if self._closed:
             return
         segment = self._opened()
-        for hearing in segment.hearings:
-            hearing.stream.feed(pcm)
+        self._have(segment, lambda stream: stream.feed(pcm))
         if segment.kept:
             segment.audio.append(pcm)
             segment.samples += len(pcm)
@@ -135,8 +150,7 @@ class _ChainedEar:
 
     def pause(self) -> None:
         if not self._closed:
-            for hearing in self._opened().hearings:
-                hearing.stream.pause()
+            self._have(self._opened(), lambda stream: stream.pause())
 
     def end(self) -> None:
         if self._closed:
@@ -144,8 +158,7 @@ class _ChainedEar:
         segment, self._open = self._opened(), None
         segment.ended = True
         segment.ended_at = self._loop.time()
-        for hearing in segment.hearings:
-            hearing.stream.end()
+        self._have(segment, lambda stream: stream.end())
         if segment.outcome is None:
             self._be_patient(segment)
 
@@ -158,7 +171,11 @@ class _ChainedEar:
         self._streams.clear()
         self._retired.clear()
         for stream in streams:
-            await stream.aclose()
+            try:
+                await stream.aclose()
+            except Exception:
+                # Whatever it is: the others are to be closed, and the call has its own end.
+                log.exception("an ear could not be closed")
 
     def _opened(self) -> _Segment:
         if self._open is None:
@@ -173,7 +190,12 @@ class _ChainedEar:
         if stream is None:
             options = replace(self._options, model=choice.model)
             # What a stream says counts for a segment as long as that one has no outcome, whoever says it.
-            stream = choice.engine.open(options, lambda event: self._heed(name, event))
+            try:
+                stream = choice.engine.open(options, lambda event: self._heed(name, event))
+            except (ValueError, RuntimeError, ProviderError):
+                raise
+            except Exception as cause:
+                raise _raised(name, cause) from cause
             self._streams[name] = stream
         return stream
 
@@ -187,13 +209,27 @@ class _ChainedEar:
             error = ProviderError(choice.engine.name, "stt", str(cause), retryable=False)
             self._loop.call_soon(self._failed, segment, choice.engine.name, error)
             return
-        stream.begin(segment.segment_id)
-        for pcm in segment.audio:
-            stream.feed(pcm)
-        segment.hearings.append(_Hearing(choice, stream))
-        if segment.ended:
-            stream.end()
+        hearing = _Hearing(choice, stream)
+        segment.hearings.append(hearing)
+        self._do(segment, hearing, lambda stream: _begin(stream, segment))
+        if segment.ended and hearing in segment.hearings:
             self._be_patient(segment)
+
+    def _have(self, segment: _Segment, act: Callable[[SttStream], None]) -> None:
+        """Have all that hear a segment do something."""
+        for hearing in tuple(segment.hearings):
+            self._do(segment, hearing, act)
+
+    def _do(self, segment: _Segment, hearing: _Hearing, act: Callable[[SttStream], None]) -> None:
+        """An engine that raises, whatever it is, has failed on the segment: no bug of one ends the call."""
+        try:
+            act(hearing.stream)
+        except Exception as cause:  # noqa: BLE001 - told as what it is: a failed provider
+            segment.hearings.remove(hearing)
+            self._retire(hearing)  # Nobody knows what state it is in.
+            name = hearing.choice.engine.name
+            # No event comes from within what the call does.
+            self._loop.call_soon(self._failed, segment, name, _raised(name, cause))
 
     def _spare(self, segment: _Segment, name: str) -> None:
         """A stream in the middle of the speech that goes on is left to it: another one hears beside it."""

@@ -116,9 +116,8 @@ class Burial:
         for call_id in (dead.told.keys() | dead.calls.keys()) - ends.keys():
             key, seq = dead.told.get(call_id, ("", 0))
             call = dead.calls.get(call_id) or _unknown(call_id, key)
-            end, _ = closed(call, (), services.clock.epoch(), recorded=False, after=seq)
-            if end is not None:
-                ends[call_id] = call.slug, end
+            added, _ = closed(call, (), services.clock.epoch(), None, after=seq)
+            ends[call_id] = call.slug, added[0]
         for call_id, (key, end) in ends.items():
             key = dead.told.get(call_id, (key, 0))[0] or key
             self._cluster.tell_all(

@@ -19,9 +19,9 @@ from server.tokens import MAX_TOKEN
 MEDIA = "/twilio/media/"
 OFFER = "/webrtc/offer"
 VOICE = "/twilio/voice"
-DIAL, CALLS = "/v1/calls", "/v1/calls/"
-FOLLOWED = ("/v1/tap", "/v1/attach")
-"""Sockets that follow the call which their query names."""
+DIAL, CALLS, LIVE = "/v1/calls", "/v1/calls/", "/live/"
+FOLLOWED = {"/v1/tap": "call", "/v1/attach": "call", "/ws/stream": "session"}
+"""Sockets that follow the call which their query names, and what that calls it."""
 OF_A_NODE = ("/metrics", "/v1/stats")
 """Figures of one process: ``?node=`` says of which."""
 
@@ -43,10 +43,11 @@ def belongs(method: str, path: str, query: str) -> Belongs | None:
         return Belongs(node=_node_in(path.removeprefix(MEDIA)))
     if path.startswith("/twilio/") and method == "POST":
         return Belongs(node=made_at(path.rpartition("/")[2]) or "", in_body=True)
-    if path.startswith(CALLS):
-        return Belongs(call_id=unquote(path.removeprefix(CALLS).partition("/")[0]))
+    for calls in (CALLS, LIVE):
+        if path.startswith(calls):
+            return Belongs(call_id=unquote(path.removeprefix(calls).partition("/")[0]))
     if path in FOLLOWED:
-        return Belongs(call_id=dict(parse_qsl(query)).get("call", ""))
+        return Belongs(call_id=dict(parse_qsl(query)).get(FOLLOWED[path], ""))
     if path in OF_A_NODE:
         return Belongs(node=dict(parse_qsl(query)).get("node", ""))
     if path == DIAL and method == "POST":

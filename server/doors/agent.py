@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from structlog.contextvars import bound_contextvars
 
 from server import protocol as wire
 from server.agents import slug
@@ -31,6 +33,10 @@ PROBE_S = 15.0
 IN_A_ROW = 16
 """Messages that are read before everybody else has a turn: a burst of thousands must not stall the calls,
 nor fill the outbox while nothing of it is sent."""
+USUAL_MAX_BYTES = 1 << 20
+"""What a client takes that does not say how much: more closes its socket in many libraries."""
+ENVELOPE_BYTES = 4096
+"""Of a message beside the one large thing in it."""
 ERRORS_PER_S = 10
 """Malformed messages that are answered each second; of more only the log knows."""
 
@@ -41,7 +47,14 @@ async def agent_door(websocket: WebSocket, services: Services) -> None:
     if connect is not None:
         modern = connect.protocol is not None and connect.protocol.startswith("talkwire/")
         resume = connect.resume if modern else None
-        await AgentConnection(websocket, services, modern, connect.client or "", resume).run()
+        largest = connect.max_message_bytes or (USUAL_MAX_BYTES if modern else None)
+        await AgentConnection(websocket, services, modern, connect.client or "", resume, largest).run()
+
+
+def _about(command: wire.AnyCommand) -> AbstractContextManager[object]:
+    """What is logged meanwhile names the call that a command is about."""
+    call_id = getattr(command, "call_id", None) or getattr(command, "session_id", None)
+    return bound_contextvars(call_id=call_id) if isinstance(call_id, str) else nullcontext()
 
 
 class AgentConnection:
@@ -54,6 +67,7 @@ class AgentConnection:
         modern: bool,
         client: str,
         resume: dict[str, int] | None = None,
+        max_message_bytes: int | None = None,
     ) -> None:
         self._websocket = websocket
         self._services = services
@@ -65,6 +79,7 @@ class AgentConnection:
         self._displaced = ""
         self._modern = modern
         self._resume = resume
+        self._largest = max_message_bytes
         self._last_heard = self._loop.time()
         self._probe = self._loop.call_later(PROBE_S, self._ask_alive)
         self.elsewhere: Collection[str] | None = ()
@@ -88,6 +103,8 @@ class AgentConnection:
         return self._outbox.offer(data, entry)
 
     def has_room(self, size: int) -> bool:
+        if self._largest is not None and size + ENVELOPE_BYTES > self._largest:
+            return False
         return self._outbox.has_room(size)
 
     def displace(self, agent_id: str, reason: str) -> None:
@@ -201,7 +218,8 @@ class AgentConnection:
 
     def _carry_out(self, command: wire.AnyCommand) -> Outcome:
         try:
-            return self._desk.handle(command)
+            with _about(command):
+                return self._desk.handle(command)
         except ProtocolError as error:
             self._refuse(error)
             return wire.outcome_of(wire.error_event(error))

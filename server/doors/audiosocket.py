@@ -20,6 +20,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from structlog.contextvars import bind_contextvars
 
 from server.call import Call, CallState
 from server.calls import CallIsOver
@@ -258,6 +259,7 @@ class _Door:
         return await _taken(self._services, Incoming(call_id, "", number, NAME), UNANNOUNCED)
 
     async def _carry(self, connection: Connection, call: Call) -> None:
+        bind_contextvars(call_id=call.call_id)
         calls = self._services.calls
         calls.connecting(call)
         rate_hz = await connection.rate_hz()

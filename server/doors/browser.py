@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
 from server.agents import Agent, slug
@@ -66,7 +66,7 @@ def preflight() -> Response:
 # --- who asks ---------------------------------------------------------------------------------------------
 
 
-def bearer(request: Request, services: Services) -> bool:
+def bearer(request: HTTPConnection, services: Services) -> bool:
     """Whether the request has an API key. Raises ``Refused`` for one that is wrong."""
     header = request.headers.get("authorization")
     if header is None:
@@ -77,14 +77,14 @@ def bearer(request: Request, services: Services) -> bool:
     return True
 
 
-def at_home(request: Request, services: Services) -> bool:
+def at_home(request: HTTPConnection, services: Services) -> bool:
     """By the open-door rule: the request comes from this machine, and so does the page that it is for."""
     origin = request.headers.get("origin")
     of_this_machine = origin is None or is_loopback(urlsplit(origin).hostname or "")
     return of_this_machine and services.open_door(request.headers)
 
 
-def caller(request: Request, services: Services) -> str:
+def caller(request: HTTPConnection, services: Services) -> str:
     """The address that a request came from."""
     peer = request.client.host if request.client is not None else None
     return services.proxies.caller(peer, request.headers.getlist("x-forwarded-for"))

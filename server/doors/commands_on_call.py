@@ -119,6 +119,7 @@ _WHY = {
     "message_obsolete": "the user has gone on, and this answers an earlier turn",
     "duplicate_message_id": "a message with this id waits or is being spoken: use a new one",
     "queue_full": "too many messages wait to be spoken",
+    "taken_over": "a person has taken the call over: wait for handoff.released",
     "message_too_long": "the text of the stream has grown over its bound",
 }
 

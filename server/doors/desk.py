@@ -39,6 +39,8 @@ _AtCarrier = (
     wire.CallDtmf | wire.CallForward | wire.CallTransfer | wire.CallTransferComplete | wire.CallTransferCancel
 )
 _AT_CARRIER = _AtCarrier.__args__
+MAX_LOOK_UPS = 16
+"""Requests of one connection that wait for what is kept of calls."""
 RETRY_S = 30.0
 """When a client may ask again whether there is room for its agent."""
 
@@ -54,6 +56,7 @@ class Desk:
         self._tell = tell
         self._log = log
         self._loop = asyncio.get_running_loop()
+        self._looking_up = 0
 
     def handle(self, command: wire.AnyCommand) -> Outcome:
         """Carry out a command. Raises ``ProtocolError`` for what is wrong with it."""
@@ -115,9 +118,33 @@ class Desk:
         return wire.outcome_of(error)
 
     def _answer(self, command: wire.AnyHistoryCommand) -> Outcome:
+        if isinstance(command, wire.HistoryGet) and self._services.calls.get(command.call_id) is None:
+            return self._look_up(command)
         answer = history.answer(command, self._services.calls, self._owner)
         self._tell(answer)
         return DONE if answer.error is None else wire.failed(ErrorCode.REQUEST_REFUSED, answer.error)
+
+    def _look_up(self, command: wire.HistoryGet) -> Outcome:
+        """The call is not live: what is kept of it may have to be fetched."""
+        if self._looking_up >= MAX_LOOK_UPS:
+            text = f"{MAX_LOOK_UPS} requests for calls that are over are being answered: wait for these"
+            ids = {"call_id": command.call_id, "request_id": command.request_id}
+            self._tell(wire.HistoryData(**ids, messages=(), error=text))
+            return wire.failed(ErrorCode.REQUEST_REFUSED, text)
+        self._looking_up += 1
+        self._services.tasks.create_task(self._looked_up(command), name=f"history of {command.call_id}")
+        return Outcome("processing")
+
+    async def _looked_up(self, command: wire.HistoryGet) -> None:
+        def ours(agent_id: str) -> bool:
+            return self._services.agents.find(agent_id, self._owner) is not None
+
+        try:
+            self._tell(await history.past(command, self._services.book, ours))
+        except Exception:  # noqa: BLE001 - In the group of all requests an exception would end all of them.
+            self._log.exception("history.not_read", call_id=command.call_id)
+        finally:
+            self._looking_up -= 1
 
     def _on_call(self, command: wire.AnyCallCommand) -> Outcome:
         call = self._services.calls.get(command.call_id)

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
 from server.auth import KeyRing
@@ -57,25 +57,26 @@ class Guard:
     def has_password(self) -> bool:
         return len(self._password) > 0
 
-    def check(self, request: Request) -> None:
-        """Raises ``Refused`` where the request may not see calls."""
+    def check(self, request: HTTPConnection) -> None:
+        """Raises ``Refused`` where the request may not see calls. A WebSocket counts as something that changes: browsers
+        open one to any server for any page, cookies and all."""
         if bearer(request, self._services):
             return
         # A page from elsewhere may have its reader's browser ask us, without a word of where that came from.
         here = request.headers.get("sec-fetch-site") != "cross-site"
         if not here or not (self.signed_in(request) or at_home(request, self._services)):
             raise Refused(401, "send Authorization: Bearer <API key>, or sign in on the console")
-        if request.method not in SAFE and not same_origin(request):
+        if request.scope.get("method") not in SAFE and not same_origin(request):
             raise Refused(403, "this came from another page: only the console itself may change something")
 
-    def allows(self, request: Request) -> bool:
+    def allows(self, request: HTTPConnection) -> bool:
         try:
             self.check(request)
         except Refused:
             return False
         return True
 
-    def signed_in(self, request: Request) -> bool:
+    def signed_in(self, request: HTTPConnection) -> bool:
         """Whether it has a cookie that is good, which it can give back."""
         cookie = request.cookies.get(COOKIE)
         if not cookie:
@@ -117,7 +118,7 @@ class Guard:
         )
 
 
-def same_origin(request: Request) -> bool:
+def same_origin(request: HTTPConnection) -> bool:
     """Whether a page of this very server asks, or no page at all. Browsers say which page does (Fetch metadata, and
     ``Origin`` with whatever changes something)."""
     site = request.headers.get("sec-fetch-site")

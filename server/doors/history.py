@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, assert_never
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Final, assert_never
+
+import orjson
 
 from pipeline.answering import Answering
 from pipeline.ports import ChatMessage, ToolCall
 from server import protocol as wire
 from server.agents import Owner
+from server.book import CallBook
 from server.calls import CallRegistry
+from server.past import StoreUnavailable
 from server.wire_llm import history, spoken
+
+PAST_S: Final = 8.0
+"""For what is read of calls that are over: clients wait for ten."""
 
 Answer = wire.HistoryData | wire.HistoryUpdated
 
@@ -37,6 +45,23 @@ def answer(command: wire.AnyHistoryCommand, calls: CallRegistry, owner: Owner) -
     if not isinstance(command, wire.HistoryGet):
         session.guarded(session.history_changed)
     return found[-1]
+
+
+async def past(command: wire.HistoryGet, book: CallBook, ours: Callable[[str], bool]) -> wire.HistoryData:
+    """What the model of a call knew that is over, where this connection's agent had it (``ours``, by the agent's id)."""
+    asked: dict[str, Any] = {"call_id": command.call_id, "request_id": command.request_id}
+    try:
+        async with asyncio.timeout(PAST_S):
+            ends = [orjson.loads(e.data) for e in await book.told(command.call_id, ("call.ended",))]
+    except (StoreUnavailable, TimeoutError) as error:
+        why = str(error) or f"it took longer than {PAST_S:g} s"
+        text = f"the call is over, and what is kept of calls cannot be read at the moment ({why}): try again"
+        return wire.HistoryData(**asked, messages=(), error=text)
+    mine = [end for end in ends if ours(end["agent_id"])]
+    if not mine:
+        text = f"this connection has no call {command.call_id!r}, and had none that is still kept"
+        return wire.HistoryData(**asked, messages=(), error=text)
+    return wire.HistoryData(**asked, agent_id=mine[-1]["agent_id"], messages=mine[-1]["messages"])
 
 
 def _carried_out(command: wire.AnyHistoryCommand, answering: Answering, agent_id: str) -> Answer:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -13,15 +15,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from media.peaks import HOP_MS, MAX_MS
+from server.agents import slug
 from server.book import PAGE, CallBook, Changes, Summary
 from server.clock import Clock
+from server.doors import call_log, streams
 from server.doors.browser import Refused
 from server.doors.call_query import Asked, asked, cursor, number, whole
 from server.doors.callers import forget_caller
+from server.doors.grants import Grant, granted
 from server.doors.guard import PRIVATE, Guard, denied
 from server.past import Page, StoreUnavailable
 from server.services import Services
 from server.sse import PING, EventStream, Write, event
+from server.transcript import as_text, as_vtt
 
 PING_S: Final = 15.0
 LIST_EVERY_S: Final = 0.5
@@ -32,6 +38,10 @@ AGAIN_S: Final = 2.0
 MAX_STREAMS: Final = 200
 STREAM_S: Final = 3600.0
 """A stream does not last longer: who may not look any more must not go on doing so. A browser comes back by itself."""
+
+TRANSCRIPTS: Final = ("json", "text", "vtt")
+SUFFIXES: Final = {"json": "json", "text": "txt", "vtt": "vtt"}
+KINDS: Final = {"application/json": "json", "text/plain": "text", "text/vtt": "vtt"}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -49,9 +59,26 @@ class CallsDoor:
 
     async def answer(self, request: Request, handler: Handler) -> Response:
         """What ``handler`` says, for those who may see it."""
-        try:
+
+        async def guarded() -> Response:
             self._guard.check(request)
             return await handler(request)
+
+        return await self._answer(guarded)
+
+    async def answer_granted(
+        self, request: Request, handler: Callable[[Request, Grant], Awaitable[Response]]
+    ) -> Response:
+        """The same, where a stream token is enough for what it names."""
+
+        async def guarded() -> Response:
+            return await handler(request, granted(request, self._services, self._guard))
+
+        return await self._answer(guarded)
+
+    async def _answer(self, guarded: Callable[[], Awaitable[Response]]) -> Response:
+        try:
+            return await guarded()
         except Refused as refused:
             return denied(refused)
         except StoreUnavailable as error:
@@ -153,20 +180,87 @@ class CallsDoor:
                 await write(PING)
         return await write(_closed("server_stopped"))
 
+    async def calls_of_agent(self, request: Request, grant: Grant) -> Response:
+        """The list, of one agent."""
+        wanted = asked(request.query_params)
+        key = slug(request.path_params["agent_id"])
+        if not grant.allows_agent(key):
+            raise Refused(403, "the token is for another agent, or for one call")
+        told = await self._listed(replace(wanted, query=replace(wanted.query, slug=key)))
+        return Response(
+            orjson.dumps(told), media_type="application/json", headers=call_log.headers_for(grant)
+        )
+
+    async def agent_stream(self, request: Request, grant: Grant) -> Response:
+        """What happens in the calls of one agent, for a page."""
+        key = slug(request.path_params["agent_id"])
+        return streams.agent_stream(request, key, self._services, grant, self._stream)
+
+    async def call_stream(self, request: Request, grant: Grant) -> Response:
+        """What happens in one call, for a page."""
+        call = await self._found(request)
+        return streams.call_stream(request, call, self._services, grant, self._stream)
+
     # --- one call -----------------------------------------------------------------------------------------
 
     async def call(self, request: Request) -> Response:
         summary = await self._found(request)
         agent = self._services.agents.get(summary.slug)
+        recorded = await self._book.recorded(summary.call_id)
+        url = f"/v1/calls/{quote(summary.call_id, safe='')}/recording"
         told = {
             **summary.as_json(self._clock.epoch()),
             "agent": {"agent_id": summary.facts.agent_id, "online": agent is not None},
             "metadata": dict(summary.facts.metadata or {}),
+            "recordings": [{**recorded, "url": url}] if recorded is not None else [],
         }
         return _json(told)
 
-    async def events(self, request: Request) -> Response:
-        """A page of the log behind ``after``; as server-sent events all of it, to the end of the call."""
+    async def transcript(self, request: Request) -> Response:
+        """What was said: as JSON, as text, or as subtitles."""
+        summary = await self._found(request)
+        kind = request.query_params.get("format") or _kind_of(request.headers.get("accept", ""))
+        if kind not in TRANSCRIPTS:
+            raise Refused(400, f"format must be one of {', '.join(TRANSCRIPTS)}")
+        found = await self._book.transcript(summary.call_id)
+        headers = dict(PRIVATE)
+        if request.query_params.get("download"):
+            name = quote(f"{summary.call_id}.{SUFFIXES[kind]}", safe="")
+            headers["Content-Disposition"] = f"attachment; filename*=utf-8''{name}"
+        if kind == "json":
+            told = {
+                "call_id": summary.call_id,
+                "ended": summary.state == "ended",
+                "lines": [line.as_json() for line in found.lines],
+            }
+            return Response(orjson.dumps(told), media_type="application/json", headers=headers)
+        if kind == "vtt":
+            subtitles = as_vtt(found.lines, found.recording_ms or 0)
+            return Response(subtitles, media_type="text/vtt", headers=headers)
+        return Response(as_text(found.lines), media_type="text/plain", headers=headers)
+
+    async def events(self, request: Request, grant: Grant) -> Response:
+        """A page of the call log behind ``after``; as server-sent events all of it, to the end of the call."""
+        match request.query_params.get("format", "log"):
+            case "log":
+                pass
+            case "wire":
+                if grant.agents is not None:
+                    raise Refused(
+                        403, "format=wire is for the holder of an API key: a stream token reads the call log"
+                    )
+                return await self._wire_events(request)
+            case _:
+                raise Refused(400, "format must be log or wire")
+        summary = await self._found(request)
+        if not grant.allows_call(summary):
+            raise Refused(403, "the token is for another agent, or another call")
+        if not _wants_stream(request):
+            return await call_log.page(request, summary, self._book, grant)
+        return await call_log.stream(request, summary, self._book, grant, self._stream)
+
+    async def _wire_events(self, request: Request) -> Response:
+        """The same as the call's agent was told it."""
         summary = await self._found(request)
         after = number(request.query_params, "after", 0, 0, 1 << 53)
         if not _wants_stream(request):
@@ -237,7 +331,9 @@ class CallsDoor:
             raise _unknown(call_id)
         return summary
 
-    def _stream(self, produce: Callable[[Write], Awaitable[None]]) -> Response:
+    def _stream(
+        self, produce: Callable[[Write], Awaitable[None]], headers: Mapping[str, str] | None = None
+    ) -> Response:
         if self.streams >= MAX_STREAMS:
             raise Refused(503, f"{MAX_STREAMS} streams are being read, and no more are allowed")
 
@@ -248,7 +344,7 @@ class CallsDoor:
             finally:
                 self.streams -= 1
 
-        return EventStream(counted)
+        return EventStream(counted, headers)
 
 
 def _unknown(call_id: str) -> Refused:
@@ -268,6 +364,12 @@ def _page(page: Page) -> Response:
 
 def _closed(reason: str) -> bytes:
     return event("closed", orjson.dumps({"reason": reason}))
+
+
+def _kind_of(accept: str) -> str:
+    """What is asked for without a name: JSON, unless something else is liked better."""
+    kinds = (part.partition(";")[0].strip() for part in accept.split(","))
+    return next((KINDS[kind] for kind in kinds if kind in KINDS), "json")
 
 
 def _wants_stream(request: Request) -> bool:

@@ -11,6 +11,7 @@ import orjson
 import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from structlog.contextvars import bind_contextvars
 
 from media.rtc.gathering import Gathering, NoSocket
 from media.rtc.sdp import MAX_SDP, OfferRefused, checked
@@ -157,6 +158,7 @@ class BrowserCalls:
 
     async def _connect(self, browser: BrowserCall, offer: str) -> dict[str, Any]:
         call_id = browser.call.call_id
+        bind_contextvars(call_id=call_id)
         self._live[call_id] = browser
         try:
             answer = await self._answer(browser, offer)
@@ -195,6 +197,7 @@ class BrowserCalls:
             call_id = self._services.tokens.check(token, RESUME_AUDIENCE)
         except TokenError as error:
             raise Refused(401, str(error)) from None
+        bind_contextvars(call_id=call_id)
         browser = self._live.get(call_id)
         if browser is None or browser.leg.over:
             raise Refused(410, "the call is over: begin another one")

@@ -221,6 +221,13 @@ from server.protocol.session import (
     UserMuteStopped,
 )
 from server.protocol.skills import SkillDefinition, SkillLoaded, SkillUnloaded
+from server.protocol.supervision import (
+    HandoffActive,
+    HandoffReleased,
+    HandoffRequested,
+    SupervisorSaid,
+    SupervisorWhispered,
+)
 from server.protocol.tools import (
     AskedFunction,
     AskedTool,
@@ -241,6 +248,7 @@ from server.protocol.turns import (
     TurnCompleted,
     TurnContinued,
     TurnEnd,
+    TurnLatency,
     TurnMetrics,
     TurnPause,
     TurnReason,
@@ -349,6 +357,9 @@ __all__ = [
     "ErrorEvent",
     "Event",
     "EventSettings",
+    "HandoffActive",
+    "HandoffReleased",
+    "HandoffRequested",
     "HistoryAdd",
     "HistoryAddContext",
     "HistoryClear",
@@ -428,6 +439,8 @@ __all__ = [
     "SpeechEnded",
     "SpeechStarted",
     "SttSettings",
+    "SupervisorSaid",
+    "SupervisorWhispered",
     "ToolCall",
     "ToolCompleted",
     "ToolDefinition",
@@ -444,6 +457,7 @@ __all__ = [
     "TurnDetectionSettings",
     "TurnEnd",
     "TurnEvent",
+    "TurnLatency",
     "TurnMetrics",
     "TurnPause",
     "TurnReason",

@@ -12,7 +12,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from server.protocol.spelling import respelled
 
-PROTOCOL = "talkwire/1"
+VERSION = "1"
+PROTOCOL = f"talkwire/{VERSION}"
 """What a client announces in ``connect.protocol``, and what the server answers in ``connected.protocol``."""
 
 

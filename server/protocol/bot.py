@@ -69,6 +69,7 @@ class TtsStopped(CallEvent):
 
     event: Literal["tts.stopped"] = "tts.stopped"
     message_id: str = Field(description="The message.")
+    characters: int = Field(ge=0, description="Of text that it was given for this message, made or not.")
 
 
 class BargeIn(CallEvent):
@@ -128,6 +129,11 @@ class MessageConfirmed(CallEvent):
     event: Literal["message.confirmed"] = "message.confirmed"
     message_id: str = Field(description="The message.")
     text: str = Field(description="What the caller heard of it.")
+    corrects: int | None = Field(
+        default=None,
+        description="The `seq` of its `bot.speaking`, where that had another text, or none. Absent: it was heard as "
+        "it was told.",
+    )
 
 
 class MessageAborted(CallEvent):
@@ -140,6 +146,10 @@ class MessageAborted(CallEvent):
         "heard; `cancelled`: by the agent; `call_ended`: the call was over first; `duplicate_greeting`: the agent "
         "was told of the call once more, and greeted as it had done."
     )
+    corrects: int | None = Field(
+        default=None,
+        description="The `seq` of its `bot.speaking`, where it had begun: what that told is not kept.",
+    )
 
 
 class ReplyRejected(CallEvent):
@@ -150,6 +160,6 @@ class ReplyRejected(CallEvent):
     in_reply_to: str = Field(description="What the reply named.")
     expected_reply_to: str = Field(description="What it would have had to name; empty where nothing fits.")
     reason: str = Field(
-        description="`message_obsolete`: the user has gone on; `call_ended`: the call is ending; "
-        "others in words."
+        description="`message_obsolete`: the user has gone on; `call_ended`: the call is ending; `taken_over`: a person "
+        "has the conversation, until `handoff.released`; others in words."
     )

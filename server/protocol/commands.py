@@ -84,6 +84,11 @@ class Connect(Command):
         description="For a client that connects again, with `protocol`: the calls that it knows, by id, each with "
         "the `seq` of the last event that it has; empty: it knows none. See [Connecting again](#connecting-again).",
     )
+    max_message_bytes: Annotated[int, Range(64 << 10, 64 << 20)] | None = Field(
+        default=None,
+        description="The largest message that the client takes, for `call.recording` with its `audio`. Absent, with "
+        "`protocol`: 1 MiB, which many WebSocket libraries take at most; without `protocol`: any.",
+    )
 
 
 class ClientPing(Command):
@@ -367,7 +372,7 @@ class HistoryCommand(Command):
 
 class HistoryGet(HistoryCommand):
     """Asks for the history; answered by `history.data`. Of a call without a language model in the server it is what
-    was said."""
+    was said; of one that is over it is `messages` of its `call.ended`, for as long as the operator keeps calls."""
 
     event: Literal["history.get"] = "history.get"
 

@@ -326,9 +326,14 @@ class EventSettings(Part):
 
 
 class MediaSettings(Part):
-    """Recording, in its older place."""
+    """Listening to live calls; and recording, in its older place."""
 
     recording: bool | None = Field(default=None, description="Means the same as `recording.enabled`.")
+    live: bool | None = Field(
+        default=None,
+        description="False: nobody listens to these calls while they go on, whatever key he has. Default: holders of "
+        "an API key may (`WS /live/{call_id}/ws`).",
+    )
 
 
 class RecordingSettings(Part):
@@ -520,4 +525,4 @@ class Configuration(SessionConfig):
     config: SessionConfig | None = Field(
         default=None, description="The same keys once more, as some clients send them."
     )
-    media: MediaSettings | None = Field(default=None, description="Recording, in its older place.")
+    media: MediaSettings | None = Field(default=None, description="Whether live calls may be listened to.")

@@ -90,6 +90,13 @@ from server.protocol.session import (
     UserMuteStopped,
 )
 from server.protocol.skills import SkillLoaded, SkillUnloaded
+from server.protocol.supervision import (
+    HandoffActive,
+    HandoffReleased,
+    HandoffRequested,
+    SupervisorSaid,
+    SupervisorWhispered,
+)
 from server.protocol.tools import LlmToolCall, ToolCompleted, ToolFailed, ToolStarted
 from server.protocol.turns import (
     EagerTurn,
@@ -189,6 +196,11 @@ EVENTS: tuple[type[Event], ...] = (
     CallTransferring,
     CallTransferred,
     CallTransferFailed,
+    SupervisorSaid,
+    SupervisorWhispered,
+    HandoffRequested,
+    HandoffActive,
+    HandoffReleased,
     UserMuteStarted,
     UserMuteStopped,
     AudioMetrics,

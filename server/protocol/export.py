@@ -1,6 +1,6 @@
-"""Makes ``schema.json`` and the generated parts of ``PROTOCOL.md`` from the declaration.
+"""Makes ``schema.json``, ``openapi.json``, ``asyncapi.json`` and the generated parts of ``PROTOCOL.md``.
 
-``python -m server.protocol.export`` rewrites both; the tests say when that was forgotten.
+``python -m server.protocol.export`` rewrites them; the tests say when that was forgotten.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 from pydantic_core import core_schema
 
 from server.protocol.acks import Ack
+from server.protocol.asyncapi import ASYNCAPI, asyncapi_json
 from server.protocol.base import PROTOCOL, CallEvent, Command, Event, Message
 from server.protocol.calls import HistoryMessage, LineUtterance
 from server.protocol.commands import COMMANDS
@@ -41,10 +42,12 @@ from server.protocol.errors import CloseCode, ErrorCode, WarningCode
 from server.protocol.events import EVENTS
 from server.protocol.history import KnownCall, KnownMessage
 from server.protocol.llm import Usage
+from server.protocol.openapi import DOCS, OPENAPI, docs_html, openapi_json
 from server.protocol.page import ACTIONS, COMMON, FIELDS, OWN
 from server.protocol.replies import ResumedCall
 from server.protocol.skills import SkillDefinition
 from server.protocol.tools import AskedFunction, AskedTool, ToolCall, ToolDefinition, ToolFunction, ToolResult
+from server.protocol.turns import TurnLatency
 
 HERE = Path(__file__).parent
 SCHEMA = HERE / "schema.json"
@@ -76,6 +79,7 @@ OBJECTS: tuple[type[BaseModel], ...] = (
     KnownMessage,
     KnownCall,
     Usage,
+    TurnLatency,
     HistoryMessage,
     LineUtterance,
     ResumedCall,
@@ -190,10 +194,12 @@ def page(current: str) -> str:
     return current
 
 
+TOLD = (HistoryMessage, LineUtterance, ToolCall, AskedTool, AskedFunction, Usage, TurnLatency)
+"""Objects of events; the others are of commands."""
+
+
 def _object(model: type[BaseModel]) -> JsonObject:
-    told = issubclass(
-        model, Event | HistoryMessage | LineUtterance | ToolCall | AskedTool | AskedFunction | Usage
-    )
+    told = issubclass(model, (Event, *TOLD))
     mode: JsonSchemaMode = "serialization" if told else "validation"
     return model.model_json_schema(schema_generator=WireSchema, mode=mode)
 
@@ -292,6 +298,9 @@ def _bounds(value: JsonObject) -> str:
 
 def main() -> None:
     SCHEMA.write_text(schema_json(), encoding="utf-8")
+    OPENAPI.write_text(openapi_json(), encoding="utf-8")
+    ASYNCAPI.write_text(asyncapi_json(), encoding="utf-8")
+    DOCS.write_text(docs_html(), encoding="utf-8")
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 

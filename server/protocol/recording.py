@@ -61,14 +61,16 @@ class CallRecording(CallEvent):
     """The recording of an ended call, where there is one.
 
     Follows `call.ended`, which does not wait for it. For a client that did not announce `talkwire/1` in `connect` it
-    comes just before, since such clients drop what comes after; there `call.ended` waits for a second at most.
+    comes just before, since such clients drop what comes after; there `call.ended` waits for a second at most. Of a call
+    whose server was killed it stands in the log behind the end that the next one has told.
     """
 
     event: Literal["call.recording"] = "call.recording"
     audio: str | None = Field(
         default=None,
         description="The file, base64. Absent where it is larger than the operator lets messages be "
-        "(`TALKWIRE_RECORDING_INLINE_BYTES`), and where the event is told once more, later.",
+        "(`TALKWIRE_RECORDING_INLINE_BYTES`) or than the client takes (`max_message_bytes` of `connect`), and where the "
+        "event is told once more, later: fetch `url`.",
     )
     url: str | None = Field(
         default=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from server.protocol.base import Share, TurnEvent
 
@@ -143,6 +143,50 @@ class TurnContinued(TurnEvent):
     timestamp: float = Field(description="When the user went on, epoch seconds.")
 
 
+class TurnLatency(BaseModel):
+    """What `turn.metrics` tells of times."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpointing_ms: int | None = Field(
+        default=None, ge=0, description="From the end of the user's voice to `turn.end`, milliseconds."
+    )
+    stt_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="From the end of the user's voice to the last text of the turn, milliseconds.",
+    )
+    llm_first_token_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="From the request for this message to the first of its text, milliseconds; absent where the "
+        "agent process answers.",
+    )
+    agent_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="Where the agent process answers: from the turn signal (`eager.turn`) to the first text of "
+        "the answer, milliseconds.",
+    )
+    tts_first_byte_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="From the request for the first sentence to the first of its sound, milliseconds.",
+    )
+    transport_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="From the first audio that is handed to the line to the ear, as far as the line tells, "
+        "milliseconds.",
+    )
+    total_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="From the end of the user's voice to the first sound of the answer in the ear, milliseconds. More "
+        "than the parts together where the agent got ready, tools ran, or the first sentence came slowly.",
+    )
+
+
 class TurnCompleted(TurnEvent):
     """A turn is over, its answer too. Once for each `turn.started`: when the last answer has come to its end and
     the server makes no more of it; else when the user has the word in a later turn, or the call ends.
@@ -155,6 +199,10 @@ class TurnCompleted(TurnEvent):
     interrupted: bool = Field(description="The last answer that was heard was cut off.")
     aborted: bool = Field(description="Nothing was answered, or none of it was kept.")
     duration_ms: int = Field(ge=0, description="From `turn.started` to this event, milliseconds.")
+    latency: TurnLatency | None = Field(
+        default=None,
+        description="How long its answer took, also where `turn.metrics` is not told; absent: none was heard.",
+    )
 
 
 LatencyPart = Literal["endpointing", "stt", "llm", "agent", "tts", "transport"]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Table, bindparam, delete, event, make_url, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Table, bindparam, delete, event, func, make_url, select, text, update
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from media.peaks import HOP_MS
-from server.past import StoreUnavailable
+from server.envelopes import LIFECYCLE, slug_of
+from server.past import StoreUnavailable, place_of
 from server.ring import Entry
 from server.store import tables
 from server.store.ops import Began, Drawn, Ended, Lost, Op, Used
@@ -58,9 +58,11 @@ class Database:
         self.engine: AsyncEngine = create_async_engine(self.url, **_how(self.url))
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
-        self.insert: Any = sqlite.insert if self.is_sqlite else postgresql.insert
+        self.insert: Any = _insert(self.is_sqlite)
         """The dialect's own: it knows what to do about a row that is there."""
         self.epoch_now = EPOCH_NOW[self.url.get_backend_name()]
+        self.on_noted: Callable[[set[str]], None] = lambda slugs: None
+        """Is told of which agents the log has more."""
         self._begin = self._upsert(tables.calls, newer=True)
         self._end = self._upsert(tables.calls, but=("lost", "lost_to"))
         self._happen = self._upsert(tables.events)
@@ -101,19 +103,24 @@ class Database:
 
     async def write(self, ops: Sequence[Op]) -> None:
         """All of them in one transaction; each may have been written before."""
+        noted: set[str] = set()
         async with self.begin(WRITE_S) as connection:
             if not self.is_sqlite:
                 # As with SQLite's NORMAL: that this server is killed loses nothing, and the disk is not waited for.
                 await connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
             for group in _grouped(ops):
                 await self._write(connection, group)
+            # Last, since other servers wait for it until this is written.
+            noted = await self.note(connection, [op for op in ops if isinstance(op, Entry)])
+        if noted:
+            self.on_noted(noted)
 
     async def _write(self, connection: AsyncConnection, group: _Group) -> None:
         if group.began:
             await self._make_room(connection, group.began)
             await connection.exec_driver_sql(self._begin, [op.call for op in group.began])
         if group.happened:
-            await connection.exec_driver_sql(self._happen, [_event_row(entry) for entry in group.happened])
+            await connection.exec_driver_sql(self._happen, [event_row(entry) for entry in group.happened])
             await self._project(connection, group.happened)
         if group.ended:
             await connection.exec_driver_sql(self._end, [op.call for op in group.ended])
@@ -154,6 +161,34 @@ class Database:
         if recorded:
             await connection.exec_driver_sql(self._record, recorded)
 
+    async def add(self, connection: AsyncConnection, entries: Sequence[Entry]) -> None:
+        """To the log of a call that somebody else had, with what is kept of them besides. What is there already stays."""
+        for table, rows in (
+            (tables.events, [event_row(entry) for entry in entries]),
+            (tables.messages, [row for e in entries if e.event == "call.ended" for row in messages_in(e)]),
+            (tables.recordings, [_recording_row(e) for e in entries if e.event == "call.recording"]),
+        ):
+            if rows:
+                await connection.execute(self.insert(table).on_conflict_do_nothing(), rows)
+
+    async def note(self, connection: AsyncConnection, entries: Iterable[Entry]) -> set[str]:
+        """Write how calls come and go into the logs of their agents, whose slugs are returned. One server at a time: what
+        is read there up to some place never gets anything before it."""
+        found = [entry for entry in entries if entry.event in LIFECYCLE]
+        if not found:
+            return set()
+        if not self.is_sqlite:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('talkwire lifecycle'))"))
+        place = (await connection.execute(select(func.max(tables.lifecycle.c.place)))).scalar() or 0
+        rows: list[dict[str, Any]] = []
+        for entry in found:
+            place = max(place + 1, place_of(entry))
+            slug = slug_of(orjson.loads(entry.data))
+            rows.append({"place": place, "slug": slug, "call_id": entry.call_id, "seq": entry.seq})
+        told = self.insert(tables.lifecycle).on_conflict_do_nothing(index_elements=["call_id", "seq"])
+        await connection.execute(told, rows)
+        return {row["slug"] for row in rows}
+
     def _upsert(self, table: Table, *, newer: bool = False, but: Sequence[str] = ()) -> str:
         """Insert a row, or make it what is given ``but`` for some columns. ``newer``: only where the known call is an
         older one."""
@@ -163,7 +198,9 @@ class Database:
         where = table.c.created_at < made.excluded.created_at if newer else None
         told = made.on_conflict_do_update(index_elements=keys, set_=rest, where=where)
         # Compiled once: SQLAlchemy does not keep what it makes of such a statement.
-        dialect = sqlite.dialect(paramstyle="named") if self.is_sqlite else self.engine.dialect
+        dialect: Any = self.engine.dialect
+        if self.is_sqlite:
+            dialect = type(dialect)(paramstyle="named")
         return str(told.compile(dialect=dialect))
 
 
@@ -203,7 +240,7 @@ def _grouped(ops: Sequence[Op]) -> Iterator[_Group]:
 # --- rows -------------------------------------------------------------------------------------------------
 
 
-def _event_row(entry: Entry) -> dict[str, Any]:
+def event_row(entry: Entry) -> dict[str, Any]:
     return {
         "call_id": entry.call_id,
         "seq": entry.seq,
@@ -214,7 +251,8 @@ def _event_row(entry: Entry) -> dict[str, Any]:
 
 
 def messages_in(ended: Entry) -> list[dict[str, Any]]:
-    """What user and bot said, out of ``call.ended``."""
+    """What user and bot said, out of ``call.ended``. A call that was handed over has several, each with what was said
+    since the one before: every line was at least one event, so that no two of them have one place."""
     transcript = orjson.loads(ended.data).get("transcript") or ()
     return [
         {
@@ -223,7 +261,7 @@ def messages_in(ended: Entry) -> list[dict[str, Any]]:
             "role": line["role"],
             "content": _plain(line.get("content")),
         }
-        for place, line in enumerate(transcript)
+        for place, line in enumerate(transcript, ended.seq - len(transcript))
     ]
 
 
@@ -284,6 +322,17 @@ def _how(url: URL) -> dict[str, Any]:
     # None: no prepared statements, which poolers between us and PostgreSQL lose.
     connect = {"connect_timeout": CONNECT_S, "prepare_threshold": None, "application_name": "talkwire"}
     return {**common, "pool_pre_ping": True, "connect_args": connect}
+
+
+def _insert(is_sqlite: bool) -> Any:
+    # Each dialect takes two megabytes, and one of them is used.
+    if is_sqlite:
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
 
 from server.past import (
+    RECORDED,
+    AgentPage,
     CallQuery,
     Forgotten,
     MemoryStore,
@@ -18,6 +20,7 @@ from server.past import (
     StoreUnavailable,
     in_order,
     page_of,
+    told_in,
 )
 from server.ring import Entry
 from server.store import tables
@@ -25,13 +28,16 @@ from server.store.database import Database
 from server.store.ops import Began, Ended, Op
 from server.store.rows import call_of, drawn_of, row_of, strip_of
 from server.summary import CallSummary, PastSummary
+from server.transcript import Role
 from server.waveform import Strip
 from telephony.numbers import normalise
 
 AT_ONCE = 100
 """Calls that are deleted in one transaction: a live one may have to wait for it to be written."""
 
-calls, events = tables.calls.c, tables.events.c
+POLL_S = 1.0
+
+calls, events, lifecycle = tables.calls.c, tables.events.c, tables.lifecycle.c
 
 
 class KeptCalls:
@@ -54,6 +60,10 @@ class KeptCalls:
         self._node = node
         self._fresh = fresh
         self._skipped = frozenset(skipped)
+        # Others may write to a PostgreSQL.
+        self.poll_s: float | None = None if database.is_sqlite else POLL_S
+        self.on_noted: Callable[[Collection[str]], None] = lambda slugs: None
+        database.on_noted = lambda slugs: self.on_noted(slugs)
 
     # --- told by the book ---------------------------------------------------------------------------------
 
@@ -119,6 +129,58 @@ class KeptCalls:
             entries = [Entry(call_id, seq, ts, name, data.encode()) for seq, ts, name, data in found.all()]
         last = max(call.last_seq, entries[-1].seq if entries else 0)
         return Page(entries, last, call.lost if after < call.lost_to else 0, call.state == "ended")
+
+    async def told(self, call_id: str, names: Sequence[str]) -> list[Entry]:
+        fresh = self._fresh.get(call_id)
+        if fresh is not None and not fresh.events.lost_since(0):
+            return told_in(fresh.events, names)
+        wanted = (
+            select(events.seq, events.ts, events.event, events.data)
+            .where(events.call_id == call_id, events.event.in_(names))
+            .order_by(events.seq)
+        )
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(wanted)).all()
+        found = {seq: Entry(call_id, seq, ts, name, data.encode()) for seq, ts, name, data in rows}
+        if fresh is not None:
+            # The last of them may be on their way.
+            found |= {entry.seq: entry for entry in told_in(fresh.events, names)}
+        return [found[seq] for seq in sorted(found)]
+
+    async def said(self, call_id: str) -> list[tuple[Role, str]] | None:
+        if self._fresh.get(call_id) is not None:
+            return await self._fresh.said(call_id)
+        theirs = tables.messages.c
+        wanted = select(theirs.role, theirs.content).where(theirs.call_id == call_id).order_by(theirs.place)
+        async with self._database.begin() as connection:
+            state = select(calls.state).where(calls.call_id == call_id)
+            if (await connection.execute(state)).scalar_one_or_none() != "ended":
+                return None
+            rows = (await connection.execute(wanted)).all()
+        return [("user" if role == "user" else "assistant", content) for role, content in rows]
+
+    async def recorded(self, call_id: str) -> Mapping[str, Any] | None:
+        if self._fresh.get(call_id) is not None:
+            return await self._fresh.recorded(call_id)
+        row = await self._row(select(tables.recordings).where(tables.recordings.c.call_id == call_id))
+        if row is None:
+            return None
+        return {**{name: row.get(name) for name in RECORDED}, "sample_rate": row["sample_rate_hz"]}
+
+    async def lifecycle(self, slugs: Collection[str], after: int, limit: int) -> AgentPage:
+        told = and_(events.call_id == lifecycle.call_id, events.seq == lifecycle.seq)
+        wanted = (
+            select(lifecycle.place, events.call_id, events.seq, events.ts, events.event, events.data)
+            .join(tables.events, told)
+            .where(lifecycle.slug.in_(slugs), lifecycle.place > after)
+            .order_by(lifecycle.place)
+            .limit(limit)
+        )
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(wanted)).all()
+        return AgentPage(
+            [(place, Entry(call, seq, ts, name, data.encode())) for place, call, seq, ts, name, data in rows]
+        )
 
     async def waveform(self, call_id: str, from_ms: int) -> Strip | None:
         if (fresh := self._fresh.get(call_id)) is not None:

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 import structlog
 from sqlalchemy import ColumnElement, delete, literal_column, or_, select, update
 
 from server.past import StoreUnavailable
+from server.recordings import OnDisk
 from server.ring import Entry
 from server.store import tables
 from server.store.closing import closed
-from server.store.database import Database, messages_in
+from server.store.database import Database
 from server.store.rows import call_of, row_of
 from server.summary import PastSummary
 
@@ -36,14 +36,14 @@ calls, events, nodes = tables.calls.c, tables.events.c, tables.nodes.c
 
 
 class Node:
-    """This server. ``recording`` finds the file of a call's recording (it blocks); ``epoch`` is the time."""
+    """This server. ``recording`` tells of the file of a call's recording (it blocks); ``epoch`` is the time."""
 
     def __init__(
         self,
         database: Database,
         name: str,
         epoch: Callable[[], float],
-        recording: Callable[[str], Path | None],
+        recording: Callable[[str], OnDisk | None],
         on_closed: Callable[[PastSummary], None],
     ) -> None:
         self._database = database
@@ -127,7 +127,7 @@ class Node:
         call_id = call.call_id
         entries = await self._log(call_id)
         file = await asyncio.to_thread(self._recording, call_id)
-        end, summary = closed(call, entries, self._epoch(), recorded=file is not None, after=after)
+        added, summary = closed(call, entries, self._epoch(), file, after=after)
         row = row_of(summary, node)
         for kept in ("call_id", "lost", "lost_to"):
             del row[kept]
@@ -138,19 +138,12 @@ class Node:
             # Of several servers that close it one does.
             if (await connection.execute(still.values(row))).rowcount != 1:
                 return None
-            if end is not None:
-                await connection.execute(
-                    self._database.insert(tables.events)
-                    .values(call_id=call_id, seq=end.seq, ts=end.ts, event=end.event, data=end.data.decode())
-                    .on_conflict_do_nothing()
-                )
-                if lines := messages_in(end):
-                    await connection.execute(
-                        self._database.insert(tables.messages).on_conflict_do_nothing(), lines
-                    )
+            await self._database.add(connection, added)
+            noted = await self._database.note(connection, added)
+        self._database.on_noted(noted)
         log.warning("call.closed_after_crash", call_id=call_id, node=node, events=len(entries))
         self._on_closed(summary)
-        return end or True
+        return next((entry for entry in added if entry.event == "call.ended"), True)
 
     async def _log(self, call_id: str) -> Sequence[Entry]:
         theirs = (

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
@@ -69,6 +69,13 @@ class Kept:
                 for share, part in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
             },
         }
+
+    @property
+    def state(self) -> Literal["ok", "away", "none"]:
+        """Of the database. While it is away calls go on, and what happens in them is spooled."""
+        if self.writer is None:
+            return "none"
+        return "ok" if self.writer.well else "away"
 
     async def flush(self) -> None:
         """Until all that has happened is kept. Raises ``StoreUnavailable``."""
@@ -151,7 +158,7 @@ class _Opening:
             self._database,
             self.name,
             self._clock.epoch,
-            self._recordings.find,
+            self._recordings.told,
             lambda summary: kept.on_closed(summary),
         )
         kept.node = self.node
@@ -231,6 +238,17 @@ class _Opening:
             except StoreUnavailable as error:
                 log.warning("calls.not_swept", reason=str(error))
             await asyncio.sleep(SWEEP_S)
+
+
+def preload(settings: Settings) -> None:
+    """Load the libraries that ``opened`` needs, while something else is waited for. Blocks; what is missing is told by
+    ``opened``."""
+    if settings.database == MEMORY:
+        return
+    with suppress(ImportError):
+        import_module("sqlalchemy.ext.asyncio")
+        driver = "sqlite.aiosqlite" if settings.database.startswith("sqlite") else "postgresql.psycopg"
+        import_module(f"sqlalchemy.dialects.{driver}")
 
 
 def database_of(settings: Settings) -> Database:

@@ -9,9 +9,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, SmallInteger, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The migration that these tables are of."""
 VERSION_TABLE: Final = "talkwire_version"
 
@@ -50,6 +62,18 @@ events: Final = Table(
     Column("event", Text, nullable=False),
     Column("data", Text, nullable=False),
 )
+
+lifecycle: Final = Table(
+    "lifecycle",
+    metadata,
+    Column("place", BigInteger, primary_key=True, autoincrement=False),
+    Column("slug", Text, nullable=False),
+    Column("call_id", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Index("lifecycle_once", "call_id", "seq", unique=True),
+    Index("lifecycle_by_agent", "slug", "place"),
+)
+"""The log of each agent: which events of its calls it has, in the order in which they came into this table."""
 
 messages: Final = Table(
     "messages",
@@ -100,4 +124,4 @@ nodes: Final = Table(
     Column("seen_at", Float(53), nullable=False),
 )
 
-OF_A_CALL: Final = (events, messages, recordings, waveforms)
+OF_A_CALL: Final = (events, lifecycle, messages, recordings, waveforms)

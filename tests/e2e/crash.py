@@ -8,8 +8,11 @@ behind it the end that the next server tells.
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 import time
+import wave
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,9 @@ from tests.e2e.harness import CLIPS, KEY, TIMEOUT_S, Agent, Frame, reply
 from tests.e2e.test_recording import Killed, agent_of
 
 LATE_S = 0.1
+ADDED = ("call.ended", "call.recording")
+LOST_S = 1.5
+"""Of a recording: 600 ms that were not written, and what the far end calls its beginning and its end."""
 BEARER = {"Authorization": f"Bearer {KEY}"}
 HELLO = Clip.from_wav(CLIPS / "hello.wav")
 TEXT = "The shop is open until nine, every day but on Sundays, and it is ten past eight now."
@@ -44,37 +50,83 @@ class Found:
 async def killed(folder: Path, calls: int, seed: int, late_s: float = LATE_S, **env: str) -> Found:
     """Place so many calls, kill the server at some instant, start it again, and hold what it tells against what the far
     ends saw."""
+    async for found in kills(folder, 1, calls, seed, env, late_s):
+        return found
+    raise AssertionError("there is one")
+
+
+async def kills(
+    folder: Path, count: int, calls: int, seed: int, env: Mapping[str, str], late_s: float = LATE_S
+) -> AsyncIterator[Found]:
+    """The same again and again: the server that tells of one kill is the one that is killed next. Behind the last kill
+    all calls are asked for once more."""
     chance = random.Random(seed)
     server = Killed(folder, TALKWIRE_JOURNAL_SKIP="none", TALKWIRE_MAX_CALLS=str(calls + 5), **env)
     await server.start()
-    agent, reading = await agent_of(server.url, recording=True, greeting=TEXT)
-    agent.on["turn.end"] = reply(TEXT)
-    async with SimulatedCarrier(server.url) as carrier, asyncio.TaskGroup() as tasks:
-        placed = [
-            tasks.create_task(_caller(carrier, index, chance.uniform(0.0, 2.0), chance.random() < 0.3))
-            for index in range(calls)
-        ]
-        await agent.wait("call.started")
-        await asyncio.sleep(chance.uniform(1.0, 6.0))
-        at = time.time()
-        output = await server.kill()
-        for task in placed:
-            task.cancel()
-    await asyncio.wait([reading], timeout=TIMEOUT_S)
-    assert "Traceback" not in output, output
-    await server.start()
+    known: dict[str, int] = {}
     try:
-        return await _held_against(server.url, _by_call(agent), at - late_s)
+        for kill in range(count):
+            seen = await _seen_until_killed(server, calls, chance)
+            await server.start()
+            found = await _held_against(server.url, seen, seen.at - late_s, known)
+            if kill == count - 1:
+                await _still_there(server.url, known, found)
+            yield found
     finally:
         await server.kill()
 
 
-async def _caller(carrier: SimulatedCarrier, index: int, after_s: float, short: bool) -> None:
+@dataclass
+class _Seen:
+    """By the far ends, up to the kill."""
+
+    told: dict[str, list[Frame]]
+    """By the agent, of each call."""
+    lasted_s: dict[str, float]
+    """Of each call, its stream."""
+    at: float
+    """When the server was killed, epoch seconds."""
+
+
+async def _seen_until_killed(server: Killed, calls: int, chance: random.Random) -> _Seen:
+    agent, reading = await agent_of(server.url, recording=True, greeting=TEXT)
+    agent.on["turn.end"] = reply(TEXT)
+    loop = asyncio.get_running_loop()
+    placed: list[SimulatedCall] = []
+    ended: dict[str, float] = {}
+    async with SimulatedCarrier(server.url) as carrier, asyncio.TaskGroup() as tasks:
+        callers = [
+            tasks.create_task(
+                _caller(carrier, index, chance.uniform(0.0, 2.0), chance.random() < 0.3, placed, ended)
+            )
+            for index in range(calls)
+        ]
+        await agent.wait("call.started")
+        await asyncio.sleep(chance.uniform(0.2, 4.0))
+        at, now = time.time(), loop.time()
+        output = await server.kill()
+        for task in callers:
+            task.cancel()
+    await asyncio.wait([reading], timeout=TIMEOUT_S)
+    assert "Traceback" not in output, output
+    lasted_s = {call.call_sid: min(ended.get(call.call_sid, now), now) - call.started_s for call in placed}
+    return _Seen(_by_call(agent), lasted_s, at)
+
+
+async def _caller(
+    carrier: SimulatedCarrier,
+    index: int,
+    after_s: float,
+    short: bool,
+    placed: list[SimulatedCall],
+    ended: dict[str, float],
+) -> None:
     """Some hang up early."""
     await asyncio.sleep(after_s)
     call: SimulatedCall | None = None
     try:
         call = await carrier.place_call(f"+1555000{index:04}", "+15550002222")
+        placed.append(call)
         await asyncio.sleep(0.7 if short else 1.5)
         call.say(HELLO)
         await asyncio.sleep(0.5 if short else 60.0)
@@ -82,6 +134,7 @@ async def _caller(carrier: SimulatedCarrier, index: int, after_s: float, short: 
         pass
     finally:
         if call is not None:
+            ended[call.call_sid] = asyncio.get_running_loop().time()
             call.hang_up()
 
 
@@ -94,26 +147,47 @@ def _by_call(agent: Agent) -> dict[str, list[Frame]]:
     return told
 
 
-async def _held_against(url: str, told: dict[str, list[Frame]], due_until: float) -> Found:
-    found = Found(calls=len(told))
+async def _held_against(url: str, seen: _Seen, due_until: float, known: dict[str, int]) -> Found:
+    """``known``: how many events each call has, for later."""
+    found = Found(calls=len(seen.told))
     async with httpx.AsyncClient(base_url=url, headers=BEARER, timeout=TIMEOUT_S) as http:
         listed = {call["call_id"]: call for call in (await http.get("/v1/calls?limit=1000")).json()["calls"]}
-        for call_id, frames in told.items():
+        for call_id, frames in seen.told.items():
             log = await _log(http, call_id)
+            known[call_id] = len(log)
             _hold(call_id, frames, log, listed.get(call_id), due_until, found)
             if listed.get(call_id, {}).get("recording"):
-                reply = await http.get(f"/v1/calls/{call_id}/recording")
                 found.recordings += 1
-                if reply.status_code != 200 or not reply.content.startswith(b"RIFF"):
-                    found.faults.append(f"{call_id}: its recording cannot be played")
+                reply = await http.get(f"/v1/calls/{call_id}/recording")
+                if fault := _unlike(reply, seen.lasted_s.get(call_id, 0.0)):
+                    found.faults.append(f"{call_id}: {fault}")
     return found
+
+
+def _unlike(reply: httpx.Response, lasted_s: float) -> str:
+    """What is wrong with a recording: it is of what the caller was there for, but for the last second."""
+    if reply.status_code != 200 or not reply.content.startswith(b"RIFF"):
+        return "its recording cannot be played"
+    with wave.open(io.BytesIO(reply.content)) as file:
+        has_s = file.getnframes() / file.getframerate()
+    if not lasted_s - LOST_S <= has_s <= lasted_s + LOST_S:
+        return f"its recording has {has_s:.2f} s of {lasted_s:.2f}"
+    return ""
+
+
+async def _still_there(url: str, known: dict[str, int], found: Found) -> None:
+    """Later kills do no harm to what was told before."""
+    async with httpx.AsyncClient(base_url=url, headers=BEARER, timeout=TIMEOUT_S) as http:
+        for call_id, count in known.items():
+            if len(await _log(http, call_id)) != count:
+                found.faults.append(f"{call_id}: its log has changed since")
 
 
 async def _log(http: httpx.AsyncClient, call_id: str) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     while True:
         after = events[-1]["seq"] if events else 0
-        reply = await http.get(f"/v1/calls/{call_id}/events?after={after}&limit=1000")
+        reply = await http.get(f"/v1/calls/{call_id}/events?format=wire&after={after}&limit=1000")
         page = reply.json()
         if reply.status_code != 200 or not page["events"]:
             return events
@@ -139,8 +213,9 @@ def _hold(
         return
     if [event["seq"] for event in log] != list(range(1, len(log) + 1)):
         fault("its log has a hole")
-    told_of_its_end = any(frame["event"] == "call.ended" for frame in frames)
-    kept = [event for event in log if told_of_its_end or event["event"] != "call.ended"]
+    # What was added afterwards: its end and its recording, where it had not told of them itself.
+    told_of = {frame["event"] for frame in frames}
+    kept = [event for event in log if event["event"] in told_of or event["event"] not in ADDED]
     missing = frames[len(kept) :]
     if missing:
         found.newest_lost_ms = max(found.newest_lost_ms, (due_until - missing[0]["ts"]) * 1000)
@@ -160,5 +235,31 @@ def _hold(
         fault(f"behind its end there is {behind}")
     if shown is None or shown["state"] != "ended" or shown["reason"] != ends[0]["reason"]:
         fault(f"it is not listed as it ended: {shown}")
+    elif summary := _unlike_its_log(shown, log):
+        fault(f"it is listed with {summary}")
+    if shown is not None and shown["recording"] and "call.recording" not in behind:
+        fault("nothing is told of its recording")
     if not was_over and ends[0]["reason"] not in ("failed", "hangup"):
         fault(f"it ended for {ends[0]['reason']}")
+
+
+def _unlike_its_log(shown: dict[str, Any], log: list[dict[str, Any]]) -> str:
+    """What the list says that the events do not."""
+
+    def last(event: str) -> str | None:
+        texts = [e["text"] for e in log if e["event"] == event]
+        return texts[-1][:300] if texts else None
+
+    said = {
+        "last_seq": len(log),
+        "errors": sum(event["event"] == "error" for event in log),
+        "interruptions": sum(
+            event["event"] == "bot.interrupted" and event["reason"] in ("early", "user_spoke")
+            for event in log
+        ),
+        "last_user_text": last("user.message"),
+        "last_bot_text": last("message.confirmed"),
+    }
+    return ", ".join(
+        f"{key} {shown[key]!r} and not {value!r}" for key, value in said.items() if shown[key] != value
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,10 +29,13 @@ TONE_S = 0.1
 
 
 async def refused(agent: Agent, call_id: str, *told: str) -> None:
-    """Keys out and a forward are refused, and the call goes on as it was."""
-    for number, (event, fields) in enumerate(
-        (("call.dtmf", {"digits": "12#"}), ("call.forward", {"to": OTHER, "message": "One moment."}))
-    ):
+    """Keys out, a forward and a transfer are refused, and the call goes on as it was."""
+    asked: dict[str, dict[str, Any]] = {
+        "call.dtmf": {"digits": "12#"},
+        "call.forward": {"to": OTHER, "message": "One moment."},
+        "call.transfer": {"to": OTHER, "message": "One moment."},
+    }
+    for number, (event, fields) in enumerate(asked.items()):
         await agent.send(event, call_id=call_id, ack=event, **fields)
         ack = await agent.wait("ack", ack=event)
         assert (ack["status"], ack["code"]) == ("error", "CARRIER_UNSUPPORTED")
@@ -40,7 +44,8 @@ async def refused(agent: Agent, call_id: str, *told: str) -> None:
         assert all(word in error["error"] for word in told), error["error"]
     await agent.send("bot.reply", call_id=call_id, message_id="on", text="We go on.", in_reply_to="")
     await agent.wait("bot.finished", message_id="on")
-    assert not {"call.held", "call.dtmf_sent", "call.forwarded", "call.forward_failed"} & set(agent.names())
+    done = {"call.held", "call.dtmf_sent", "call.forwarded", "call.forward_failed", "call.transferring"}
+    assert not (done | {"call.transfer_failed"}) & set(agent.names())
     assert [frame["text"] for frame in agent.of("bot.speaking")] == ["We go on."]
 
 

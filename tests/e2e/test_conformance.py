@@ -53,6 +53,11 @@ EXCEPTIONS: dict[str, str] = {
     "call.transferring": "tests/e2e/test_phone_transfer.py",
     "call.transferred": "tests/e2e/test_phone_transfer.py",
     "call.transfer_failed": "tests/e2e/test_phone_transfer.py",
+    "supervisor.said": "tests/e2e/test_supervising.py",
+    "supervisor.whispered": "tests/e2e/test_supervising.py",
+    "handoff.requested": "tests/e2e/test_supervising.py",
+    "handoff.active": "tests/e2e/test_supervising.py",
+    "handoff.released": "tests/e2e/test_supervising.py",
 }
 """Events that no call here can see, and why."""
 

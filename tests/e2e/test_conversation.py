@@ -44,6 +44,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("TALKWIRE_", "TWILIO_"))}
     data = tmp_path_factory.mktemp("demo")
     env = {**clean, "TALKWIRE_PORT": str(port), "TALKWIRE_DATA_DIR": str(data), "TALKWIRE_API_KEYS": KEY}
+    env["TALKWIRE_MAX_LAG_MS"] = "0"
     command = [sys.executable, str(ROOT / "examples" / "run.py")]
     process = subprocess.Popen(command, env=env, cwd=data, stdout=subprocess.PIPE, text=True)
     try:

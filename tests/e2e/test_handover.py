@@ -95,7 +95,7 @@ async def test_the_list_and_the_log_of_calls_show_one_call_that_goes_on(tmp_path
         async with httpx.AsyncClient(headers={"authorization": f"Bearer {KEY}"}) as web:
             (shown,) = (await web.get(f"{there.server.url}/v1/calls")).json()["calls"]
             assert (shown["state"], shown["agent_id"], shown["reason"]) == ("live", "sales", None)
-            page = (await web.get(f"{there.server.url}/v1/calls/{call.sid}/events")).json()
+            page = (await web.get(f"{there.server.url}/v1/calls/{call.sid}/events?format=wire")).json()
             told = [event["seq"] for event in page["events"]]
             assert told == list(range(1, len(told) + 1))
             names = [event["event"] for event in page["events"]]

@@ -30,6 +30,7 @@ def environment(data_dir: Path, port: int, **more: str) -> dict[str, str]:
         "TALKWIRE_DATA_DIR": str(data_dir),
         "TALKWIRE_PORT": str(port),
         "TALKWIRE_STT": "none",
+        "TALKWIRE_MAX_LAG_MS": "0",
         **more,
     }
 

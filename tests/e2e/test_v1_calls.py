@@ -105,7 +105,7 @@ async def test_the_log_over_http_is_what_its_agent_is_told(tmp_path: Path) -> No
         call_id = (await agent.wait("call.started"))["call_id"]
         shown = await calls.wait("call", state="live")
         assert (shown["call_id"], shown["from"], shown["to"]) == (call_id, FROM, TO)
-        async with feed(server, f"/v1/calls/{call_id}/events") as log:
+        async with feed(server, f"/v1/calls/{call_id}/events?format=wire") as log:
             await agent.wait("bot.finished")
             half = (await log.wait("bot.finished"))["seq"]
             await call.say(HELLO).finished()
@@ -118,9 +118,11 @@ async def test_the_log_over_http_is_what_its_agent_is_told(tmp_path: Path) -> No
         assert [(name, seq) for name, _, seq in log.events[:-1]] == [(f["event"], f["seq"]) for f in told]
         assert end == {"last_seq": told[-1]["seq"]}
 
-        page = (await get(server, f"/v1/calls/{call_id}/events?limit=1000")).json()
+        page = (await get(server, f"/v1/calls/{call_id}/events?format=wire&limit=1000")).json()
         assert page == {"events": told, "last_seq": told[-1]["seq"], "ended": True, "lost": 0}
-        async with feed(server, f"/v1/calls/{call_id}/events", **{"Last-Event-ID": str(half)}) as rest:
+        async with feed(
+            server, f"/v1/calls/{call_id}/events?format=wire", **{"Last-Event-ID": str(half)}
+        ) as rest:
             await rest.wait("end")
         assert [data for name, data, _ in rest.events if name != "end"] == told[half:]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,6 +80,81 @@ class Stream:
         return {"type": "http.disconnect"}
 
 
+class Socket:
+    """A WebSocket as its client has it. ``hold`` keeps it from taking anything."""
+
+    def __init__(self) -> None:
+        self.frames: list[Any] = []
+        """JSON that came."""
+        self.texts: list[str] = []
+        self.heard: list[bytes] = []
+        """Binary frames."""
+        self.accepted = False
+        self.status = 0
+        """Of an upgrade that was refused."""
+        self.body = b""
+        self.closed: tuple[int, str] | None = None
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self._news = asyncio.Event()
+        self._said: asyncio.Queue[Message] = asyncio.Queue()
+        self._said.put_nowait({"type": "websocket.connect"})
+
+    def hold(self) -> None:
+        self.flowing.clear()
+
+    def say(self, told: Any) -> None:
+        text = told if isinstance(told, str) else json.dumps(told)
+        self._said.put_nowait({"type": "websocket.receive", "text": text})
+
+    def leave(self) -> None:
+        self.flowing.set()
+        self._said.put_nowait({"type": "websocket.disconnect", "code": 1005})
+
+    async def receive(self) -> Message:
+        return await self._said.get()
+
+    async def send(self, message: Message) -> None:
+        match message["type"]:
+            case "websocket.accept":
+                self.accepted = True
+            case "websocket.http.response.start":
+                self.status = message["status"]
+            case "websocket.http.response.body":
+                self.body += message.get("body", b"")
+            case "websocket.send" if message.get("text") is None:
+                await self.flowing.wait()
+                self.heard.append(message["bytes"])
+            case "websocket.send":
+                await self.flowing.wait()
+                if self.closed is None:
+                    self.texts.append(message["text"])
+                    self.frames.append(json.loads(message["text"]))
+            case "websocket.close":
+                # As the web server has it: the last that is sent does not wait for room.
+                self.closed = (message["code"], message.get("reason") or "")
+        self._news.set()
+
+    @property
+    def detail(self) -> str:
+        return str(json.loads(self.body)["detail"])
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        while not done():
+            self._news.clear()
+            await self._news.wait()
+
+    async def wait(self, kind: str) -> Any:
+        """The first frame of this type."""
+        await self.until(lambda: any(frame.get("type") == kind for frame in self.frames))
+        return next(frame for frame in self.frames if frame.get("type") == kind)
+
+    async def end(self) -> tuple[int, str]:
+        await self.until(lambda: self.closed is not None)
+        assert self.closed is not None
+        return self.closed
+
+
 @dataclass
 class Web:
     """An application, and where its requests come from."""
@@ -113,16 +188,43 @@ class Web:
                 stream.disconnect()
                 stream.flowing.set()
 
+    @asynccontextmanager
+    async def socket(self, path: str, **headers: str) -> AsyncIterator[Socket]:
+        """A WebSocket; whoever leaves is gone."""
+        made = Socket()
+        scope = {
+            **self._scope(path, headers),
+            "type": "websocket",
+            "scheme": "ws",
+            "subprotocols": [],
+            "extensions": {"websocket.http.response": {}},
+        }
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._serve(scope, made), name="server of a socket")
+            try:
+                yield made
+            finally:
+                made.leave()
+
+    async def _serve(self, scope: dict[str, Any], socket: Socket) -> None:
+        await self.app(scope, socket.receive, socket.send)
+
     async def _run(
         self, stream: Stream, path: str, method: str, body: bytes, headers: Mapping[str, str]
     ) -> None:
+        scope = {**self._scope(path, headers), "type": "http", "http_version": "1.1", "method": method}
+        asked: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            return asked.pop() if asked else await stream.receive_end()
+
+        await self.app(scope, receive, stream.send)
+
+    def _scope(self, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
         target, _, query = path.partition("?")
         named = {"host": "127.0.0.1:8080", **self.headers, **headers}
-        scope = {
-            "type": "http",
+        return {
             "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": method,
             "scheme": "http",
             "path": target,
             "raw_path": target.encode(),
@@ -134,9 +236,3 @@ class Web:
             "client": (self.client, 5555),
             "server": ("127.0.0.1", 8080),
         }
-        asked: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def receive() -> Message:
-            return asked.pop() if asked else await stream.receive_end()
-
-        await self.app(scope, receive, stream.send)

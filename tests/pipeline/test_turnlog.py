@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from pipeline.endpointing import TurnReason
 from pipeline.events import (
     AgentState,
@@ -63,6 +67,11 @@ def heard(turns: TurnLog, message_id: str, turn: TurnRef, at: float, holding: bo
     return [told for event in events for told in turns.see(event, at)]
 
 
+def over(told: list[Event]) -> list[Event]:
+    """But for what the answer took."""
+    return [replace(event, latency=None) if isinstance(event, TurnCompleted) else event for event in told]
+
+
 # --- turns ------------------------------------------------------------------------------------------------
 
 
@@ -91,8 +100,21 @@ def test_a_turn_is_over_when_its_answers_have_ended_and_no_more_is_made() -> Non
     assert turns.see(BotSpeaking(ONE, "b2", ""), 2.5)[1:] == [], "measured once"
     turns.see(BotFinished(ONE, "b2", 10), 3.0)
     turns.see(MessageConfirmed(ONE, "b2", "Ho."), 3.0)
-    assert turns.settle(3.5) == [TurnCompleted(ONE, 2, False, False, 2500)]
+    assert over(turns.settle(3.5)) == [TurnCompleted(ONE, 2, False, False, 2500)]
     assert turns.settle(4.0) == turns.close(5.0) == []
+
+
+@pytest.mark.parametrize("metrics", [True, False])
+def test_a_turn_that_is_over_says_what_its_answer_took(metrics: bool) -> None:
+    turns = log(metrics=metrics)
+    turns.see(said(), 1.0)
+    turns.see(ended(), 1.5)
+    told = [event for event in heard(turns, "b1", ONE, 2.0) if isinstance(event, TurnMetrics)]
+    (completed,) = turns.settle(3.0)
+    assert isinstance(completed, TurnCompleted)
+    assert completed.latency is not None
+    assert completed.latency.total_ms == 900
+    assert told == ([completed.latency] if metrics else [])
 
 
 def test_a_word_that_the_answer_takes_a_while_is_no_answer() -> None:
@@ -128,7 +150,7 @@ def test_an_early_interruption_goes_on_with_the_turn() -> None:
     assert turns.settle(2.5) == []
     turns.see(ended(), 4.0)
     heard(turns, "b2", ONE, 4.5)
-    assert turns.settle(5.0) == [TurnCompleted(ONE, 1, False, False, 4000)]
+    assert over(turns.settle(5.0)) == [TurnCompleted(ONE, 1, False, False, 4000)]
 
 
 def test_a_late_interruption_is_the_end_of_the_turn() -> None:
@@ -142,7 +164,7 @@ def test_a_late_interruption_is_the_end_of_the_turn() -> None:
     turns.see(MessageConfirmed(ONE, "b1", "Hi"), 4.5)
     # What was never heard is neither a barge-in nor the last answer.
     assert turns.see(cut(ONE, "b2", 0, "user_spoke"), 4.5) == [cut(ONE, "b2", 0, "user_spoke")]
-    assert turns.settle(4.5) == [TurnCompleted(ONE, 1, True, False, 3500)]
+    assert over(turns.settle(4.5)) == [TurnCompleted(ONE, 1, True, False, 3500)]
 
 
 def test_what_the_bot_says_unasked_completes_nothing() -> None:
@@ -217,7 +239,7 @@ def test_the_voice_begins_and_ends_once_for_a_message() -> None:
     turns.queued("b1", None, holding=False)
     assert turns.sentence("b1", 0, "Hi.", 1.0) == [TtsStarted(None, "b1")]
     assert turns.sentence("b1", 1, "Ho.", 1.0) == []
-    assert turns.voiced("b1", 1.1, sound=True, over=True) == [TtsStopped(None, "b1")]
+    assert turns.voiced("b1", 1.1, sound=True, over=True) == [TtsStopped(None, "b1", 6)]
     assert turns.voiced("b1", 1.2, sound=True, over=True) == turns.close(2.0) == []
 
 
@@ -227,10 +249,10 @@ def test_the_voice_stops_with_the_message() -> None:
         turns.queued(message_id, None, holding=False)
         turns.sentence(message_id, None, "Hi.", 1.0)
     cut_off = cut(None, "b1", 0, "cancelled")
-    assert turns.see(cut_off, 1.1) == [cut_off, TtsStopped(None, "b1")]
+    assert turns.see(cut_off, 1.1) == [cut_off, TtsStopped(None, "b1", 3)]
     done = BotFinished(None, "b2", 900)
-    assert turns.see(done, 1.2) == [TtsStopped(None, "b2"), done]
-    assert turns.close(1.3) == [TtsStopped(None, "b3")]
+    assert turns.see(done, 1.2) == [TtsStopped(None, "b2", 3), done]
+    assert turns.close(1.3) == [TtsStopped(None, "b3", 3)]
 
 
 def test_what_is_begun_anew_has_new_numbers() -> None:
@@ -239,7 +261,7 @@ def test_what_is_begun_anew_has_new_numbers() -> None:
     started, _, first = turns.sentence("b1", 0, " Hi. ", 1.0)
     assert started == TurnStarted(ONE, 1)
     assert first == BotOutput(ONE, "b1", 0, "Hi.", False, "sentence")
-    assert turns.taken_back("b1") == [TtsStopped(ONE, "b1")]
+    assert turns.taken_back("b1") == [TtsStopped(ONE, "b1", 5)]
     turns.queued("b1", ONE, holding=False)
     _, again = turns.sentence("b1", 0, "Hello.", 2.0)
     assert again == BotOutput(ONE, "b1", 1, "Hello.", False, "sentence")

@@ -36,6 +36,7 @@ from server.services import Services
 from server.settings import Settings
 from server.store.opened import Kept
 from server.strangers import Allowed, Strangers
+from server.supervising import Supervising
 from server.tokens import Tokens
 from server.transfers import Transfers
 from server.wire import CallFacts
@@ -102,9 +103,10 @@ async def site(tmp_path: Path, keys: tuple[str, ...] = (KEY,), **settings: Any) 
         agents, control = AgentRegistry(), Control(calls, tasks)
         ringing = Ringing(agents, calls, DEFAULTS, RingingRules(5.0, ""))
         dialling = Dialling(agents, calls, {}, DEFAULTS, DialRules(), tasks)
-        metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, made.max_calls))
+        metrics = Metrics(Standing(calls, agents, ringing, dialling, lag, made.max_calls, kept))
         calls.watch(metrics, None)
         control = Control(calls, tasks)
+        transfers = Transfers(control, calls, dialling, tasks)
         services = Services(
             settings=made,
             keys=KeyRing(keys),
@@ -120,8 +122,9 @@ async def site(tmp_path: Path, keys: tuple[str, ...] = (KEY,), **settings: Any) 
             dialling=dialling,
             control=control,
             routing=Routing(agents, calls, control, DEFAULTS, tasks),
-            transfers=Transfers(control, calls, dialling, tasks),
+            transfers=transfers,
             bridging=Bridging(agents, calls, DEFAULTS, made.max_bridges),
+            supervising=Supervising(calls, agents, transfers, tasks),
             carriers={},
             defaults=DEFAULTS,
             hold_music=None,

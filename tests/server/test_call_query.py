@@ -116,13 +116,13 @@ def test_a_store_that_is_away_is_told_and_live_calls_are_shown(tmp_path: Path) -
         async with site(tmp_path) as made:
             call = made.begin("CA1")
             made.book.store = Away()
-            for path in ("/v1/calls", "/v1/calls/CA2", "/v1/calls/CA2/events"):
+            for path in ("/v1/calls", "/v1/calls/CA2", "/v1/calls/CA2/events?format=wire"):
                 reply = await made.web.get(path)
                 assert reply.status == 503, path
                 assert "at the moment: it is away" in reply.detail
                 assert int(reply.headers["retry-after"]) >= 1
             assert await ids(made, "?state=live") == ["CA1"]
-            assert (await made.web.get("/v1/calls/CA1/events")).json()["last_seq"] == 1
+            assert (await made.web.get("/v1/calls/CA1/events?format=wire")).json()["last_seq"] == 1
             async with made.web.stream("/v1/calls") as stream:
                 while not stream.reply.complete:
                     await asyncio.sleep(0.01)
@@ -147,7 +147,7 @@ def test_a_caller_is_forgotten_by_his_number(tmp_path: Path) -> None:
             assert reply.json() == {
                 "caller": "+1",
                 "calls": 3,
-                "events": 6,
+                "events": 9,
                 "recordings": 1,
                 "bytes": 10,
                 "live": 1,

@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from structlog import get_logger
 from structlog.testing import capture_logs
 
-from pipeline.events import EndReason
+from pipeline.events import CallEnded, EndReason, Utterance
 from pipeline.session import Session
 from server.call import Call
 from server.calls import CallLimits, CallRegistry
 from server.clock import Clock
 from server.doors import history
+from server.doors.desk import Desk
 from server.engines import EnginePool
+from server.past import StoreUnavailable
 from server.protocol import AnyHistoryCommand, parse_command, to_json
 from server.recordings import Recordings
 from server.resolve import Defaults, resolve
+from server.ring import Entry
 from server.selection import Available, Offer
 from server.wire import CallFacts
 from tests.fakes.leg import FakeLeg
@@ -29,10 +33,20 @@ from tests.fakes.llm import FakeLlm
 from tests.fakes.loop import run_virtual
 from tests.fakes.tts import FakeTts
 from tests.fakes.vad import FakeVad
+from tests.server.site import site
 from tests.server.test_calls import Owner, agent_of
 
 DEFAULTS = Defaults(tts=Offer("tts", (Available("fake"),)), llm=Offer("llm", (Available("fake"),)))
 HI = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello."}]
+
+
+class Away:
+    """A store that cannot be read."""
+
+    durable = True
+
+    async def told(self, call_id: str, names: object) -> list[Entry]:
+        raise StoreUnavailable("the database is away")
 
 
 class Line:
@@ -183,5 +197,42 @@ def test_a_bug_of_ours_is_an_answer_too(tmp_path: Path, monkeypatch: pytest.Monk
             monkeypatch.setattr(line.session.answering.dialogue, "clear", lambda: 1 / 0)
             assert line.ask("history.clear")["error"] == "internal error"
             assert line.session.ended
+
+    run_virtual(main())
+
+
+def test_of_a_call_that_is_over_what_is_kept_is_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with site(tmp_path) as made:
+            call = made.begin()
+            now = asyncio.get_running_loop().time()
+            lines = (Utterance("user", "hello"), Utterance("assistant", "Good day."))
+            made.calls._finish(call, CallEnded(EndReason.HANGUP, "", now, 1.0, lines))
+            made.calls._told(call)
+            owner = made.agent.owner
+            told: list[dict[str, Any]] = []
+            desk = Desk(owner, made.services, lambda e: told.append(json.loads(to_json(e))), get_logger())
+
+            async def ask(event: str, call_id: str = "CA1", **fields: Any) -> dict[str, Any]:
+                asked = {"event": event, "call_id": call_id, "request_id": "rq", **fields}
+                desk.handle(parse_command(json.dumps(asked)))
+                await asyncio.sleep(0.01)
+                return told.pop()
+
+            found = await ask("history.get")
+            assert (found["agent_id"], found["request_id"]) == ("Tester", "rq")
+            assert [line["content"] for line in found["messages"]] == ["hello", "Good day."]
+            assert "over" in (await ask("history.add", messages=HI))["error"], "nothing is changed any more"
+            assert "none that is still kept" in (await ask("history.get", "CA9"))["error"]
+            made.book.store = Away()  # type: ignore[assignment]
+            away = await ask("history.get")
+            assert "cannot be read at the moment (the database is away)" in away["error"]
+            assert away["messages"] == []
+            made.book.store = made.services.kept.calls
+            other = Desk(Owner(), made.services, lambda e: told.append(json.loads(to_json(e))), get_logger())
+            command = {"event": "history.get", "call_id": "CA1", "request_id": "rq"}
+            other.handle(parse_command(json.dumps(command)))
+            await asyncio.sleep(0.01)
+            assert "none that is still kept" in told.pop()["error"], "it is somebody else's"
 
     run_virtual(main())

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from pathlib import Path
 from typing import Any
 
-from server.logs import A_MINUTE, Bounded, NoTraceback
+import structlog
+
+from server.logs import A_MINUTE, Bounded, NoTraceback, Scrubber, Spoken
+from server.ring import Entry
+from server.settings import Settings
 
 
 def record(
@@ -56,3 +62,49 @@ def test_broken_characters_of_a_client_are_no_bug() -> None:
     assert NoTraceback().filter(ours)
     assert (theirs.exc_info, theirs.levelname) == (None, "WARNING")
     assert ours.exc_info is not None
+
+
+def test_what_is_known_or_looks_like_a_token_is_not_written() -> None:
+    scrub = Scrubber()
+    scrub.hide(["sk-verysecret", "short"])
+
+    def seen(line: str) -> str:
+        return str(scrub(None, "info", line))
+
+    assert seen("the key sk-verysecret was refused") == "the key *** was refused"
+    assert seen("cut short") == "cut short"
+    assert seen("GET /v1/calls/1/recording?download=1&token=abc.def HTTP") == (
+        "GET /v1/calls/1/recording?download=1&token=*** HTTP"
+    )
+    assert seen("wss://host/twilio/media/abc.def-ghi opened") == "wss://host/twilio/media/*** opened"
+    assert seen('{"Authorization": "Bearer abc"}') == '{"Authorization": "Bearer ***"}'
+    assert seen("found eyJhbGciOi.eyJzdWIi.c2ln here") == "found *** here"
+    assert seen("key=vad.threshold") == "key=vad.threshold"
+
+
+def test_what_was_said_is_written_where_that_is_wanted() -> None:
+    with structlog.testing.capture_logs() as lines:
+        spoken = Spoken()
+        for event, text in (
+            ("turn.end", "hello"),
+            ("user.speaking", "hel"),
+            ("message.confirmed", "hi there"),
+        ):
+            data = json.dumps({"event": event, "text": text}).encode()
+            assert spoken.offer(data, Entry("CA1", 1, 0.0, event, data))
+    assert [(line["call_id"], line["by"], line["text"]) for line in lines] == [
+        ("CA1", "user", "hello"),
+        ("CA1", "bot", "hi there"),
+    ]
+
+
+def test_settings_know_what_is_secret(tmp_path: Path) -> None:
+    settings = Settings(
+        data_dir=tmp_path,
+        api_keys=("one-key", "two-key"),
+        llm_providers=(("mine", "http://127.0.0.1/v1"),),
+        llm_keys=(("mine", "three-key"),),
+        database_url="postgresql://user:four-key@host/db",
+        otlp_headers="authorization=Bearer%20five",
+    )
+    assert {"one-key", "two-key", "three-key", "four-key", "Bearer five"} <= set(settings.secrets())

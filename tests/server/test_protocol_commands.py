@@ -45,6 +45,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         {"event": "connect", "api_key": "tw_0"},
         {"event": "connect", "api_key": "", "protocol": "talkwire/1", "client": "demo/1.0"},
         {"event": "connect", "api_key": "tw_0", "protocol": "talkwire/1", "resume": {"CA1": 17, "CA2": 0}},
+        {"event": "connect", "api_key": "tw_0", "protocol": "talkwire/1", "max_message_bytes": 33_554_432},
     ],
     "ClientPing": [{"event": "ping"}],
     "ClientPong": [{"event": "pong"}],

@@ -465,7 +465,9 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "interrupted": True,
             "aborted": False,
             "duration_ms": 5210,
+            **latency,
         }
+        for latency in ({}, {"latency": {"endpointing_ms": 300, "total_ms": 900}})
     ],
     "TurnMetrics": [
         {"event": "turn.metrics", **TURN, "message_id": "m1"},
@@ -489,7 +491,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         {"event": "tts.started", **TURN, "message_id": "m1"},
         {"event": "tts.started", **CALL, "message_id": "m1"},
     ],
-    "TtsStopped": [{"event": "tts.stopped", **TURN, "message_id": "m1"}],
+    "TtsStopped": [{"event": "tts.stopped", **TURN, "message_id": "m1", "characters": 9}],
     "BotOutput": [
         {
             "event": "bot.output",
@@ -596,6 +598,15 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         }
         for reason in ("busy", "no_answer", "failed", "canceled", "declined", "machine")
     ],
+    "SupervisorSaid": [
+        {"event": "supervisor.said", **CALL, "text": "One moment.", "by": "Ann", "message_id": "m1"}
+    ],
+    "SupervisorWhispered": [
+        {"event": "supervisor.whispered", **CALL, "text": "Offer ten percent.", "by": "Ann"}
+    ],
+    "HandoffRequested": [{"event": "handoff.requested", **CALL, "by": "Ann"}],
+    "HandoffActive": [{"event": "handoff.active", **CALL, "by": "Ann"}],
+    "HandoffReleased": [{"event": "handoff.released", **CALL, "by": "supervisor"}],
     "BotFinished": [{"event": "bot.finished", **TURN, "message_id": "m1", "duration_ms": 1460}],
     "BotInterrupted": [
         {
@@ -619,11 +630,15 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             for reason in ("early", "cancelled")
         ),
     ],
-    "MessageConfirmed": [{"event": "message.confirmed", **TURN, "message_id": "m1", "text": "It is ten"}],
+    "MessageConfirmed": [
+        {"event": "message.confirmed", **TURN, "message_id": "m1", "text": "It is ten", **corrects}
+        for corrects in ({}, {"corrects": 7})
+    ],
     "MessageAborted": [
         {"event": "message.aborted", **TURN, "message_id": "m1", "reason": reason}
         for reason in ("early", "new_turn", "cancelled", "call_ended")
-    ],
+    ]
+    + [{"event": "message.aborted", **TURN, "message_id": "m1", "reason": "early", "corrects": 7}],
     "ReplyRejected": [
         {
             "event": "reply.rejected",
@@ -667,7 +682,8 @@ def sample(name: str) -> Event:
 
 
 def all_classes() -> set[type[BaseModel]]:
-    """Every model of the package, found by walking it: nothing has to be registered to be seen."""
+    """Every model of the package, found by walking it: nothing has to be registered to be seen. What HTTP answers is a
+    document of its own (``openapi.json``)."""
     found: set[type[BaseModel]] = set()
     for module in pkgutil.iter_modules(server.protocol.__path__, "server.protocol."):
         for value in vars(importlib.import_module(module.name)).values():
@@ -675,6 +691,7 @@ def all_classes() -> set[type[BaseModel]]:
                 isinstance(value, type)
                 and issubclass(value, BaseModel)
                 and value.__module__.startswith("server.protocol.")
+                and value.__module__ != "server.protocol.rest"
             ):
                 found.add(value)
     return found

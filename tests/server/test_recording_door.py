@@ -103,3 +103,28 @@ async def test_a_file_that_was_deleted_is_told(tmp_path: Path) -> None:
         reply = await made.web.get(address(made))
         assert reply.status == 404
         assert "deleted" in reply.detail
+
+
+async def test_an_audio_element_can_seek_in_it(tmp_path: Path) -> None:
+    async with site(tmp_path, **PUBLIC) as made:
+        kept(made)
+        whole = await made.web.get(address(made))
+        assert whole.headers["accept-ranges"] == "bytes"
+        tag = whole.headers["etag"]
+        for wanted, body in (
+            ("bytes=0-99", AUDIO[:100]),
+            ("bytes=100-", AUDIO[100:]),
+            ("bytes=-50", AUDIO[-50:]),
+            (f"bytes=10-{len(AUDIO) * 2}", AUDIO[10:]),
+        ):
+            for more in ({}, {"if_range": tag}):
+                part = await made.web.get(address(made), range=wanted, **more)
+                assert (part.status, part.body) == (206, body), wanted
+                assert part.headers["content-range"].endswith(f"/{len(AUDIO)}")
+        # The file is another one by now: all of it, not a piece that does not fit.
+        other = await made.web.get(address(made), range="bytes=0-99", if_range='"another"')
+        assert (other.status, other.body) == (200, AUDIO)
+        beyond = await made.web.get(address(made), range=f"bytes={len(AUDIO)}-")
+        assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{len(AUDIO)}")
+        head = await made.web.ask(address(made), "HEAD", range="bytes=0-99")
+        assert (head.status, head.body) == (206, b"")

@@ -34,6 +34,7 @@ from tests.fakes.loop import run_virtual
 from tests.fakes.tts import FakeTts
 from tests.fakes.vad import FakeVad
 from tests.fakes.writer import Writer
+from tests.server.site import KEY, site
 from tests.server.test_calls import DEFAULTS
 
 pytestmark = pytest.mark.inline_io
@@ -541,3 +542,24 @@ def test_they_are_looked_through_again_and_again_whatever_happens(
     run(main)
     assert times == pytest.approx([1000.0, 1600.0, 2200.0], abs=1.0)
     assert part_of(Path("a.wav")).name == "a.part.wav"
+
+
+def test_a_client_gets_no_larger_message_than_it_takes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with site(tmp_path) as made:
+            for given, fits, too_much in (
+                ({"protocol": "talkwire/1"}, 1_000_000, 1 << 20),
+                ({"protocol": "talkwire/1", "max_message_bytes": 8 << 20}, 8_000_000, 8 << 20),
+                ({"max_message_bytes": 1 << 17}, 100_000, 1 << 17),
+                ({}, 20 << 20, 64 << 20),
+            ):
+                async with made.web.socket("/client") as socket:
+                    socket.say({"event": "connect", "api_key": KEY, **given})
+                    socket.say({"event": "agent.create", "agent_id": "y"})
+                    await socket.until(lambda s=socket: len(s.frames) == 2)  # type: ignore[misc]
+                    agent = made.services.agents.get("y")
+                    assert agent is not None
+                    assert agent.owner.has_room(fits), given
+                    assert not agent.owner.has_room(too_much), given
+
+    run_virtual(main())

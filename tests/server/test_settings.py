@@ -294,13 +294,17 @@ def test_a_misspelt_setting_is_warned_about(monkeypatch: pytest.MonkeyPatch, env
 def test_every_setting_is_declared_whole() -> None:
     assert len(KEYS) == len(set(KEYS))
     for setting in declared():
-        assert setting.key.startswith(("TALKWIRE_", "TWILIO_", "OPENAI_")) or setting.section == PROVIDERS
+        assert (
+            setting.key.startswith(("TALKWIRE_", "TWILIO_", "OPENAI_", "OTEL_"))
+            or setting.section == PROVIDERS
+        )
         assert setting.description.endswith(".")
         assert setting.allowed
         assert setting.unit or not setting.key.endswith(("_S", "_MS"))
     assert [setting.key for setting in declared() if setting.secret] == [
         "TALKWIRE_API_KEYS",
         "TALKWIRE_CONSOLE_PASSWORD",
+        "OTEL_EXPORTER_OTLP_HEADERS",
         "TALKWIRE_DATABASE_URL",
         "TALKWIRE_REDIS_URL",
         "TALKWIRE_SECRET",

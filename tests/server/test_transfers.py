@@ -15,6 +15,7 @@ import pytest
 from server.agents import AgentRegistry
 from server.control import REOPEN_S, Control, ControlRefused
 from server.dialling import Dialling, DialRules
+from server.pacing import Pace
 from server.protocol import AgentCreate, CallForward, CallTransfer, ErrorCode
 from server.resolve import resolve
 from server.transfer import GONE_S, JOIN_S, SENT_S, VERDICT_ASKS
@@ -136,8 +137,8 @@ class Desk:
         agents = AgentRegistry()
         self.agent = agents.create("x", self.owner, AgentCreate(agent_id="x"), 0.0)
         self.control = Control(calls, tasks)
-        dialling = Dialling(agents, calls, {"fake": self.carrier}, DEFAULTS, DialRules(), tasks)
-        self.transfers = Transfers(self.control, calls, dialling, tasks)
+        self.dialling = Dialling(agents, calls, {"fake": self.carrier}, DEFAULTS, DialRules(100.0), tasks)
+        self.transfers = Transfers(self.control, calls, self.dialling, tasks)
         facts = CallFacts("CA1", "x", FROM, OURS)
         self.call = calls.ring(facts, self.agent, resolve([self.agent.configuration], DEFAULTS))
         self.call.carrier = self.carrier
@@ -208,6 +209,35 @@ def test_a_transfer_goes_its_way(tmp_path: Path) -> None:
         await asyncio.sleep(0.5)
         assert desk.told("call.ended") == [("call.ended", "hangup")]
         assert not desk.transfers.left(reference, "CA1", hung_up=False)
+
+    on_virtual_time(script, tmp_path)
+
+
+def test_the_human_is_called_when_it_is_the_turn_of_his_call(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        desk.dialling._pace = Pace(1.0)
+        for _ in range(3):
+            desk.dialling.turn_s()  # Others are being dialled, one a second.
+        desk.transfer()
+        await asyncio.sleep(2.5)
+        assert desk.carrier.asked == [("confer", "CA1")]
+        await asyncio.sleep(1)
+        assert desk.carrier.asked == [("confer", "CA1"), ("invite", HUMAN)]
+
+    on_virtual_time(script, tmp_path)
+
+
+def test_who_gives_up_before_that_has_nobody_called(tmp_path: Path) -> None:
+    async def script(desk: Desk) -> None:
+        desk.dialling._pace = Pace(1.0)
+        for _ in range(3):
+            desk.dialling.turn_s()
+        desk.transfer()
+        await asyncio.sleep(1)
+        desk.transfers.cancel(desk.call)
+        await asyncio.sleep(5)
+        assert [what for what, _ in desk.carrier.asked] == ["confer", "bring_back"]
+        assert ("call.transfer_failed", "canceled") in desk.told()
 
     on_virtual_time(script, tmp_path)
 

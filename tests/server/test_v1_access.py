@@ -27,6 +27,7 @@ PATHS = (
     "/v1/calls/CA1/events",
     "/v1/calls/CA1/waveform",
     "/v1/calls/CA1/recording",
+    "/v1/calls/CA1/transcript",
 )
 PROXIED = {"x-forwarded-for": ELSEWHERE}
 

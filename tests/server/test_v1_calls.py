@@ -14,7 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.levels import SILENCE
-from pipeline.events import AudioMetrics, BotWord, CallEnded, EndReason, TurnRef, UserMessage
+from pipeline.events import (
+    AudioMetrics,
+    BotSpeaking,
+    BotWord,
+    CallEnded,
+    EndReason,
+    MessageConfirmed,
+    Recorded,
+    TurnRef,
+    UserMessage,
+    Utterance,
+)
 from server.book import CallBook, Changes
 from server.call import Call
 from server.doors import v1
@@ -111,14 +122,14 @@ def test_what_is_asked_wrongly_is_told(tmp_path: Path) -> None:
                 ("/v1/calls?limit=0", 400),
                 ("/v1/calls?limit=1001", 400),
                 ("/v1/calls?limit=many", 400),
-                ("/v1/calls/CA1/events?after=-1", 400),
-                ("/v1/calls/CA1/events?after=1e3", 400),
-                ("/v1/calls/CA1/events?limit=0", 400),
-                ("/v1/calls/CA1/events?after=" + "9" * 30, 400),
-                ("/v1/calls/CA1/events?after=" + "９", 400),
+                ("/v1/calls/CA1/events?format=wire&after=-1", 400),
+                ("/v1/calls/CA1/events?format=wire&after=1e3", 400),
+                ("/v1/calls/CA1/events?format=wire&limit=0", 400),
+                ("/v1/calls/CA1/events?format=wire&after=" + "9" * 30, 400),
+                ("/v1/calls/CA1/events?format=wire&after=" + "９", 400),
                 ("/v1/calls/CA1/waveform?after_ms=x", 400),
                 ("/v1/calls/CA2", 404),
-                ("/v1/calls/CA2/events", 404),
+                ("/v1/calls/CA2/events?format=wire", 404),
                 ("/v1/calls/CA2/waveform", 404),
                 ("/v1/calls/CA2/recording", 404),
                 ("/v1/calls/" + "x" * 3000, 404),
@@ -129,10 +140,10 @@ def test_what_is_asked_wrongly_is_told(tmp_path: Path) -> None:
                 assert reply.status == status, path
                 assert 10 < len(reply.detail) < 300
             reply = await made.web.get(
-                "/v1/calls/CA1/events", accept="text/event-stream", last_event_id="x\u00ff"
+                "/v1/calls/CA1/events?format=wire", accept="text/event-stream", last_event_id="x\u00ff"
             )
             assert reply.status == 400
-            reply = await made.web.get("/v1/calls/CA2/events", accept="text/event-stream")
+            reply = await made.web.get("/v1/calls/CA2/events?format=wire", accept="text/event-stream")
             assert reply.status == 404
 
     run_virtual(main())
@@ -255,7 +266,9 @@ def test_a_log_is_read_in_pages(tmp_path: Path) -> None:
                     made.end(call)
                 after, events = 0, []
                 while True:
-                    page = (await made.web.get(f"/v1/calls/CA1/events?after={after}&limit=4")).json()
+                    page = (
+                        await made.web.get(f"/v1/calls/CA1/events?format=wire&after={after}&limit=4")
+                    ).json()
                     assert (page["ended"], page["lost"]) == (state, 0)
                     if not page["events"]:
                         break
@@ -272,7 +285,7 @@ def test_the_log_is_followed_to_its_end(tmp_path: Path) -> None:
     async def main() -> None:
         async with site(tmp_path) as made:
             call = made.begin()
-            async with made.web.stream("/v1/calls/CA1/events") as stream:
+            async with made.web.stream("/v1/calls/CA1/events?format=wire") as stream:
                 await seen(stream, 1)
                 assert stream.reply.body.startswith(b"retry: 1000\n\nid: 1\nevent: call.started\ndata: {")
                 assert stream.reply.headers["content-type"].startswith("text/event-stream")
@@ -285,12 +298,13 @@ def test_the_log_is_followed_to_its_end(tmp_path: Path) -> None:
                 assert stream.reply.body.count(b":ping") == 2
                 made.end(call)
                 events = await complete(stream)
-            assert [name for name, _, _ in events] == ["call.started", "bot.word", "call.ended", "end"]
-            assert [seq for _, _, seq in events] == [1, 2, 3, None]
-            assert events[-1][1] == {"last_seq": 3}
-            assert [data["seq"] for _, data, _ in events[:-1]] == [1, 2, 3]
-            async with made.web.stream("/v1/calls/CA1/events?after=3") as stream:
-                assert await complete(stream) == [("end", {"last_seq": 3}, None)]
+            names = ["call.started", "bot.word", "call.ended", "call.summary", "end"]
+            assert [name for name, _, _ in events] == names
+            assert [seq for _, _, seq in events] == [1, 2, 3, 4, None]
+            assert events[-1][1] == {"last_seq": 4}
+            assert [data["seq"] for _, data, _ in events[:-1]] == [1, 2, 3, 4]
+            async with made.web.stream("/v1/calls/CA1/events?format=wire&after=4") as stream:
+                assert await complete(stream) == [("end", {"last_seq": 4}, None)]
 
     run_virtual(main())
 
@@ -299,7 +313,7 @@ def test_the_end_is_told_when_the_call_is_over_though_that_comes_later(tmp_path:
     async def main() -> None:
         async with site(tmp_path) as made:
             call = made.begin()
-            async with made.web.stream("/v1/calls/CA1/events") as stream:
+            async with made.web.stream("/v1/calls/CA1/events?format=wire") as stream:
                 call.journal.append(CallEnded(EndReason.HANGUP, "", 1.0, 1.0, ()))
                 await asyncio.sleep(1.0)
                 assert [name for name, _, _ in stream.reply.events()] == ["call.started", "call.ended"]
@@ -317,8 +331,10 @@ def test_the_larger_cursor_counts(tmp_path: Path) -> None:
             call = made.begin()
             told(call, 9)
             made.end(call)
-            for query, header, first in (("?after=4", "7", 8), ("?after=7", "4", 8), ("", "10", 11)):
-                async with made.web.stream(f"/v1/calls/CA1/events{query}", last_event_id=header) as stream:
+            for query, header, first in (("&after=4", "7", 8), ("&after=7", "4", 8), ("", "10", 11)):
+                async with made.web.stream(
+                    f"/v1/calls/CA1/events?format=wire{query}", last_event_id=header
+                ) as stream:
                     assert (await complete(stream))[0][2] == first
 
     run_virtual(main())
@@ -330,7 +346,7 @@ def test_what_is_not_kept_any_more_is_told_as_lost(tmp_path: Path) -> None:
             call = made.begin()
             keep_only(call, 5)
             told(call, 20)
-            async with made.web.stream("/v1/calls/CA1/events?after=3") as stream:
+            async with made.web.stream("/v1/calls/CA1/events?format=wire&after=3") as stream:
                 events = await seen(stream, 6)
             assert events[0] == ("lost", {"lost": 13}, None)
             assert [seq for _, _, seq in events[1:]] == [17, 18, 19, 20, 21]
@@ -343,7 +359,7 @@ def test_a_reader_that_is_overtaken_is_closed_and_goes_on_when_it_comes_back(tmp
         async with site(tmp_path) as made:
             call = made.begin()
             keep_only(call, 5)
-            async with made.web.stream("/v1/calls/CA1/events?after=1") as stream:
+            async with made.web.stream("/v1/calls/CA1/events?format=wire&after=1") as stream:
                 told(call, 2)
                 await seen(stream, 2)
                 stream.hold()
@@ -354,7 +370,7 @@ def test_a_reader_that_is_overtaken_is_closed_and_goes_on_when_it_comes_back(tmp
                 events = await complete(stream)
             assert events[-1] == ("closed", {"reason": "slow_consumer"}, None)
             last = max(seq for _, _, seq in events if seq is not None)
-            async with made.web.stream("/v1/calls/CA1/events", last_event_id=str(last)) as stream:
+            async with made.web.stream("/v1/calls/CA1/events?format=wire", last_event_id=str(last)) as stream:
                 again = await seen(stream, 6)
             assert again[0] == ("lost", {"lost": 13 - 5 - last}, None)
             assert [seq for _, _, seq in again[1:]] == [9, 10, 11, 12, 13]
@@ -404,7 +420,7 @@ async def play(made: Site, call: Call, script: list[tuple[str, int]]) -> Followi
     reader = FollowingReader(made)
     steps = iter([*script, ("finish", 0)])
     while not reader.ended:
-        path, cursor = f"/v1/calls/{call.call_id}/events", str(reader.cursor)
+        path, cursor = f"/v1/calls/{call.call_id}/events?format=wire", str(reader.cursor)
         async with made.web.stream(path, last_event_id=cursor) as stream:
             cut = None
             while not stream.reply.complete:
@@ -489,7 +505,7 @@ def test_readers_that_leave_leave_nothing_behind(tmp_path: Path) -> None:
             before, began_at = len(asyncio.all_tasks()), asyncio.get_running_loop().time()
             for _ in range(20):
                 async with (
-                    made.web.stream("/v1/calls/CA1/events") as one,
+                    made.web.stream("/v1/calls/CA1/events?format=wire") as one,
                     made.web.stream("/v1/calls") as other,
                 ):
                     await seen(one, 1)
@@ -510,7 +526,7 @@ def test_when_the_server_stops_everybody_is_let_go(tmp_path: Path) -> None:
         async with site(tmp_path) as made:
             made.begin()
             async with (
-                made.web.stream("/v1/calls/CA1/events") as one,
+                made.web.stream("/v1/calls/CA1/events?format=wire") as one,
                 made.web.stream("/v1/calls") as other,
             ):
                 await seen(one, 1)
@@ -518,7 +534,7 @@ def test_when_the_server_stops_everybody_is_let_go(tmp_path: Path) -> None:
                 made.book.close()
                 for stream in (one, other):
                     assert (await complete(stream))[-1] == ("closed", {"reason": "server_stopped"}, None)
-            async with made.web.stream("/v1/calls/CA1/events") as late:
+            async with made.web.stream("/v1/calls/CA1/events?format=wire") as late:
                 assert (await complete(late))[-1][0] == "closed"
 
     run_virtual(main())
@@ -529,7 +545,7 @@ def test_no_stream_lasts_for_ever(tmp_path: Path) -> None:
         async with site(tmp_path) as made:
             made.begin()
             async with (
-                made.web.stream("/v1/calls/CA1/events") as one,
+                made.web.stream("/v1/calls/CA1/events?format=wire") as one,
                 made.web.stream("/v1/calls") as other,
             ):
                 await asyncio.sleep(v1.STREAM_S - 60)
@@ -562,7 +578,7 @@ def test_a_call_that_goes_out_of_the_store_while_it_is_read_is_told_as_expired(t
     async def main() -> None:
         async with site(tmp_path, keep_calls=0) as made:
             call = made.begin()
-            async with made.web.stream("/v1/calls/CA1/events") as stream:
+            async with made.web.stream("/v1/calls/CA1/events?format=wire") as stream:
                 await seen(stream, 1)
                 made.end(call)
                 assert (await complete(stream))[-1] == ("closed", {"reason": "expired"}, None)
@@ -701,5 +717,42 @@ def test_a_book_may_be_told_of_a_call_that_it_does_not_know(tmp_path: Path) -> N
             assert book.listener(call, 8000) is None
             book.over(call)
             assert book.live() == []
+
+    run_virtual(main())
+
+
+def test_a_transcript_can_be_had_in_three_ways(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with site(tmp_path) as made:
+            call = made.begin()
+            call.journal.append(BotSpeaking(None, "b1", "Hello."))
+            call.journal.append(MessageConfirmed(None, "b1", "Hello."))
+            path = "/v1/calls/CA1/transcript"
+            live = (await made.web.get(path)).json()
+            assert (live["ended"], [line["text"] for line in live["lines"]]) == (False, ["Hello."])
+            now = asyncio.get_running_loop().time()
+            lines = (Utterance("assistant", "Hello."), Utterance("user", "Good day."))
+            call.journal.append(CallEnded(EndReason.HANGUP, "", now, 1.0, lines))
+            call.journal.append(Recorded(2500, 8000, "wav", "stereo", now, None))
+            made.end(call)
+            told = (await made.web.get(path)).json()
+            assert (told["ended"], [line["role"] for line in told["lines"]]) == (True, ["assistant", "user"])
+            assert told["lines"][1] == {"role": "user", "text": "Good day.", "start_ms": None, "end_ms": None}
+            for asked, accept, kind in (
+                ("?format=text", "*/*", "text/plain"),
+                ("", "text/plain", "text/plain"),
+                ("", "text/vtt, */*;q=0.5", "text/vtt"),
+                ("?format=vtt&download=1", "*/*", "text/vtt"),
+                ("", "text/html,*/*", "application/json"),
+            ):
+                reply = await made.web.get(path + asked, accept=accept)
+                assert reply.headers["content-type"].startswith(kind), asked
+                assert reply.headers["cache-control"] == "no-store"
+                assert ("CA1.vtt" in reply.headers.get("content-disposition", "")) is ("download" in asked)
+            assert (await made.web.get(f"{path}?format=srt")).status == 400
+            assert (await made.web.get("/v1/calls/CA9/transcript")).status == 404
+            (recording,) = (await made.web.get("/v1/calls/CA1")).json()["recordings"]
+            assert (recording["duration_ms"], recording["format"]) == (2500, "wav")
+            assert recording["url"] == "/v1/calls/CA1/recording"
 
     run_virtual(main())

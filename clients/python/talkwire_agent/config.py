@@ -305,10 +305,14 @@ class SessionConfig(TypedDict, total=False):
 
 
 class MediaSettings(TypedDict, total=False):
-    """Recording, in its older place."""
+    """Listening to live calls; and recording, in its older place."""
 
     recording: bool | None
     """Means the same as `recording.enabled`."""
+    live: bool | None
+    """False: nobody listens to these calls while they go on, whatever key he has. Default: holders of an
+    API key may (`WS /live/{call_id}/ws`).
+    """
 
 
 class LineSettings(TypedDict, total=False):
@@ -420,7 +424,7 @@ class Config(TypedDict, total=False):
     config: SessionConfig | None
     """The same keys once more, as some clients send them."""
     media: MediaSettings | None
-    """Recording, in its older place."""
+    """Whether live calls may be listened to."""
 
 
 class AgentConfig(Config, total=False):

@@ -12,7 +12,7 @@ from talkwire_agent.base import Event
 from talkwire_agent.errors import ConnectionLost, Refused, Unauthorized
 from talkwire_agent.events import ErrorEvent, LineError
 from talkwire_agent.pending import Pending
-from talkwire_agent.transport import Transport, encoded
+from talkwire_agent.transport import MAX_RECEIVED, Transport, encoded
 from talkwire_agent.wire import decoded, parsed
 
 log = logging.getLogger("talkwire_agent")
@@ -61,7 +61,7 @@ class Connection:
 
         Raises ``Unauthorized`` and ``ConnectionLost``.
         """
-        who = {"api_key": api_key, "protocol": PROTOCOL, "client": client}
+        who = {"api_key": api_key, "protocol": PROTOCOL, "client": client, "max_message_bytes": MAX_RECEIVED}
         frame = {"event": "connect", **who, "resume": resume}
         try:
             async with asyncio.timeout(HANDSHAKE_S):

@@ -182,6 +182,31 @@ class LineUtterance(Part):
     """When its sound began, milliseconds from the beginning of the call."""
 
 
+class TurnLatency(Part):
+    """What `turn.metrics` tells of times."""
+
+    endpointing_ms: int | None = None
+    """From the end of the user's voice to `turn.end`, milliseconds."""
+    stt_ms: int | None = None
+    """From the end of the user's voice to the last text of the turn, milliseconds."""
+    llm_first_token_ms: int | None = None
+    """From the request for this message to the first of its text, milliseconds; absent where the agent
+    process answers.
+    """
+    agent_ms: int | None = None
+    """Where the agent process answers: from the turn signal (`eager.turn`) to the first text of the answer,
+    milliseconds.
+    """
+    tts_first_byte_ms: int | None = None
+    """From the request for the first sentence to the first of its sound, milliseconds."""
+    transport_ms: int | None = None
+    """From the first audio that is handed to the line to the ear, as far as the line tells, milliseconds."""
+    total_ms: int | None = None
+    """From the end of the user's voice to the first sound of the answer in the ear, milliseconds. More than
+    the parts together where the agent got ready, tools ran, or the first sentence came slowly.
+    """
+
+
 class Usage(Part):
     """What an answer cost, as far as the engine tells."""
 
@@ -820,6 +845,8 @@ class TurnCompleted(TurnEvent):
     """Nothing was answered, or none of it was kept."""
     duration_ms: int
     """From `turn.started` to this event, milliseconds."""
+    latency: TurnLatency | None = None
+    """How long its answer took, also where `turn.metrics` is not told; absent: none was heard."""
 
 
 class TurnMetrics(TurnEvent):
@@ -1044,6 +1071,8 @@ class TtsStopped(CallEvent):
     event: Literal["tts.stopped"] = "tts.stopped"
     message_id: str
     """The message."""
+    characters: int
+    """Of text that it was given for this message, made or not."""
 
 
 class BotSpeaking(CallEvent):
@@ -1167,6 +1196,10 @@ class MessageConfirmed(CallEvent):
     """The message."""
     text: str
     """What the caller heard of it."""
+    corrects: int | None = None
+    """The `seq` of its `bot.speaking`, where that had another text, or none. Absent: it was heard as it was
+    told.
+    """
 
 
 class MessageAborted(CallEvent):
@@ -1180,6 +1213,8 @@ class MessageAborted(CallEvent):
     `cancelled`: by the agent; `call_ended`: the call was over first; `duplicate_greeting`: the agent was
     told of the call once more, and greeted as it had done.
     """
+    corrects: int | None = None
+    """The `seq` of its `bot.speaking`, where it had begun: what that told is not kept."""
 
 
 class ReplyRejected(CallEvent):
@@ -1193,7 +1228,9 @@ class ReplyRejected(CallEvent):
     expected_reply_to: str
     """What it would have had to name; empty where nothing fits."""
     reason: str
-    """`message_obsolete`: the user has gone on; `call_ended`: the call is ending; others in words."""
+    """`message_obsolete`: the user has gone on; `call_ended`: the call is ending; `taken_over`: a person
+    has the conversation, until `handoff.released`; others in words.
+    """
 
 
 class CallUpdated(CallEvent):
@@ -1359,6 +1396,63 @@ class CallTransferFailed(CallEvent):
     """Why, in words, as far as the carrier tells."""
 
 
+class SupervisorSaid(CallEvent):
+    """A person beside the bot has something spoken to the caller. What is heard of it is told as of any
+    message, and the server's language model knows of it; an agent that asks a model itself tells it.
+    """
+
+    event: Literal["supervisor.said"] = "supervisor.said"
+    text: str
+    """What is to be spoken."""
+    by: str
+    """Who, in the words of his request."""
+    message_id: str
+    """Of the message: `bot.speaking` and the rest of its events have it."""
+
+
+class SupervisorWhispered(CallEvent):
+    """A person beside the bot has told it something that the caller does not hear. The server's language
+    model knows it from its next answer on; an agent that asks a model itself tells it.
+    """
+
+    event: Literal["supervisor.whispered"] = "supervisor.whispered"
+    text: str
+    """What the model is to know."""
+    by: str
+    """Who, in the words of his request."""
+
+
+class HandoffRequested(CallEvent):
+    """A person takes the conversation over. From here on neither the server's language model nor the agent
+    begins to say anything: what waited is cancelled, and what the agent still sends is `reply.rejected`
+    (`taken_over`), or where it answers nothing `bot.interrupted` (`cancelled`). All other events go on.
+    """
+
+    event: Literal["handoff.requested"] = "handoff.requested"
+    by: str
+    """Who, in the words of his request."""
+
+
+class HandoffActive(CallEvent):
+    """The person has the conversation: what the caller was hearing of the bot is over. Follows
+    `handoff.requested`; told again, by itself, to an agent that the call is handed over to meanwhile.
+    """
+
+    event: Literal["handoff.active"] = "handoff.active"
+    by: str
+    """Who, in the words of his request."""
+
+
+class HandoffReleased(CallEvent):
+    """The bot has the conversation again. Where the caller waits for an answer, the server's language model
+    gives it.
+    """
+
+    event: Literal["handoff.released"] = "handoff.released"
+    by: str
+    """Who, in the words of his request."""
+
+
 class UserMuteStarted(CallEvent):
     """The user is not listened to from here on. Several reasons may hold at a time; each has its
     `user.mute_stopped`, before `call.ended`.
@@ -1515,13 +1609,15 @@ class CallRecording(RecordedEvent):
 
     Follows `call.ended`, which does not wait for it. For a client that did not announce `talkwire/1` in
     `connect` it comes just before, since such clients drop what comes after; there `call.ended` waits for a
-    second at most.
+    second at most. Of a call whose server was killed it stands in the log behind the end that the next one
+    has told.
     """
 
     event: Literal["call.recording"] = "call.recording"
     audio: str | None = None
     """The file, base64. Absent where it is larger than the operator lets messages be
-    (`TALKWIRE_RECORDING_INLINE_BYTES`), and where the event is told once more, later.
+    (`TALKWIRE_RECORDING_INLINE_BYTES`) or than the client takes (`max_message_bytes` of `connect`), and
+    where the event is told once more, later: fetch `url`.
     """
     url: str | None = None
     """Where the file can be fetched (`GET`, with byte ranges), for as long as the operator allows. Whoever
@@ -1624,6 +1720,11 @@ EVENTS: dict[str, type[Event]] = {
     "call.transferring": CallTransferring,
     "call.transferred": CallTransferred,
     "call.transfer_failed": CallTransferFailed,
+    "supervisor.said": SupervisorSaid,
+    "supervisor.whispered": SupervisorWhispered,
+    "handoff.requested": HandoffRequested,
+    "handoff.active": HandoffActive,
+    "handoff.released": HandoffReleased,
     "user.mute_started": UserMuteStarted,
     "user.mute_stopped": UserMuteStopped,
     "audio.metrics": AudioMetrics,

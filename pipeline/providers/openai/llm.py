@@ -72,11 +72,12 @@ class OpenAiLlm:
                 other = dialect.after(answer, options)
                 if other is None:
                     raise self._client.refused(answer)
-                reason = self._client.quoted(answer.reason)
+                # Not its own words: they may repeat what was said.
+                why = " ".join(filter(None, (str(answer.status), answer.code, answer.param)))
                 if other.toolless and not dialect.toolless:
-                    _log.warning("%s takes no tools, and answers without them: %s", model, reason)
+                    _log.warning("%s takes no tools, and answers without them: %s", model, why)
                 else:
-                    _log.info("%s did not take the request: %s", model, reason)
+                    _log.info("%s did not take the request: %s", model, why)
                 dialect = other
         yield end
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from structlog.contextvars import bind_contextvars
 
 from media.ports import LegListener
 from server.call import Call, CallState
@@ -42,6 +43,7 @@ async def media(websocket: WebSocket, token: str, services: Services) -> None:
         log.warning("twilio.media_refused", error=str(refusal))
         await websocket.close(1008, str(refusal)[:120])  # Before it is accepted: HTTP 403.
         return
+    bind_contextvars(call_id=call.call_id)
     again = isinstance(call.leg, TwilioLeg)
     if not again:
         services.calls.connecting(call)

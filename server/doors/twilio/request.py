@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import structlog
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
+from structlog.contextvars import bind_contextvars
 
 from server.services import Services
 from telephony.carriers.twilio import signature, twiml
@@ -46,6 +47,7 @@ async def read(request: Request, services: Services) -> Form | Response:
     if not CALL_ID.fullmatch(call_id):
         what = "must be at most 64 letters, digits, - and _" if call_id else "is missing"
         return PlainTextResponse(f"CallSid {what}: this is a webhook of Twilio's voice calls", 400)
+    bind_contextvars(call_id=call_id)
     account = services.settings.twilio_account_sid
     if account is not None and form.get("AccountSid") != account:
         text = "this call belongs to another account than TWILIO_ACCOUNT_SID"

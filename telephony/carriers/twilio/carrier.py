@@ -169,6 +169,10 @@ class TwilioCarrier:
     async def numbers(self) -> list[OwnNumber]:
         return [number for number in (await self._known(0.0)).values() if number.receives]
 
+    async def balance(self) -> tuple[str, str]:
+        told = await self._needed("tell a balance without TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN").balance()
+        return str(told.get("balance", "")), str(told.get("currency", ""))
+
     async def _known(self, fresh_s: float) -> dict[str, OwnNumber]:
         rest = self._needed("list numbers without TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")
         async with self._asking:

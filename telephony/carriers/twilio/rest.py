@@ -65,6 +65,10 @@ class Rest:
         """What Twilio says of the account itself."""
         return await self._request("GET", f"{self._root}.json")
 
+    async def balance(self) -> dict[str, Any]:
+        """What is left on the account."""
+        return await self._ask("GET", "/Balance.json")
+
     async def aclose(self) -> None:
         await self._http.aclose()
 

@@ -13,7 +13,7 @@ from pipeline.chain.ears import MAX_SEGMENT_S
 from pipeline.errors import ProviderBusy, ProviderError, ProviderTimeout
 from pipeline.ports import SttCapabilities, SttEvent, SttFailed, SttFinal, SttOptions, SttPartial, Takeover
 from tests.fakes.loop import run_virtual
-from tests.fakes.stt import FakeStt, Hears
+from tests.fakes.stt import FakeStt, FakeSttStream, Hears
 
 DEADLINES = Deadlines(answer_s=1.5, last_s=6.0, gap_s=3.0)
 STALLS = None
@@ -318,5 +318,121 @@ def test_the_next_engine_may_be_in_the_middle_of_the_next_segment() -> None:
         ear.stream.end()
         await asyncio.sleep(1)
         assert [(i, text) for _, i, text in ear.finals] == [(1, "from b"), (2, "from b")]
+
+    play(script)
+
+
+class Breaks(FakeStt):
+    """Its first streams raise when something is asked of them."""
+
+    def __init__(self, method: str, *script: Hears | str, streams: int = 1, at: int = 1) -> None:
+        super().__init__(script)
+        self.started = True
+        self._method, self._broken, self._at = method, streams, at
+
+    def open(self, options: SttOptions, on_event: Callable[[SttEvent], None]) -> FakeSttStream:
+        stream = super().open(options, on_event)
+        if len(self.streams) <= self._broken:
+            works, left = getattr(stream, self._method), self._at
+
+            def broken(*values: object) -> object:
+                nonlocal left
+                left -= 1
+                if left <= 0:
+                    raise RuntimeError("its worker is dead")
+                return works(*values)
+
+            setattr(stream, self._method, broken)
+        return stream
+
+
+@pytest.mark.parametrize(
+    ("method", "at"), [("begin", 1), ("feed", 1), ("feed", 20), ("pause", 1), ("end", 1)]
+)
+def test_one_that_raises_has_failed_and_the_next_one_hears_it_whole(method: str, at: int) -> None:
+    async def script() -> None:
+        a, b = Breaks(method, "never", streams=9, at=at), engine("b", "one two", "three")
+        a.name = "a"
+        ear = Ear(a, b)
+        ear.say(1, end=False)
+        ear.stream.pause()
+        ear.stream.feed(np.full(160, 1, np.int16))
+        ear.stream.end()
+        await asyncio.sleep(1)
+        assert [(segment, text) for _, segment, text in ear.finals] == [(1, "one two")]
+        (fault,) = [e for _, e in ear.events if isinstance(e, Takeover)]
+        assert fault.by == "b"
+        assert "RuntimeError: its worker is dead" in str(fault.error)
+        assert b.streams[0].segments[0].samples == 26 * 160, "all of it"
+        ear.say(2)
+        await asyncio.sleep(1)
+        assert ear.finals[-1][1:] == (2, "three")
+        await ear.stream.aclose()
+
+    play(script)
+
+
+@pytest.mark.parametrize("method", ["begin", "feed", "pause", "end"])
+def test_one_that_raises_alone_is_tried_once_more_with_another_stream(method: str) -> None:
+    async def script() -> None:
+        a = Breaks(method, "lost", "one two")
+        ear = Ear(a)
+        ear.say(1, end=False)
+        ear.stream.pause()
+        ear.stream.end()
+        await asyncio.sleep(2)
+        assert [(segment, text) for _, segment, text in ear.finals][-1][0] == 1
+        assert len(a.streams) == 2
+        await ear.stream.aclose()
+        assert all(stream.closed for stream in a.streams)
+
+    play(script)
+
+
+@pytest.mark.parametrize("method", ["begin", "feed", "pause", "end"])
+def test_where_all_raise_the_segment_has_failed_and_the_next_one_is_heard(method: str) -> None:
+    async def script() -> None:
+        a = Breaks(method, *("lost",) * 9, streams=2)
+        ear = Ear(a)
+        ear.say(1, end=False)
+        ear.stream.pause()
+        ear.stream.end()
+        await asyncio.sleep(30)
+        failed = [e for _, e in ear.events if isinstance(e, SttFailed | SttFinal)]
+        assert [event.segment_id for event in failed] == [1]
+        ear.say(2)
+        await asyncio.sleep(30)
+        assert [e.segment_id for _, e in ear.events if isinstance(e, SttFailed | SttFinal)] == [1, 2]
+        await ear.stream.aclose()
+
+    play(script)
+
+
+def test_one_that_cannot_be_closed_keeps_no_other_open() -> None:
+    async def script() -> None:
+        a, b = Breaks("aclose", "one"), engine("b", otherwise=Hears("two"))
+        ear = Ear(a, b)
+        a.script.clear()
+        ear.say(1)
+        await asyncio.sleep(3)
+        await ear.stream.aclose()
+        assert b.streams[0].closed
+
+    play(script)
+
+
+def test_one_whose_stream_cannot_even_be_opened_has_failed() -> None:
+    async def script() -> None:
+        a, b = engine("a"), engine("b", "one two")
+
+        def refuse(options: SttOptions, on_event: Callable[[SttEvent], None]) -> FakeSttStream:
+            raise OSError("no more sockets")
+
+        opened, a.open = a.open, refuse  # type: ignore[method-assign]
+        ear = Ear(a, b)
+        ear.say(1)
+        await asyncio.sleep(1)
+        assert [(segment, text) for _, segment, text in ear.finals] == [(1, "one two")]
+        assert opened is not None
 
     play(script)

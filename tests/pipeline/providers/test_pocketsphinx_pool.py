@@ -190,7 +190,7 @@ async def test_a_worker_that_was_dead_before_it_took_the_utterance_is_not_blamed
         working, idle = _busy_and_idle(ear)
         os.kill(idle, signal.SIGSTOP)  # alive to the engine, and deaf
         os.kill(working, signal.SIGKILL)
-        while ear.stream.segments[0].slot is None or _pid(ear.stream.segments[0].slot) != idle:
+        while (slot := ear.stream.segments[0].slot) is None or slot.process is None or _pid(slot) != idle:
             await asyncio.sleep(0.01)
         os.kill(idle, signal.SIGKILL)
         ear.stream.end()

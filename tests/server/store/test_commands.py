@@ -40,7 +40,7 @@ async def test_forget_tells_how_much_went(url: str, tmp_path: Path) -> None:
     done = await asyncio.to_thread(talkwire, tmp_path, "forget", "+1 555 000 1111", TALKWIRE_DATABASE_URL=url)
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
-    assert (told["caller"], told["calls"], told["events"]) == ("+15550001111", 1, 2)
+    assert (told["caller"], told["calls"], told["events"]) == ("+15550001111", 1, 3)
     async with home(url, tmp_path, migrate=False) as made:
         assert await made.ids() == []
 

@@ -10,13 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.events import BotWord, EndReason, TurnRef, UserMessage, Utterance
+from pipeline.events import (
+    BotWord,
+    CallEnded,
+    EndReason,
+    MessageConfirmed,
+    Recorded,
+    TurnRef,
+    UserMessage,
+    Utterance,
+)
 from server.forgetting import forget
 from server.past import CallQuery, StoreUnavailable
 from server.ring import Entry, Ring
 from server.store.kept import KeptCalls
 from server.tokens import TokenError
-from tests.server.store.home import home
+from tests.server.store.home import Home, home
 
 
 async def test_an_ended_call_survives_a_restart_with_all_its_events(url: str, tmp_path: Path) -> None:
@@ -34,9 +43,9 @@ async def test_an_ended_call_survives_a_restart_with_all_its_events(url: str, tm
         assert (await second.book.ended(10))[0].as_json(0) == listed
         assert listed["last_user_text"] == "hello"
         assert await second.log("CA1", after=1, limit=1) == told[1:2]
-        page = await second.book.page("CA1", 3)
+        page = await second.book.page("CA1", 4)
         assert page is not None
-        assert (list(page.entries), page.last_seq, page.lost, page.over) == ([], 3, 0, True)
+        assert (list(page.entries), page.last_seq, page.lost, page.over) == ([], 4, 0, True)
         assert await second.book.find("CA2") is None
         assert await second.book.page("CA2", 0) is None
         assert await second.book.ended(10, CallQuery(slug="other")) == []
@@ -96,12 +105,12 @@ async def test_events_that_are_not_to_be_kept_are_told_and_not_kept(url: str, tm
         call = made.begin()
         made.tell(call, *(BotWord(None, "m1", "word", index, 0.0, 0.1) for index in range(5)))
         made.end(call)
-        assert [entry.seq for entry in await made.entries("CA1")] == list(range(1, 8)), "from memory"
+        assert [entry.seq for entry in await made.entries("CA1")] == list(range(1, 9)), "from memory"
         await made.flush()
-        assert [entry.seq for entry in await made.entries("CA1")] == [1, 7]
+        assert [entry.seq for entry in await made.entries("CA1")] == [1, 7, 8]
         page = await made.book.page("CA1", 0)
         assert page is not None
-        assert (page.lost, page.last_seq) == (0, 7), "nothing was lost"
+        assert (page.lost, page.last_seq) == (0, 8), "nothing was lost"
 
 
 async def test_a_live_call_that_has_outgrown_memory_is_read_out_of_the_database(
@@ -172,7 +181,7 @@ async def test_old_calls_go_with_all_that_was_kept_of_them(url: str, tmp_path: P
         now = made.clock.epoch()
         assert (await calls.expire(0.0, now)).call_ids == ()
         gone = await calls.expire(middle, now)
-        assert (gone.call_ids, gone.events) == (("CA0",), 2)
+        assert (gone.call_ids, gone.events) == (("CA0",), 3)
         assert await made.ids() == ["CA2", "CA1"]
         assert await made.book.page("CA0", 0) is None
 
@@ -189,9 +198,64 @@ async def test_one_callers_data_goes_whichever_side_called(url: str, tmp_path: P
         gone, ids = await forget("1 (555) 000-1111", made.kept.calls, made.recordings)
         assert gone.calls == 0, "without its + it is another number"
         gone, ids = await forget("+1 (555) 000-1111", made.kept.calls, made.recordings)
-        assert (gone.calls, gone.events, gone.recordings, gone.bytes) == (125, 250, 1, 100)
+        assert (gone.calls, gone.events, gone.recordings, gone.bytes) == (125, 375, 1, 100)
         assert set(ids) == {f"CA{index}" for index in range(1, 250, 2)}
         assert [path.name for path in folder.iterdir()] == ["CA2-0badcafe.wav"]
         assert len(await made.ids()) == 125
         again, _ = await forget("+15550001111", made.kept.calls, made.recordings)
         assert again.calls == 0
+
+
+async def test_what_was_said_and_recorded_is_read_back(url: str, tmp_path: Path) -> None:
+    said = (Utterance("user", "hello\x00"), Utterance("assistant", "Good day."))
+    at = asyncio.get_running_loop().time()
+
+    async def hold(made: Home) -> None:
+        transcript = await made.book.transcript("CA1")
+        assert [(line.role, line.text) for line in transcript.lines] == [
+            ("user", transcript.lines[0].text),
+            ("assistant", "Good day."),
+        ]
+        assert transcript.lines[0].text.startswith("hello")
+        assert await made.book.recorded("CA1") == {
+            "duration_ms": 1500,
+            "format": "wav",
+            "sample_rate": 8000,
+            "channels": "stereo",
+            "started_at": pytest.approx(made.clock.epoch(at), abs=5),
+        }
+        assert [entry.event for entry in await made.book.told("CA1", ("call.ended",))] == ["call.ended"]
+        assert await made.book.told("CA2", ("call.ended",)) == []
+        assert (await made.book.transcript("CA2")).lines == ()
+        assert await made.book.recorded("CA2") is None
+
+    async with home(url, tmp_path) as first:
+        call = first.begin()
+        first.tell(call, MessageConfirmed(None, "b1", "Good day."))
+        assert [line.text for line in (await first.book.transcript("CA1")).lines] == ["Good day."], "live"
+        now = asyncio.get_running_loop().time()
+        call.journal.append(CallEnded(EndReason.HANGUP, "", now, 1.0, said))
+        call.journal.append(Recorded(1500, 8000, "wav", "stereo", at, None))
+        first.book.over(call, recorded=True)
+        await hold(first)
+        await first.flush()
+        await hold(first)
+    async with home(url, tmp_path) as second:
+        await hold(second)
+
+
+async def test_the_transcript_of_a_call_that_was_handed_over_has_all_of_it(url: str, tmp_path: Path) -> None:
+    async with home(url, tmp_path) as first:
+        call = first.begin()
+        now = asyncio.get_running_loop().time()
+        parts = (("one", "two", "three"), ("four",))
+        for reason, texts in zip((EndReason.ROUTED, EndReason.HANGUP), parts, strict=True):
+            for text in texts:
+                first.tell(call, MessageConfirmed(None, text, text))
+            lines = tuple(Utterance("assistant", text) for text in texts)
+            call.journal.append(CallEnded(reason, "", now, 1.0, lines))
+        first.book.over(call)
+        await first.flush()
+    async with home(url, tmp_path) as second:
+        found = (await second.book.transcript("CA1")).lines
+        assert [line.text for line in found] == ["one", "two", "three", "four"]

@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 import structlog
 
+from media.recordfile import Format, recording_file
 from pipeline.events import MessageConfirmed, TurnRef, UserMessage
 from server.ring import Entry
 from server.store import nodes, writer
-from server.store.database import Database
+from server.store.database import Database, ask
 from server.store.ops import Began, Op
 from server.store.rows import row_of
 from server.store.spool import Spool
@@ -62,8 +64,13 @@ async def closed(made: Home) -> None:
 
 
 def hold(log: list[bytes], entries: list[Entry]) -> None:
-    assert log[:-1] == [entry.data for entry in entries]
-    end = orjson.loads(log[-1])
+    assert log[:-2] == [entry.data for entry in entries]
+    end, summary = orjson.loads(log[-2]), orjson.loads(log[-1])
+    assert (summary["event"], summary["reason"], summary["seq"]) == (
+        "call.summary",
+        "failed",
+        len(entries) + 2,
+    )
     assert (end["event"], end["reason"], end["seq"]) == ("call.ended", "failed", len(entries) + 1)
     assert "killed" in end["detail"]
     assert end["ended_at"] == entries[-1].ts
@@ -86,6 +93,32 @@ async def test_what_a_killed_server_on_this_directory_left_is_closed_at_the_next
         told = call.as_json(0)
         assert (told["reason"], told["recording"], told["last_user_text"]) == ("failed", True, "hello")
         hold(await made.log("CA-dead"), entries)
+
+
+@pytest.mark.parametrize("format", ["wav", "opus"])
+async def test_its_recording_is_told_behind_its_end(url: str, tmp_path: Path, format: Format) -> None:
+    _, entries = await left_open(url, tmp_path, "dead")
+    (tmp_path / "journal" / "dead.spool").touch()
+    path = tmp_path / "recordings" / f"CA-dead-0badcafe.{format}"
+
+    def record() -> None:
+        file = recording_file(path, 8000, format, "stereo")
+        file.write(0, np.zeros(2 * 12_000, np.int16))
+        file.close()
+
+    await asyncio.to_thread(record)
+    async with home(url, tmp_path) as made:
+        log = [orjson.loads(data) for data in await made.log("CA-dead")]
+        assert [event["event"] for event in log[-3:]] == ["call.ended", "call.recording", "call.summary"]
+        assert [event["seq"] for event in log] == list(range(1, len(entries) + 4))
+        told = log[-2]
+        assert told["duration_ms"] == pytest.approx(1500, abs=0 if format == "wav" else 60)
+        assert (told["format"], told["sample_rate"], told["channels"]) == (format, 8000, "stereo")
+        (call,) = await made.book.ended(10)
+        assert call.last_seq == log[-1]["seq"]
+        assert call.as_json(0)["recording"] is True
+        kept = await ask(made.kept.calls._database, "SELECT duration_ms FROM recordings")  # type: ignore[attr-defined]
+        assert kept == told["duration_ms"]
 
 
 async def test_what_a_server_elsewhere_left_is_closed_when_it_was_silent_for_long(
@@ -134,7 +167,7 @@ async def test_of_several_that_close_a_call_one_does(url: str, tmp_path: Path) -
                 made.kept.calls._database,  # type: ignore[attr-defined]
                 "x",
                 made.clock.epoch,
-                made.recordings.find,
+                made.recordings.told,
                 lambda call: found.append(call.call_id),
             )
             await node.close_calls_of(["dead"])
@@ -153,15 +186,21 @@ async def test_whoever_was_taken_for_dead_has_the_last_word(url: str, tmp_path: 
             made.kept.calls._database,  # type: ignore[attr-defined]
             "x",
             made.clock.epoch,
-            made.recordings.find,
+            made.recordings.told,
             lambda call: None,
         )
         assert await node.close_calls_of(["dead"]) == 1
-        true = Entry("CA-dead", len(entries) + 1, entries[-1].ts + 1, "bot.word", b'{"event":"bot.word"}')
+        true = [
+            Entry(
+                "CA-dead", len(entries) + place, entries[-1].ts + place, "bot.word", b'{"event":"bot.word"}'
+            )
+            for place in (1, 2)
+        ]
         assert made.kept.writer is not None
-        made.kept.writer.put(true)
+        for entry in true:
+            made.kept.writer.put(entry)
         await made.flush()
-        assert await made.log("CA-dead") == [entry.data for entry in (*entries, true)]
+        assert await made.log("CA-dead") == [entry.data for entry in (*entries, *true)]
 
 
 def test_a_spool_is_one_process_s(tmp_path: Path) -> None:
@@ -191,9 +230,9 @@ async def test_when_the_database_was_away_nobody_takes_the_others_for_dead(
         for made, call in zip((one, two), calls, strict=True):
             made.end(call)
             await made.flush()
-            assert (await made.log(call.call_id))[1:] == [next(iter(call.events.since(1))).data]
+            assert (await made.log(call.call_id))[1:] == [entry.data for entry in call.events.since(1)]
             page = await made.kept.calls.events(call.call_id, 0, 10)
             assert page is not None
-            assert [entry.seq for entry in page.entries] == [1, 2]
+            assert [entry.seq for entry in page.entries] == [1, 2, 3]
             told = (await two.found(call.call_id)).as_json(0)
             assert (told["state"], told["reason"]) == ("ended", "hangup")

@@ -23,6 +23,7 @@ function messageOf(call: Call, event: WireEvent, id = text(event, "message_id"))
       reason: null,
       confirmed: null,
       aborted: null,
+      by: null,
     };
     call.messages.set(id, message);
   }
@@ -92,10 +93,26 @@ export const botHandlers: Record<string, Handler> = {
   "message.aborted": with_((_call, event, message) => {
     message.aborted = text(event, "reason") ?? "aborted";
   }),
+  "supervisor.said": with_((_call, event, message) => {
+    message.by = text(event, "by");
+    message.text = text(event, "text") ?? "";
+  }),
+  "supervisor.whispered": (call, event) => note(call, event, `${text(event, "by") ?? "Somebody"} told the bot: “${text(event, "text") ?? ""}”`),
+  "handoff.requested": (call, event) => {
+    call.handoff = { by: text(event, "by") ?? "somebody", active: false };
+  },
+  "handoff.active": (call, event) => {
+    call.handoff = { by: text(event, "by") ?? "somebody", active: true };
+    note(call, event, `${call.handoff.by} has taken the conversation over`);
+  },
+  "handoff.released": (call, event) => {
+    call.handoff = null;
+    note(call, event, `${text(event, "by") ?? "Somebody"} has let the bot go on`);
+  },
   "reply.rejected": (call, event) => {
     const why = text(event, "reason") ?? "";
     mark(call, event, "rejected", `reply refused: ${why}`);
-    note(call, event, why === "message_obsolete" ? "A reply came too late and was not spoken" : `A reply was refused: ${why}`);
+    note(call, event, REJECTED[why] ?? `A reply was refused: ${why}`);
   },
   "tool.started": (call, event) => {
     const id = text(event, "tool_call_id");
@@ -117,6 +134,11 @@ export const botHandlers: Record<string, Handler> = {
   },
   "tool.completed": (call, event) => endTool(call, event, null),
   "tool.failed": (call, event) => endTool(call, event, text(event, "error") ?? "failed"),
+};
+
+const REJECTED: Readonly<Record<string, string>> = {
+  message_obsolete: "A reply came too late and was not spoken",
+  taken_over: "The agent's reply was not spoken: a person has the conversation",
 };
 
 /** Ids of tool calls are the model's, and unique in their batch only. */

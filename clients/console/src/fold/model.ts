@@ -49,6 +49,14 @@ export interface Message {
   reason: string | null;
   confirmed: string | null;
   aborted: string | null;
+  /** The person who had it said; null: the bot. */
+  by: string | null;
+}
+
+/** A person speaks in the bot's place; not yet `active` while the bot finishes. */
+export interface Handoff {
+  readonly by: string;
+  readonly active: boolean;
 }
 
 /** What was said in one go; a turn that the bot broke into has several. */
@@ -165,6 +173,7 @@ export interface Call {
   ready: boolean;
   language: string | null;
   ending: Ending | null;
+  handoff: Handoff | null;
   /** Where the recording begins, milliseconds of the call. */
   recordingStartMs: number;
   events: WireEvent[];
@@ -188,6 +197,7 @@ export function emptyCall(startTs: number | null = null): Call {
     ready: false,
     language: null,
     ending: null,
+    handoff: null,
     recordingStartMs: 0,
     events: [],
     entries: [],

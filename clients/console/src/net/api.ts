@@ -67,6 +67,8 @@ export interface WaveformPiece {
   readonly ended: boolean;
 }
 
+export type Verb = "say" | "whisper" | "takeover" | "release" | "end";
+
 /** The server said no. `status` 0: it could not be reached. */
 export class Refused extends Error {
   constructor(
@@ -139,9 +141,13 @@ export const api = {
   agents: async (): Promise<readonly Agent[]> => (await get<{ agents: Agent[] }>("/v1/agents")).agents,
   call: (id: string): Promise<CallFacts> => get(call(id)),
   waveform: (id: string, afterMs: number): Promise<WaveformPiece> => get(`${call(id)}/waveform?after_ms=${afterMs}`),
+  supervise: async (id: string, verb: Verb, text?: string): Promise<void> => {
+    const body = JSON.stringify({ verb, by: "console", ...(text === undefined ? {} : { text }) });
+    await request(`${call(id)}/supervise`, { method: "POST", headers: { "content-type": "application/json" }, body });
+  },
   recordingUrl: (id: string): string => `${call(id)}/recording`,
   downloadUrl: (id: string): string => `${call(id)}/recording?download=1`,
-  eventsUrl: (id: string): string => `${call(id)}/events`,
+  eventsUrl: (id: string): string => `${call(id)}/events?format=wire`,
   /** Where a token for a call of ours is had: here a cookie opens, too. */
   tokenUrl: (agentId: string): string => `/console/token?agent_id=${encodeURIComponent(agentId)}`,
 };

@@ -4,6 +4,7 @@ import { EventTable } from "../events/table.tsx";
 import { median, timings } from "../fold/timing.ts";
 import { CallFeed } from "../state/feed.ts";
 import { Look } from "../state/look.ts";
+import { Beside } from "../live/beside.tsx";
 import { useStore } from "../state/store.ts";
 import { millis } from "../timeline/items.ts";
 import { Timeline } from "../timeline/timeline.tsx";
@@ -27,6 +28,7 @@ export function CallPage({ id }: { id: string }) {
   return (
     <div class="call">
       <Facts feed={feed} />
+      {feed.live && feed.call.lastSeq > 0 && feed.call.calling === null && <Beside feed={feed} />}
       <Timeline feed={feed} look={look} />
       {feed.facts?.recording && !feed.live && !feed.gone && <Player id={id} look={look} startMs={feed.call.recordingStartMs} />}
       <div class="columns">

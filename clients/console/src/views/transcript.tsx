@@ -77,7 +77,7 @@ function Body({ entry }: { entry: Entry }) {
       const told = fate(entry.message);
       return (
         <>
-          <span class="who">Bot{told && <span class="fate">{told}</span>}</span>
+          <span class="who">{entry.message.by === null ? "Bot" : `${entry.message.by}, by the bot's voice`}{told && <span class="fate">{told}</span>}</span>
           <p dir="auto"><BotText message={entry.message} /></p>
         </>
       );

@@ -1,0 +1,130 @@
+"""What has just happened in all calls of this process, in one order: for whoever follows agents rather than one call.
+
+Bounded in number and in bytes. A reader is a cursor into it; one that comes back too late is told of the gap, and finds
+what it has missed in the logs of the calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from server.past import place_of
+from server.ring import Entry
+
+MAX_EVENTS: Final = 4000
+MAX_BYTES: Final = 4 << 20
+AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event, its place among those of all calls, and whose it is."""
+
+    place: int
+    key: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class RecentPage:
+    happened: list[Happened]
+    resume_from: int = 0
+    """What came before this place is gone, wanted or not; 0: nothing is missing."""
+
+
+class Recent:
+    """The last events. Places grow, also from one process to the next."""
+
+    def __init__(self, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> None:
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._kept: deque[Happened] = deque()
+        self._size = 0
+        self._gone_to = 0
+        self._begun = False
+        self.last = 0
+        """The place of the last event."""
+        self._readers: set[RecentReader] = set()
+
+    def add(self, key: str, entry: Entry) -> None:
+        """``key``: of the agent that it concerns."""
+        self.last = max(self.last + 1, place_of(entry))
+        if not self._begun:
+            # Whoever was told something before was so by another process.
+            self._begun, self._gone_to = True, self.last - 1
+        self._kept.append(Happened(self.last, key, entry))
+        self._size += len(entry.data)
+        while len(self._kept) > self._max_events or (self._size > self._max_bytes and len(self._kept) > 1):
+            gone = self._kept.popleft()
+            self._size -= len(gone.entry.data)
+            self._gone_to = gone.place
+        for reader in self._readers:
+            if reader.wants(key):
+                reader.bell.set()
+
+    @contextmanager
+    def reading(self, keys: Collection[str] | None, after: int | None) -> Iterator[RecentReader]:
+        """Follow some agents, or all; from behind a place, or from here on."""
+        reader = RecentReader(
+            self, None if keys is None else frozenset(keys), self.last if after is None else after
+        )
+        self._readers.add(reader)
+        try:
+            yield reader
+        finally:
+            self._readers.discard(reader)
+
+    def behind(self, place: int) -> tuple[list[Happened], int]:
+        """What came after, and where that begins if something before it is gone; else 0."""
+        found: list[Happened] = []
+        for happened in reversed(self._kept):
+            if happened.place <= place:
+                break
+            found.append(happened)
+        return found[::-1], self._gone_to + 1 if 0 < place < self._gone_to else 0
+
+    def close(self) -> None:
+        """Let everybody see that this is the end."""
+        for reader in self._readers:
+            reader.bell.set()
+
+
+class RecentReader:
+    """A cursor. ``after``: the place of what was read last."""
+
+    def __init__(self, recent: Recent, keys: frozenset[str] | None, after: int) -> None:
+        self._recent = recent
+        self._keys = keys
+        self.after = after
+        self.bell = asyncio.Event()
+        self.bell.set()
+
+    def wants(self, key: str) -> bool:
+        return self._keys is None or key in self._keys
+
+    def read(self) -> RecentPage:
+        """What has come, which may be nothing; at most so much as is told at once."""
+        self.bell.clear()
+        found, resume_from = self._recent.behind(self.after)
+        if len(found) > AT_ONCE:
+            found = found[:AT_ONCE]
+            self.bell.set()
+        if found:
+            self.after = found[-1].place
+        elif resume_from:
+            self.after = resume_from - 1
+        return RecentPage([happened for happened in found if self.wants(happened.key)], resume_from)
+
+    async def wait(self, patience_s: float) -> bool:
+        """Until there may be more. False: there was nothing for so long."""
+        try:
+            async with asyncio.timeout(patience_s):
+                await self.bell.wait()
+        except TimeoutError:
+            return False
+        return True
