@@ -19,11 +19,12 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.cluster.paths import Belongs, belongs, belongs_by_body
-from server.cluster.port import Cluster
 
 if TYPE_CHECKING:
     import httpx
     from websockets.asyncio.client import ClientConnection
+
+    from server.cluster.node import RedisCluster
 
 log = structlog.get_logger(__name__)
 
@@ -74,14 +75,23 @@ class Pass:
         return hmac.new(self._key, words, sha256).hexdigest().encode()
 
 
+def client() -> httpx.AsyncClient:
+    """By which one node asks others."""
+    import httpx
+
+    limits = httpx.Limits(max_connections=2000, max_keepalive_connections=50)
+    return httpx.AsyncClient(
+        limits=limits, timeout=httpx.Timeout(READ_S, connect=CONNECT_S), trust_env=False, verify=True
+    )
+
+
 class Forwarding:
     """In front of an application that serves the calls of this node."""
 
-    def __init__(self, app: ASGIApp, cluster: Cluster, passing: Pass) -> None:
+    def __init__(self, app: ASGIApp, cluster: RedisCluster, passing: Pass) -> None:
         self._app = app
         self._cluster = cluster
         self._pass = passing
-        self._client: httpx.AsyncClient | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -122,10 +132,6 @@ class Forwarding:
     async def _http(self, scope: Scope, receive: Receive, send: Send, url: str) -> None:
         import httpx
 
-        if self._client is None:
-            limits = httpx.Limits(max_connections=2000, max_keepalive_connections=50)
-            timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
-            self._client = httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False)
         headers = [*_kept(scope["headers"], _HOPS | {HEADER}), (HEADER, self._pass.make(scope))]
         known = {name for name, _ in scope["headers"]}
         read = asyncio.Event()
@@ -155,9 +161,8 @@ class Forwarding:
     async def _passed(self, request: httpx.Request, send: Send) -> None:
         import httpx
 
-        assert self._client is not None
         try:
-            response = await self._client.send(request, stream=True)
+            response = await self._cluster.http.send(request, stream=True)
             try:
                 headers = _kept(response.headers.raw, _HOPS)
                 await send(

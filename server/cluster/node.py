@@ -17,6 +17,7 @@ import structlog
 from redis import DriverInfo
 from redis.asyncio import Redis
 
+from server.cluster import forward
 from server.cluster.address import own_address
 from server.cluster.burial import Burial
 from server.cluster.directory import BEAT_S, DEAD_S, Directory, RedisAway
@@ -31,6 +32,9 @@ from server.settings import Settings, SettingsError
 from server.version import __version__
 
 if TYPE_CHECKING:
+    import httpx
+    from fastapi import FastAPI
+
     from server.agents import Owner
     from server.services import Services
     from server.summary import PastSummary
@@ -85,6 +89,8 @@ class RedisCluster:
             return made
 
         self._clients = client(), client(), client()
+        self.http: httpx.AsyncClient
+        """By which requests are passed on."""
         writing, reading, asking = self._clients
         self.directory = Directory(asking, settings.redis_prefix, self.node)
         self._links = Links(writing, reading, self.directory, self._take, self._broke, self._overflowed)
@@ -110,6 +116,7 @@ class RedisCluster:
     async def opened(self, services: Services) -> AsyncIterator[None]:
         """Be one of the nodes. Raises ``SettingsError`` where the others have other secrets."""
         self.services = services
+        self.http = await asyncio.to_thread(forward.client)
         self._address = await asyncio.to_thread(own_address, self._settings)
         self._listing = Listing(self.node, services.book, self._tell_all)
         self._burial = Burial(self)
@@ -136,6 +143,7 @@ class RedisCluster:
                     for task in running:
                         task.cancel()
         finally:
+            await self.http.aclose()
             for client in self._clients:
                 await client.aclose()
 
@@ -356,6 +364,11 @@ class RedisCluster:
 
         if claims:
             self.services.tasks.create_task(give_up(), name="release claims")
+
+    def front(self, app: FastAPI) -> None:
+        services = self.services
+        passing = forward.Pass(services.tokens.derived("pass on between nodes"), services.clock.epoch)
+        app.add_middleware(forward.Forwarding, cluster=self, passing=passing)
 
     # --- connections here ---------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from server.cluster.home import Home
     from server.doors.agent import AgentConnection
     from server.services import Services
@@ -22,6 +24,9 @@ class Cluster(Protocol):
 
     def opened(self, services: Services) -> Any:
         """Be one of them until the context ends."""
+
+    def front(self, app: FastAPI) -> None:
+        """Have requests for calls of other nodes go there before they reach the application."""
 
     def home(self, connection: AgentConnection, client: str) -> Home | None:
         """An agent process has connected here: what the other nodes are told of it. None: there are none."""
@@ -59,6 +64,9 @@ class Alone:
     @asynccontextmanager
     async def opened(self, services: Services) -> AsyncIterator[None]:
         yield
+
+    def front(self, app: FastAPI) -> None:
+        pass
 
     def home(self, connection: AgentConnection, client: str) -> Home | None:
         return None
