@@ -9,7 +9,6 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.cluster.forward import Forwarding, Pass
 from server.doors import audiosocket, browser, recording, twilio
 from server.doors.agent import agent_door
 from server.doors.attach import Attached
@@ -51,9 +50,7 @@ def create_app(services: Services) -> FastAPI:
     _browser(app, services)
     _live(app, services, guard)
     _sockets(app, services, guard)
-    if services.cluster.node:
-        passing = Pass(services.tokens.derived("pass on between nodes"), services.clock.epoch)
-        app.add_middleware(Forwarding, cluster=services.cluster, passing=passing)
+    services.cluster.front(app)
     app.add_middleware(_SingleSlashes)
     return app
 

@@ -9,6 +9,9 @@ from collections.abc import Awaitable, Callable
 
 from server.ring import Entry
 
+ENVELOPE_BYTES = 4096
+"""Of a message beside the one large thing in it."""
+
 
 class Outbox:
     """Texts for one socket, in order. One task sends them (``run``); offering never waits."""
@@ -77,3 +80,8 @@ class Outbox:
                 return
             self._wake.clear()
             await self._wake.wait()
+
+
+def takes(largest: int | None, size: int) -> bool:
+    """Whether a client that takes messages of so many bytes takes one with something of this size in it."""
+    return largest is None or size + ENVELOPE_BYTES <= largest

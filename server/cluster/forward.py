@@ -19,11 +19,12 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.cluster.paths import Belongs, belongs, belongs_by_body
-from server.cluster.port import Cluster
 
 if TYPE_CHECKING:
     import httpx
     from websockets.asyncio.client import ClientConnection
+
+    from server.cluster.node import RedisCluster
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,8 @@ VALID_S: Final = 30.0
 MAX_BODY: Final = 128 << 10
 """Of a body that is looked at."""
 CONNECT_S: Final = 3.0
+READ_S: Final = 90.0
+"""Silence of the other node in the middle of an answer; a stream has a ping each few seconds."""
 _HOPS: Final = {
     b"connection",
     b"keep-alive",
@@ -72,10 +75,20 @@ class Pass:
         return hmac.new(self._key, words, sha256).hexdigest().encode()
 
 
+def client() -> httpx.AsyncClient:
+    """By which one node asks others."""
+    import httpx
+
+    limits = httpx.Limits(max_connections=2000, max_keepalive_connections=50)
+    return httpx.AsyncClient(
+        limits=limits, timeout=httpx.Timeout(READ_S, connect=CONNECT_S), trust_env=False, verify=True
+    )
+
+
 class Forwarding:
     """In front of an application that serves the calls of this node."""
 
-    def __init__(self, app: ASGIApp, cluster: Cluster, passing: Pass) -> None:
+    def __init__(self, app: ASGIApp, cluster: RedisCluster, passing: Pass) -> None:
         self._app = app
         self._cluster = cluster
         self._pass = passing

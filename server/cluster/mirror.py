@@ -19,6 +19,7 @@ from server.cluster.exchange import Exchange
 from server.cluster.messages import Message
 from server.doors.desk import Desk
 from server.lines import PREFIX, is_line, key_of
+from server.outbox import takes
 from server.protocol import ProtocolError
 from server.ring import Entry
 
@@ -66,6 +67,8 @@ class Mirror:
         bound = log.bind(client=client or "unnamed", home=node)
         self._desk = Desk(self, services, self._tell, bound)
         self._silent = False
+        self.largest: int | None = None
+        """Bytes of the largest message that its agent takes; None: of any."""
 
     # --- as the owner of its agents -----------------------------------------------------------------------
 
@@ -115,7 +118,7 @@ class Mirror:
         self._send({"t": "say", "c": self.name, "q": number, "d": text}, len(text) + 100)
 
     def has_room(self, size: int) -> bool:
-        return not self._slow and self._bytes + size <= MAX_BYTES // 2
+        return takes(self.largest, size) and not self._slow and self._bytes + size <= MAX_BYTES // 2
 
     def displace(self, agent_id: str, reason: str) -> None:
         """Its home learns that by itself."""

@@ -12,12 +12,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import httpx
 import orjson
 import structlog
 from redis import DriverInfo
 from redis.asyncio import Redis
 
+from server.cluster import forward
 from server.cluster.address import own_address
 from server.cluster.burial import Burial
 from server.cluster.directory import BEAT_S, DEAD_S, Directory, RedisAway
@@ -32,6 +32,9 @@ from server.settings import Settings, SettingsError
 from server.version import __version__
 
 if TYPE_CHECKING:
+    import httpx
+    from fastapi import FastAPI
+
     from server.agents import Owner
     from server.services import Services
     from server.summary import PastSummary
@@ -45,9 +48,6 @@ SILENT_S: Final = 2.5
 ASK_S: Final = 1.0
 AWAY_S: Final = 0.5
 """Between two attempts to reach a Redis that is away."""
-HTTP_CONNECT_S: Final = 3.0
-HTTP_READ_S: Final = 90.0
-"""Silence of another node in the middle of an answer; a stream has a ping each few seconds."""
 
 
 @dataclass(slots=True)
@@ -58,9 +58,9 @@ class Peer:
     store: str
     """By which name the database knows it."""
     heard_at: float
-    """When something came from it, on the loop's clock."""
     room: int = 0
     """Calls that it takes besides those that it has."""
+    """When something came from it, on the loop's clock."""
     met: bool = False
     """It was told what is here."""
     asked: bool = False
@@ -88,10 +88,9 @@ class RedisCluster:
             )
             return made
 
-        limits = httpx.Limits(max_connections=2000, max_keepalive_connections=50)
-        timeout = httpx.Timeout(HTTP_READ_S, connect=HTTP_CONNECT_S)
-        self.http = httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False)
         self._clients = client(), client(), client()
+        self.http: httpx.AsyncClient
+        """By which requests are passed on."""
         writing, reading, asking = self._clients
         self.directory = Directory(asking, settings.redis_prefix, self.node)
         self._links = Links(writing, reading, self.directory, self._take, self._broke, self._overflowed)
@@ -117,6 +116,7 @@ class RedisCluster:
     async def opened(self, services: Services) -> AsyncIterator[None]:
         """Be one of the nodes. Raises ``SettingsError`` where the others have other secrets."""
         self.services = services
+        self.http = await asyncio.to_thread(forward.client)
         self._address = await asyncio.to_thread(own_address, self._settings)
         self._listing = Listing(self.node, services.book, self._tell_all)
         self._burial = Burial(self)
@@ -365,6 +365,11 @@ class RedisCluster:
         if claims:
             self.services.tasks.create_task(give_up(), name="release claims")
 
+    def front(self, app: FastAPI) -> None:
+        services = self.services
+        passing = forward.Pass(services.tokens.derived("pass on between nodes"), services.clock.epoch)
+        app.add_middleware(forward.Forwarding, cluster=self, passing=passing)
+
     # --- connections here ---------------------------------------------------------------------------------
 
     def home(self, connection: AgentConnection, client: str) -> Home:
@@ -394,8 +399,9 @@ class RedisCluster:
         return line
 
     def _connection(self, home: Home, line: Line, resume: Mapping[str, int] | None) -> Message:
-        heard = home.exchange(line.node).received.last
-        return {"c": line.name, "m": home.connection.modern, "r": resume, "cl": home.client, "h": heard}
+        connection, heard = home.connection, home.exchange(line.node).received.last
+        told = {"c": line.name, "m": connection.modern, "r": resume, "cl": home.client, "h": heard}
+        return {**told, "max": connection.largest}
 
     # --- telling ------------------------------------------------------------------------------------------
 
@@ -553,6 +559,7 @@ class RedisCluster:
         exchange = peer.exchanges.setdefault(told["c"].partition(":")[0], Exchange())
         how = {"modern": told["m"], "resume": told["r"], "client": told["cl"], "exchange": exchange}
         mirror = Mirror(node, told["c"], self.services, send, **how)
+        mirror.largest = told.get("max")
         peer.mirrors[told["c"]] = mirror
         return mirror
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import httpx
+    from fastapi import FastAPI
 
     from server.cluster.home import Home
     from server.doors.agent import AgentConnection
@@ -25,6 +25,9 @@ class Cluster(Protocol):
     def opened(self, services: Services) -> Any:
         """Be one of them until the context ends."""
 
+    def front(self, app: FastAPI) -> None:
+        """Have requests for calls of other nodes go there before they reach the application."""
+
     def home(self, connection: AgentConnection, client: str) -> Home | None:
         """An agent process has connected here: what the other nodes are told of it. None: there are none."""
 
@@ -36,10 +39,6 @@ class Cluster(Protocol):
 
     def url_of(self, node: str) -> str | None:
         """Where another node is reached. None: it is not there."""
-
-    @property
-    def http(self) -> httpx.AsyncClient:
-        """For requests to another node. Raises ``LookupError`` where there is none."""
 
     async def spend(self, claims: Mapping[str, Any]) -> bool:
         """Use up a token that is good once. False: it was used at another node, or that cannot be known."""
@@ -66,6 +65,9 @@ class Alone:
     async def opened(self, services: Services) -> AsyncIterator[None]:
         yield
 
+    def front(self, app: FastAPI) -> None:
+        pass
+
     def home(self, connection: AgentConnection, client: str) -> Home | None:
         return None
 
@@ -77,10 +79,6 @@ class Alone:
 
     def url_of(self, node: str) -> str | None:
         return None
-
-    @property
-    def http(self) -> httpx.AsyncClient:
-        raise LookupError("there is no other node")
 
     async def spend(self, claims: Mapping[str, Any]) -> bool:
         return True

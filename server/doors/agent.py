@@ -19,7 +19,7 @@ from server.agents import slug
 from server.doors.desk import Desk
 from server.doors.handshake import close, handshake, receive
 from server.lines import PREFIX, is_line, key_of
-from server.outbox import Outbox
+from server.outbox import Outbox, takes
 from server.protocol import CloseCode, Outcome, ProtocolError
 from server.ring import Entry
 from server.services import Services
@@ -35,8 +35,6 @@ IN_A_ROW = 16
 nor fill the outbox while nothing of it is sent."""
 USUAL_MAX_BYTES = 1 << 20
 """What a client takes that does not say how much: more closes its socket in many libraries."""
-ENVELOPE_BYTES = 4096
-"""Of a message beside the one large thing in it."""
 ERRORS_PER_S = 10
 """Malformed messages that are answered each second; of more only the log knows."""
 
@@ -79,7 +77,8 @@ class AgentConnection:
         self._displaced = ""
         self._modern = modern
         self._resume = resume
-        self._largest = max_message_bytes
+        self.largest = max_message_bytes
+        """Bytes of the largest message that it takes; None: of any."""
         self._last_heard = self._loop.time()
         self._probe = self._loop.call_later(PROBE_S, self._ask_alive)
         self.elsewhere: Collection[str] | None = ()
@@ -103,9 +102,7 @@ class AgentConnection:
         return self._outbox.offer(data, entry)
 
     def has_room(self, size: int) -> bool:
-        if self._largest is not None and size + ENVELOPE_BYTES > self._largest:
-            return False
-        return self._outbox.has_room(size)
+        return takes(self.largest, size) and self._outbox.has_room(size)
 
     def displace(self, agent_id: str, reason: str) -> None:
         number = agent_id.removeprefix(PREFIX)

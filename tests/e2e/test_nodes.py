@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import websockets
 
 from telephony.carriers.twilio.simulator import SimulatedCall, SimulatedCarrier, StreamRefused
 from tests.e2e.browser import Browser
@@ -106,6 +108,32 @@ async def test_webhook_here_and_media_there(tmp_path: Path) -> None:
             ended = await agent.wait("call.ended", call_id=call_id)
             assert ended["reason"] == "hangup"
         in_order(agent.frames)
+
+
+async def test_a_person_listens_and_speaks_by_way_of_the_other_node(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as (a, b), agent_at(a, b) as agent:
+        placed = await call(b, b)
+        call_id = (await agent.wait("call.started"))["call_id"]
+        async with (
+            websockets.connect(f"{a.ws}/live/{call_id}/ws?token={KEY}", compression=None) as socket,
+            httpx.AsyncClient(base_url=a.server.url, headers=BEARER, trust_env=False) as http,
+        ):
+
+            async def ask(verb: str, **fields: str) -> httpx.Response:
+                return await http.post(f"/v1/calls/{call_id}/supervise", json={"verb": verb, **fields})
+
+            assert (await ask("say", text="This is Ann.", by="Ann")).status_code == 202
+            assert (await agent.wait("supervisor.said"))["by"] == "Ann"
+            await agent.wait("bot.finished")
+            assert (await ask("release")).status_code == 409
+            assert (await ask("end", by="Ann")).status_code == 202
+            heard = [frame async for frame in socket]
+        assert (await agent.wait("call.ended"))["detail"] == "ended by Ann"
+        assert json.loads(heard[0])["sampleRate"] == 8000
+        assert heard[-1] == b""
+        sound = b"".join(frame for frame in heard[1:] if isinstance(frame, bytes) and len(frame) >= 4)
+        assert max(sound[1::2]) > 0, "more than silence"
+        await placed.ended()
 
 
 async def test_commands_and_logs_find_a_call_at_the_other_node(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def lose(cluster: RedisCluster, node: str) -> None:
         out.first += 1
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("seed", [1])
 async def test_links_break_at_random_and_each_event_is_told_once(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     async with nodes(tmp_path) as (a, b), agent_at(a, b) as agent:

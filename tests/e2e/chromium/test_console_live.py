@@ -53,6 +53,11 @@ async def test_a_person_beside_the_bot(tmp_path: Path, browser: Browser) -> None
             await page.get_by_role("button", name="End it").click()
             assert (await agent.wait("call.ended"))["detail"] == "ended by console"
             await expect(beside).to_have_count(0)
+            async with page.expect_download() as begun:
+                await page.get_by_role("link", name="Subtitles").click()
+            subtitles = Path(await (await begun.value).path()).read_text()
+            assert subtitles.startswith("WEBVTT")
+            assert "<v Bot>This is a person, hello." in subtitles
         call.hang_up()
 
 

@@ -147,6 +147,7 @@ export const api = {
   },
   recordingUrl: (id: string): string => `${call(id)}/recording`,
   downloadUrl: (id: string): string => `${call(id)}/recording?download=1`,
+  transcriptUrl: (id: string, format: "text" | "vtt"): string => `${call(id)}/transcript?format=${format}&download=1`,
   eventsUrl: (id: string): string => `${call(id)}/events?format=wire`,
   /** Where a token for a call of ours is had: here a cookie opens, too. */
   tokenUrl: (agentId: string): string => `/console/token?agent_id=${encodeURIComponent(agentId)}`,

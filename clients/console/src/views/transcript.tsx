@@ -4,6 +4,7 @@ import { useRef } from "preact/hooks";
 import type { Entry, ToolRun } from "../fold/model.ts";
 import { entryAt, keyOf, seqOf, stampOf, startOf } from "../fold/entries.ts";
 import { type Timing, timings } from "../fold/timing.ts";
+import { api } from "../net/api.ts";
 import type { CallFeed } from "../state/feed.ts";
 import type { Look } from "../state/look.ts";
 import { useStore } from "../state/store.ts";
@@ -28,7 +29,16 @@ export function Transcript({ feed, look }: { feed: CallFeed; look: Look }) {
   useStickToEnd(box, feed.live);
   return (
     <section class="transcript card" aria-label="Transcript">
-      <div class="card-head"><h2>Transcript</h2></div>
+      <div class="card-head">
+        <h2>Transcript</h2>
+        <span class="grow" />
+        {call.ending !== null && call.entries.length > 0 && (
+          <>
+            <a class="button small quiet" href={api.transcriptUrl(feed.id, "text")} download title="Download what was said, as text">Text</a>
+            <a class="button small quiet" href={api.transcriptUrl(feed.id, "vtt")} download title="Download what was said, as subtitles to the recording">Subtitles</a>
+          </>
+        )}
+      </div>
       <div ref={box} class="entries" tabIndex={0}>
         {call.entries.length === 0 && <p class="muted pad">{feed.live ? "Nothing was said yet." : "Nothing was said."}</p>}
         {call.entries.map((entry) => {
