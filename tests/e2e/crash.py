@@ -24,7 +24,8 @@ from tests.e2e.harness import CLIPS, KEY, TIMEOUT_S, Agent, Frame, reply
 from tests.e2e.test_recording import Killed, agent_of
 
 LATE_S = 0.1
-ADDED = ("call.ended", "call.recording")
+ADDED = ("call.ended", "call.recording", "call.summary")
+"""What the next server tells of a call that was live."""
 LOST_S = 1.5
 """Of a recording: 600 ms that were not written, and what the far end calls its beginning and its end."""
 BEARER = {"Authorization": f"Bearer {KEY}"}
@@ -231,7 +232,9 @@ def _hold(
         fault(f"it has {len(ends)} ends")
         return
     behind = {event["event"] for event in log[ends[0]["seq"] :]}
-    if behind - {"call.recording"}:
+    if log[-1]["event"] != "call.summary":
+        fault("it has no summary")
+    if behind - {"call.recording", "call.summary"}:
         fault(f"behind its end there is {behind}")
     if shown is None or shown["state"] != "ended" or shown["reason"] != ends[0]["reason"]:
         fault(f"it is not listed as it ended: {shown}")
