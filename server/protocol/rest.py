@@ -32,11 +32,23 @@ class Health(Answer):
     proof: str | None = Field(default=None, description="With `nonce`: by this the doctor knows its server.")
 
 
+class ClusterHealth(Answer):
+    """With `REDIS_URL`: how this node stands among the others."""
+
+    node: str
+    redis: bool = Field(description="False: it serves on by itself.")
+    nodes: int
+    others: list[str]
+    room: int = Field(description="Calls that the others would take.")
+    waiting: int = Field(description="Messages that wait for a link.")
+
+
 class Readiness(Answer):
     """Whether a load balancer should send calls here: with `ready` 200, else 503."""
 
     status: Literal["ready", "lagging", "draining"] = Field(description="Why not.")
     database: Literal["ok", "away", "none"] = Field(description="`away`: events are spooled; calls go on.")
+    cluster: ClusterHealth | None = Field(default=None, description="With `REDIS_URL`.")
 
 
 class Lag(Answer):
@@ -76,6 +88,7 @@ class Stats(Answer):
     tasks: int = Field(description="Of the event loop.")
     loop_lag: Lag = Field(description="How late the event loop was in the last minute.")
     journal: JournalFigures
+    cluster: ClusterHealth | None = Field(default=None, description="With `REDIS_URL`.")
 
 
 class OnlineChannel(Answer):

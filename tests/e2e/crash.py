@@ -25,6 +25,7 @@ from tests.e2e.test_recording import Killed, agent_of
 
 LATE_S = 0.1
 ADDED = ("call.ended", "call.recording", "call.summary")
+"""What the next server tells of a call that was live."""
 LOST_S = 1.5
 """Of a recording: 600 ms that were not written, and what the far end calls its beginning and its end."""
 BEARER = {"Authorization": f"Bearer {KEY}"}
