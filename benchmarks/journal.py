@@ -2,7 +2,9 @@
 
 ``python -m benchmarks.journal [--calls 40] [--rate 10] [--seconds 10] [--postgres URL]`` has so many calls happen with
 so many events a second each, through the journal and the book that the server has: in memory, in SQLite, in PostgreSQL
-where it is named, and with a hundred readers who follow the log of one call each. Nothing else runs.
+where it is named, and with a hundred readers who follow the log of one call each. Nothing else runs. Then a hundred
+readers attach to the call log by real sockets, from another process: how much later they have an event than it was
+made, and what they cost the server.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import _fanout
 from pipeline.events import BotWord, Event, TurnRef, UserMessage, UserSpeaking
 from server.call import Call
 from server.store.writer import Writer
@@ -67,7 +70,7 @@ async def _follow(made: Home, call_id: str) -> None:
                 await reader.wait(60.0)
 
 
-async def _happen(calls: Sequence[Call], rate: float, seconds: float, took: list[float]) -> int:
+async def happen(calls: Sequence[Call], rate: float, seconds: float, took: list[float]) -> int:
     """In real time, each call at its own instants."""
     loop = asyncio.get_running_loop()
     began, count = loop.time(), 0
@@ -101,7 +104,7 @@ async def measured(what: str, url: str, count: int, rate: float, seconds: float,
                 writer.figures.late_s.clear()
             lags.clear()
             used = time.process_time()
-            happened = await _happen(calls, rate, seconds, took)
+            happened = await happen(calls, rate, seconds, took)
             cpu = (time.process_time() - used) / seconds
             for task in others:
                 task.cancel()
@@ -157,6 +160,24 @@ async def main() -> None:
             f"| {at(found.lag_ms, 0.5)} / {at(found.lag_ms, 0.99)} "
             f"| {at(found.late_ms, 0.5)} / {at(found.late_ms, 0.99)} / {at(found.late_ms, 1.0)} "
             f"| {found.burst:,.0f} |",
+            flush=True,
+        )
+    await _fan_out(args.calls, args.rate, args.seconds)
+
+
+async def _fan_out(calls: int, rate: float, seconds: float) -> None:
+    print("\n| readers of the call log | core | an event is there after p50 / p99 / max, ms |", end="")
+    print(" at the last of its readers p50 / p99, ms | told |\n|---|---|---|---|---|")
+    for what, readers, spread in (
+        ("none", 0, 1),
+        (f"{READERS} over all calls", READERS, calls),
+        (f"{READERS} on one call", READERS, 1),
+    ):
+        found = await _fanout.measured(what, calls, rate, seconds, readers, spread)
+        print(
+            f"| {what} | {found.cpu:.1%} "
+            f"| {at(found.late_ms, 0.5)} / {at(found.late_ms, 0.99)} / {at(found.late_ms, 1.0)} "
+            f"| {at(found.last_ms, 0.5)} / {at(found.last_ms, 0.99)} | {len(found.late_ms):,} |",
             flush=True,
         )
 

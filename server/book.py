@@ -16,6 +16,8 @@ from typing import Any
 from pipeline.monitor import Listener
 from server.call import Call
 from server.clock import Clock
+from server.envelopes import forget_lately
+from server.narration import narrated
 from server.past import (
     AgentPage,
     CallQuery,
@@ -123,6 +125,11 @@ class CallBook:
         self.closed = False
         """The server stops: nobody follows anything any more."""
 
+    @property
+    def readers(self) -> int:
+        """Who follows something: the list, a log, or what happens in all calls."""
+        return len(self._bells) + self.recent.readers
+
     def now(self) -> float:
         """Epoch seconds."""
         return self._epoch()
@@ -173,6 +180,13 @@ class CallBook:
         for call_id in call_ids:
             for follower in self._followers:
                 follower.note(call_id, None)
+
+    def forget(self, call_ids: Collection[str]) -> None:
+        """They are deleted: nothing of them is told any more."""
+        self.gone(call_ids)
+        self.recent.forget(call_ids)
+        forget_lately()
+        narrated.cache_clear()
 
     def _noted(self, slugs: Collection[str]) -> None:
         for slug in slugs:
@@ -336,7 +350,8 @@ class Reader:
         page = await self._book.page(self._call_id, self.after)
         if page is not None and page.entries:
             self.after = page.entries[-1].seq
-            self.bell.set()
+            if page.over or self.after < page.last_seq:
+                self.bell.set()
         return page
 
 
@@ -365,11 +380,14 @@ class AgentReader:
         page = await self._book.store.lifecycle(self.slugs, self.after, PAGE)
         if page.entries:
             self.after = page.entries[-1][0]
-            self.bell.set()
+            if len(page.entries) == PAGE:
+                self.bell.set()
         return page
 
 
 async def _rung(bell: asyncio.Event, patience_s: float) -> bool:
+    if bell.is_set():
+        return True
     try:
         async with asyncio.timeout(patience_s):
             await bell.wait()

@@ -358,7 +358,7 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
             ringing = Ringing(agents, calls, defaults, rules)
             dialling = Dialling(agents, calls, networks, defaults, pace, tasks, cluster.node)
             metrics = Metrics(
-                Standing(calls, agents, ringing, dialling, lag, settings.max_calls, kept, cluster)
+                Standing(calls, agents, ringing, dialling, lag, settings.max_calls, kept, book, cluster)
             )
             calls.watch(metrics, None)
             if settings.log_transcripts:

@@ -24,6 +24,8 @@ GAP: Final = "log.gap"
 CAUGHT_UP: Final = "log.caught_up"
 PARTIAL: Final = "user.speaking"
 """The event of ours that has interim texts; the entry of this name says whether the user speaks."""
+MAX_REMEMBERED: Final = 8192
+"""Bytes of an event that is remembered together with what was told of it."""
 EPHEMERAL: Final = frozenset({"user.speaking", "bot.word", "audio.metrics"})
 """Entries that only lead up to others; and ``user.message`` that is not final."""
 ALWAYS: Final = frozenset({GAP, CAUGHT_UP, "call.ended", SUMMARY})
@@ -103,10 +105,12 @@ class Wanted:
         return self.types is None or entry.type in self.types
 
 
-# The readers of a live call ask for the same entries within a moment.
-@lru_cache(maxsize=4096)
 def in_call(entry: Entry) -> LogEntry | None:
     """What the log of its call tells of an event. None: nothing."""
+    return _lately(entry) if len(entry.data) <= MAX_REMEMBERED else _in_call(entry)
+
+
+def _in_call(entry: Entry) -> LogEntry | None:
     tell = MAPPED.get(entry.event)
     if tell is None:
         return None
@@ -117,6 +121,15 @@ def in_call(entry: Entry) -> LogEntry | None:
     kind, data = told
     ephemeral = kind in EPHEMERAL or entry.event == PARTIAL
     return _made(entry.seq, entry.ts, entry.call_id, slug_of(event), kind, data, ephemeral=ephemeral)
+
+
+# The readers of a live call ask for the same entries within a moment.
+_lately = lru_cache(maxsize=4096)(_in_call)
+
+
+def forget_lately() -> None:
+    """What was told lately is not remembered any more."""
+    _lately.cache_clear()
 
 
 def of_agent(entry: Entry, place: int) -> LogEntry | None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.book import AgentReader, CallBook, Reader
+from server.book import PAGE, AgentReader, CallBook, Reader
 from server.envelopes import CAUGHT_UP, GAP, LogEntry, Wanted, in_call, marker, of_agent
 
 
@@ -115,7 +115,7 @@ class AgentFollower(_Telling):
             told = of_agent(entry, place)
             if told is not None and self._wanted.takes(told):
                 out.append(self._told(told))
-        if not page.entries:
+        if len(page.entries) < PAGE:
             out += self._all_read(self._reader.after)
         return Batch(out)
 

@@ -26,6 +26,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from server.agents import AgentRegistry
+from server.book import CallBook
 from server.calls import CallRegistry
 from server.cluster.port import Alone, Cluster
 from server.dialling import Dialling
@@ -63,6 +64,7 @@ class Standing:
     lag: LoopLag
     max_calls: int
     kept: Kept
+    book: CallBook
     cluster: Cluster = field(default_factory=Alone)
 
 
@@ -201,6 +203,7 @@ class Metrics(Collector):
                 "Events of live calls that no connection has taken yet.",
                 sum(call.undelivered for call in calls.all()),
             ),
+            ("readers", "Who follows lists and logs of calls.", standing.book.readers),
             ("dials_waiting", "Dials that wait for their turn.", standing.dialling.waiting),
             ("tasks", "Tasks of the event loop.", len(asyncio.all_tasks())),
         ):

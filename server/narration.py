@@ -37,7 +37,7 @@ RENAMED: Final = {"duration_seconds": "duration"}
 Narrated = tuple[str, bytes]
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def narrated(entry: Entry) -> Narrated | None:
     """The name and the data (JSON) that tell an event; None: it is not told."""
     name = NAMES.get(entry.event)

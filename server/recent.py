@@ -51,6 +51,10 @@ class Recent:
         """The place of the last event."""
         self._readers: set[RecentReader] = set()
 
+    @property
+    def readers(self) -> int:
+        return len(self._readers)
+
     def add(self, key: str, entry: Entry) -> None:
         """``key``: of the agent that it concerns."""
         self.last = max(self.last + 1, place_of(entry))
@@ -87,6 +91,12 @@ class Recent:
                 break
             found.append(happened)
         return found[::-1], self._gone_to + 1 if 0 < place < self._gone_to else 0
+
+    def forget(self, call_ids: Collection[str]) -> None:
+        """Nothing of these calls is told any more."""
+        gone = frozenset(call_ids)
+        self._kept = deque(happened for happened in self._kept if happened.entry.call_id not in gone)
+        self._size = sum(len(happened.entry.data) for happened in self._kept)
 
     def close(self) -> None:
         """Let everybody see that this is the end."""

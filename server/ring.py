@@ -84,9 +84,10 @@ class Ring:
 
     def since(self, cursor: int) -> Iterator[Entry]:
         """What came after, as far as it is kept, in order."""
-        return heapq.merge(
-            _after(self._facts, cursor), _after(self._metrics, cursor), key=lambda entry: entry.seq
-        )
+        facts, metrics = _after(self._facts, cursor), _after(self._metrics, cursor)
+        if not metrics:
+            return iter(facts)
+        return heapq.merge(facts, metrics, key=lambda entry: entry.seq)
 
     def lost_since(self, cursor: int) -> int:
         """How many events after it had to go. Measurements that went alone do not count."""

@@ -7,7 +7,6 @@ A further socket is one more ``Channel`` in ``CHANNELS``.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,15 @@ from server.protocol.commands import COMMANDS, Connect
 from server.protocol.events import EVENTS
 from server.protocol.page import ACTIONS, FIELDS, OWN
 from server.protocol.replies import Connected, ErrorEvent
+from server.protocol.rest import (
+    LiveMetadata,
+    LogEnvelope,
+    StreamPing,
+    StreamPong,
+    SupervisorVerb,
+    VerbDone,
+    VerbRefused,
+)
 
 ASYNCAPI: Final = Path(__file__).parent / "asyncapi.json"
 JsonObject = dict[str, Any]
@@ -40,6 +48,10 @@ class Channel:
     """Frames that are no messages."""
     params: tuple[tuple[str, str], ...] = ()
     """Of the query."""
+    own: tuple[type[BaseModel], ...] = ()
+    """What the server says besides, which is not in ``schema.json``."""
+    heard: tuple[type[BaseModel], ...] = ()
+    """What it is told besides."""
 
 
 def _names(models: tuple[type[BaseModel], ...]) -> tuple[str, ...]:
@@ -77,17 +89,45 @@ CHANNELS: tuple[Channel, ...] = (
         says=tuple(dict.fromkeys((*_names((Connected, ErrorEvent)), *_EVENTS))),
         params=(("call", "That call, also one that is yet to come; absent: all."),),
     ),
+)
+
+_READING: Final = (
+    ("token", "An API key or a stream token; or `Authorization: Bearer`."),
+    ("after", "Entries behind this `seq`."),
+)
+CHANNELS += (
+    Channel(
+        "attach",
+        "/v1/attach",
+        "The log of a call, or of an agent (docs/log.md). With a token of `scope=supervise` it hears verbs as well.",
+        heard=(SupervisorVerb,),
+        own=(LogEnvelope, VerbDone, VerbRefused),
+        params=(
+            ("call", "The log of this call; or"),
+            ("agent", "that of this agent."),
+            *_READING,
+            ("types", "Only these, separated by commas."),
+            ("durable", "1: without ephemeral entries."),
+        ),
+    ),
+    Channel(
+        "stream",
+        "/ws/stream",
+        "The calls of several agents as they come (docs/log.md).",
+        heard=(StreamPing,),
+        own=(LogEnvelope, StreamPong),
+        params=(*_READING, ("agent", "Of this agent alone."), ("session", "Of this call alone.")),
+    ),
     Channel(
         "live",
         "/live/{call_id}/ws",
-        "What both sides of a live call hear.",
-        binary="First a text frame, `metadata`, with `sampleRate`; then binary frames of 50 ms, signed 16-bit "
-        "little-endian, one channel; two bytes every 5 s without audio; an empty frame at the end. See docs/api.md.",
-        params=(("token", "An API key, or a stream token for the call."),),
+        "What both sides of a live call hear (docs/api.md).",
+        own=(LiveMetadata,),
+        binary="Then binary frames of 50 ms, 16-bit PCM; two zero bytes where there is no audio; an empty one last.",
+        params=(_READING[0],),
     ),
 )
 
-_PATH: Final = re.compile(r"{(\w+)}")
 SOCKETS_OF_CARRIERS: Final = "/twilio/"
 NO_SOCKET: Final = "/{path:path}"
 """Says that there is none."""
@@ -96,6 +136,7 @@ NO_SOCKET: Final = "/{path:path}"
 def asyncapi() -> JsonObject:
     """The document."""
     used = sorted({name for channel in CHANNELS for name in (*channel.hears, *channel.says)})
+    ours = {model.__name__: model for channel in CHANNELS for model in (*channel.heard, *channel.own)}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -128,8 +169,14 @@ def asyncapi() -> JsonObject:
                 }
                 for name in used
             }
+            | {name: _own_message(name, model) for name, model in sorted(ours.items())}
         },
     }
+
+
+def _own_message(name: str, model: type[BaseModel]) -> JsonObject:
+    schema = model.model_json_schema()
+    return {"name": name, "contentType": "application/json", "payload": schema}
 
 
 def _channel(channel: Channel) -> JsonObject:
@@ -138,13 +185,13 @@ def _channel(channel: Channel) -> JsonObject:
         "description": f"{channel.text} {channel.binary}".strip(),
         "messages": {
             name: {"$ref": f"#/components/messages/{name}"}
-            for name in dict.fromkeys((*channel.hears, *channel.says))
+            for name in dict.fromkeys((*_all(channel.hears, channel.heard), *_all(channel.says, channel.own)))
         },
     }
-    if named := _PATH.findall(channel.address or ""):
-        told["parameters"] = {name: {"description": "Which one."} for name in named}
     if channel.address is not None:
         told["servers"] = [{"$ref": "#/servers/here"}]
+    if "{" in (channel.address or ""):
+        told["parameters"] = {"call_id": {"description": "The call."}}
     if channel.params:
         query = {name: {"type": "string", "description": text} for name, text in channel.params}
         told["bindings"] = {
@@ -155,7 +202,10 @@ def _channel(channel: Channel) -> JsonObject:
 
 def _operations(channel: Channel) -> JsonObject:
     found: JsonObject = {}
-    for action, names in (("receive", channel.hears), ("send", channel.says)):
+    for action, names in (
+        ("receive", _all(channel.hears, channel.heard)),
+        ("send", _all(channel.says, channel.own)),
+    ):
         if names:
             found[f"{channel.name}.{action}"] = {
                 "action": action,
@@ -163,6 +213,10 @@ def _operations(channel: Channel) -> JsonObject:
                 "messages": [{"$ref": f"#/channels/{channel.name}/messages/{name}"} for name in names],
             }
     return found
+
+
+def _all(names: tuple[str, ...], models: tuple[type[BaseModel], ...]) -> tuple[str, ...]:
+    return (*names, *_names(models))
 
 
 def asyncapi_json() -> str:

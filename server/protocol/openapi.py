@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from server.protocol.base import VERSION
-from server.protocol.rest import JSON, ROUTES, SSE, Access, Param, Refusal, Route
+from server.protocol.rest import Refusal
+from server.protocol.routes import JSON, ROUTES, SSE, Access, Param, Route, Shape
 
 OPENAPI: Final = Path(__file__).parent / "openapi.json"
 DOCS: Final = OPENAPI.with_name("docs.html")
@@ -21,14 +22,14 @@ ACCESS: Final[dict[Access, str]] = {
     "key": "An API key; the console's cookie; or a request from this machine to a server on loopback.",
     "page": "An API key, or a page of an origin that the agent allows.",
     "link": "An API key, or `token`.",
-    "stream": "As all doors to calls; or a stream token for the call, as `token` or in place of the API key.",
+    "stream": "An API key, or a stream token, as `token` or bearer; the console's cookie.",
 }
 _SECURITY: Final[dict[Access, list[dict[str, list[str]]]]] = {
     "open": [{}],
     "key": [{"key": []}, {"cookie": []}, {}],
     "page": [{"key": []}, {}],
     "link": [{"key": []}, {"cookie": []}, {}],
-    "stream": [{"key": []}, {"cookie": []}, {}],
+    "stream": [{"key": []}, {"token": []}, {"cookie": []}, {}],
 }
 JsonObject = dict[str, Any]
 
@@ -37,7 +38,7 @@ def openapi() -> JsonObject:
     """The document."""
     wanted: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Refusal, "serialization")]
     for route in ROUTES:
-        wanted += [(model, "serialization") for model in route.answers.values() if not isinstance(model, str)]
+        wanted += [(model, "serialization") for shape in route.answers.values() for model in _models(shape)]
         if route.body is not None:
             wanted.append((route.body, "validation"))
     refs, document = models_json_schema(
@@ -61,6 +62,7 @@ def openapi() -> JsonObject:
             "schemas": dict(sorted(document.get("$defs", {}).items())),
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer"},
+                "token": {"type": "apiKey", "in": "query", "name": "token"},
                 "cookie": {"type": "apiKey", "in": "cookie", "name": "talkwire_console"},
             },
         },
@@ -107,22 +109,28 @@ def _parameter(param: Param) -> JsonObject:
 def _responses(route: Route, refs: Any) -> JsonObject:
     found: JsonObject = {}
     for status, model in route.answers.items():
-        content: JsonObject = {}
-        if isinstance(model, str):
+        content: JsonObject = {kind: {"schema": {"type": "string"}} for kind in route.also}
+        schemas = [refs[one, "serialization"] for one in _models(model)]
+        if schemas:
+            content[JSON] = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
+        elif isinstance(model, str) and model:
             content[model] = {"schema": {} if model == JSON else {"type": "string"}}
-        else:
-            content[JSON] = {"schema": refs[model, "serialization"]}
         if route.streams and status == HTTPStatus.OK:
             content[SSE] = {"schema": {"type": "string", "description": f"Events: {route.streams}."}}
-        if status == HTTPStatus.OK:
-            content |= {media: {"schema": {"type": "string"}} for media in route.also}
-        found[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
+        told: JsonObject = {"description": HTTPStatus(status).phrase}
+        found[str(status)] = {**told, "content": content} if content else told
     # A key that is wrong is told to be so wherever one is looked at.
     refusals = {*route.refuses, *({401} if route.access != "open" else ())} - set(route.answers)
     for status in sorted(refusals):
         refused = {JSON: {"schema": refs[Refusal, "serialization"]}}
         found[str(status)] = {"description": HTTPStatus(status).phrase, "content": refused}
     return dict(sorted(found.items()))
+
+
+def _models(shape: Shape) -> tuple[type[BaseModel], ...]:
+    if isinstance(shape, str):
+        return ()
+    return shape if isinstance(shape, tuple) else (shape,)
 
 
 def openapi_json() -> str:

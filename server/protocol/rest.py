@@ -1,18 +1,10 @@
-"""The answers over HTTP, and which door gives which: what ``openapi.json`` is made from, and what the tests hold the
-doors against.
-
-A further door is one more ``Route`` in ``ROUTES``; a route of the application that is neither here nor in ``INTERNAL``
-fails a test.
-"""
+"""The answers over HTTP, and what is sent to get them. Which door gives which stands in ``routes.py``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-from server.protocol.commands import CallDial
 
 
 class Answer(BaseModel):
@@ -40,11 +32,23 @@ class Health(Answer):
     proof: str | None = Field(default=None, description="With `nonce`: by this the doctor knows its server.")
 
 
+class ClusterHealth(Answer):
+    """With `REDIS_URL`: how this node stands among the others."""
+
+    node: str
+    redis: bool = Field(description="False: it serves on by itself.")
+    nodes: int
+    others: list[str]
+    room: int = Field(description="Calls that the others would take.")
+    waiting: int = Field(description="Messages that wait for a link.")
+
+
 class Readiness(Answer):
     """Whether a load balancer should send calls here: with `ready` 200, else 503."""
 
     status: Literal["ready", "lagging", "draining"] = Field(description="Why not.")
     database: Literal["ok", "away", "none"] = Field(description="`away`: events are spooled; calls go on.")
+    cluster: ClusterHealth | None = Field(default=None, description="With `REDIS_URL`.")
 
 
 class Lag(Answer):
@@ -84,6 +88,7 @@ class Stats(Answer):
     tasks: int = Field(description="Of the event loop.")
     loop_lag: Lag = Field(description="How late the event loop was in the last minute.")
     journal: JournalFigures
+    cluster: ClusterHealth | None = Field(default=None, description="With `REDIS_URL`.")
 
 
 class OnlineChannel(Answer):
@@ -155,15 +160,15 @@ class AgentStanding(Answer):
     online: bool
 
 
-class KeptRecording(Answer):
+class ToldRecording(Answer):
     """What was told of a recording."""
 
     duration_ms: int
     format: str
-    sample_rate: int | None
-    channels: str | None
-    started_at: float | None = Field(description="Its first sample, epoch seconds.")
-    url: str = Field(description="Its file, for whoever may see the call.")
+    sample_rate: int
+    channels: str
+    started_at: float | None = None
+    url: str = Field(description="Its path on this server.")
 
 
 class CallDetails(CallRow):
@@ -171,49 +176,48 @@ class CallDetails(CallRow):
 
     agent: AgentStanding
     metadata: dict[str, Any]
-    recordings: list[KeptRecording]
+    recordings: list[ToldRecording] = Field(description="Of a call that is over.")
 
 
-class SpokenLine(Answer):
-    """What somebody has said in one go; of the bot what the caller heard."""
+class Line(Answer):
+    """Something that was said; of the bot, what the caller heard."""
 
     role: Literal["user", "assistant"]
     text: str
-    start_ms: int | None = Field(description="Of its sound, from `call.started`; null: nobody knows.")
+    start_ms: int | None = Field(description="From `call.started`; null: nobody knows.")
     end_ms: int | None
 
 
-class CallTranscript(Answer):
-    """What was said."""
+class Transcript(Answer):
+    """What was said in a call."""
 
     call_id: str
-    ended: bool = Field(description="There will be no more.")
-    lines: list[SpokenLine]
+    ended: bool
+    lines: list[Line]
 
 
-class Wanted(BaseModel):
-    """What a person wants done in a live call."""
+class LogEnvelope(Answer):
+    """An entry of a log (docs/log.md)."""
 
-    verb: Literal["say", "whisper", "takeover", "release", "transfer", "end"]
-    by: str | None = Field(default=None, max_length=100, description="Who asks.")
-    text: str | None = Field(default=None, max_length=4000, description="Of `say` and `whisper`.")
-    interrupt: bool = Field(default=False, description="`say`, `takeover`: cut off what the bot is saying.")
-    to: str | None = Field(default=None, max_length=200, description="`transfer`: whom.")
-    message: str = Field(default="", max_length=4000, description="`transfer`: is said to the caller before.")
-    announcement: str = Field(default="", max_length=4000, description="`transfer`: is told to who picks up.")
+    seq: int = Field(description="Cursor and dedupe key; grows, and may have holes.")
+    ts: float = Field(description="Epoch seconds.")
+    call: str | None = Field(description="Null in the log of an agent.")
+    agent: str
+    type: str = Field(description="What `data` is; ignore types that you do not know.")
+    ephemeral: bool
+    data: dict[str, Any]
 
 
-class Supervised(Answer):
-    """What became of it."""
+class LogEntries(Answer):
+    """Entries behind a cursor."""
 
-    verb: str
-    status: Literal["done", "processing"]
-    message_id: str | None = Field(default=None, description="Of `say`: its events have it.")
-    queue_length: int | None = Field(default=None, description="Of `say`: its place, from 1.")
+    entries: list[LogEnvelope]
+    live: bool = Field(description="The call goes on.")
+    next: int | None = Field(default=None, description="`after` of the following page, where there is one.")
 
 
 class LogPage(Answer):
-    """Events behind a cursor, as the call's agent gets them (``Event`` in schema.json)."""
+    """With `format=wire`: events behind a cursor, as the call's agent gets them (`Event` in schema.json)."""
 
     events: list[dict[str, Any]]
     last_seq: int
@@ -335,238 +339,166 @@ class NotAnnounced(Answer):
     code: str
 
 
-# --- the doors --------------------------------------------------------------------------------------------
-
-JSON, TEXT, SSE, HTML = "application/json", "text/plain", "text/event-stream", "text/html"
-Access = Literal["open", "key", "page", "link", "stream"]
-"""``key``: an API key, the console's cookie, or the open door. ``page``: pages of allowed origins as well. ``link``: a
-key, or the token in an address that was given out. ``stream``: a key, or a stream token for the call."""
+# --- a person beside the bot ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
-    """Of a query or a header."""
+class SupervisorVerb(BaseModel):
+    """What a person wants to be done in a live call (docs/api.md)."""
 
+    verb: Literal["say", "whisper", "takeover", "release", "transfer", "end"]
+    text: str | None = Field(default=None, description="Of `say` and `whisper`.")
+    interrupt: bool = Field(
+        default=False, description="Of `say` and `takeover`: cut off what the bot is saying."
+    )
+    to: str | None = Field(default=None, description="Of `transfer`.")
+    message: str | None = Field(default=None, description="Of `transfer`: said to the caller before.")
+    announcement: str | None = Field(default=None, description="Of `transfer`: told to who picks up.")
+    by: str | None = Field(default=None, description="Who asks, for the log and the agent.")
+
+
+class Supervised(Answer):
+    """200: it is done. 202: it goes on."""
+
+    verb: str
+    status: Literal["done", "processing"]
+    message_id: str | None = Field(default=None, description="Of `say`: its events have it.")
+
+
+# --- what goes over sockets, beside the wire --------------------------------------------------------------
+
+
+class VerbDone(Answer):
+    """Answers a verb on `/v1/attach`."""
+
+    type: Literal["verb"]
+    verb: str
+    status: Literal["done", "processing"]
+    message_id: str | None = None
+
+
+class VerbRefused(Answer):
+    """A verb on `/v1/attach` that had no effect."""
+
+    type: Literal["error"]
+    verb: str | None = None
+    code: str
+    error: str
+
+
+class StreamPing(BaseModel):
+    """Asks whether the server is alive."""
+
+    action: Literal["ping"]
+
+
+class StreamPong(Answer):
+    """Answers `ping`."""
+
+    event: Literal["pong"]
+
+
+class LiveMetadata(Answer):
+    """First of all, when the call has audio."""
+
+    type: Literal["metadata"]
+    sample_rate: int = Field(alias="sampleRate", description="8000 or 16000.")
+    channels: Literal[1]
+    bit_depth: Literal[16] = Field(alias="bitDepth")
+    session_id: str = Field(alias="sessionId", description="The call.")
+
+
+# --- directories of other makers --------------------------------------------------------------------------
+
+
+class ChannelCount(Answer):
+    """An agent's channels of one type."""
+
+    count: int
+    refs: list[str]
+
+
+class ListedAgent(Answer):
+    """An agent that is online."""
+
+    slug: str
+    org_id: str
+    phones: list[str]
+    channels: dict[str, ChannelCount]
+    active: bool
+
+
+class AgentDirectory(Answer):
+    """Who is online."""
+
+    success: bool
+    agents: list[ListedAgent]
+    total: int
+    phone_map: dict[str, str]
+    dev_overrides: Any
+
+
+class Removed(Answer):
+    """An agent was taken from its process."""
+
+    success: bool
+    displaced: int
+    org_id: str
+
+
+class OwnNumber(Answer):
+    """A number of the account."""
+
+    number: str
+    name: str | None
+    sid: str | None
+    is_sdk: bool = Field(alias="isSdk", description="Somebody answers it here.")
+
+
+class OwnNumbers(Answer):
+    """The numbers of the account."""
+
+    success: bool
+    phones: list[OwnNumber]
+    error: str | None = None
+
+
+class SpokenLanguage(Answer):
+    """That a voice speaks."""
+
+    code: str
     name: str
-    text: str
-    type: Literal["string", "integer", "number", "boolean"] = "string"
-    where: Literal["query", "header"] = "query"
-    required: bool = False
+    flag: str
+    native_name: str = Field(alias="nativeName")
+    region: str
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One door. ``answers``: by status, a model, or the media type of what is none."""
+class ListedVoice(Answer):
+    """A voice of this server."""
 
-    method: Literal["get", "post", "put", "patch", "delete"]
-    path: str
-    text: str
-    answers: dict[int, type[BaseModel] | str]
-    access: Access = "key"
-    params: tuple[Param, ...] = ()
-    body: type[BaseModel] | None = None
-    streams: str = ""
-    """It is server-sent events where these are accepted: which."""
-    also: tuple[str, ...] = ()
-    """Media types that 200 has besides, where they are asked for."""
-    refuses: tuple[int, ...] = field(default=())
-    """Statuses whose answer is a ``Refusal``, besides those of its access."""
+    id: str
+    voice_id: str
+    name: str
+    alias: str
+    provider: str
+    gender: str | None
+    style: str | None
+    languages: list[SpokenLanguage]
+    description: str
+    preview_url: str | None
 
 
-_PAGE = (
-    Param("agent_id", "The agent; several with commas for a stream.", required=True),
-    Param("metadata", "A JSON object for the agent, sealed in the token. With an API key."),
-    Param("scope", "`observe`, `participate` or `supervise`. With an API key."),
-    Param("call_id", "For this call alone. With an API key."),
-)
-_LIST = (
-    Param("state", "`live` or `ended`."),
-    Param("agent_id", "Of this agent."),
-    Param("from", "With this caller."),
-    Param("to", "To this number."),
-    Param("reason", "That ended so."),
-    Param("since", "Taken on then or later, epoch seconds.", "number"),
-    Param("until", "Taken on before then, epoch seconds.", "number"),
-    Param("limit", "How many, at most 1000; 100.", "integer"),
-    Param("cursor", "What `next` of the page before was."),
-)
+class Voices(Answer):
+    """The voices of this server."""
 
-ROUTES: tuple[Route, ...] = (
-    Route(
-        "get",
-        "/healthz",
-        "Whether the process answers.",
-        {200: Health},
-        "open",
-        params=(Param("nonce", "Of the doctor."),),
-    ),
-    Route("get", "/readyz", "Whether it takes calls.", {200: Readiness, 503: Readiness}, "open"),
-    Route("get", "/metrics", "Figures for Prometheus.", {200: TEXT}),
-    Route("get", "/v1/stats", "A glance at the process.", {200: Stats}),
-    Route("get", "/v1/agents", "The agents that are connected.", {200: OnlineAgents}),
-    Route(
-        "get",
-        "/v1/calls",
-        "Calls, live and past.",
-        {200: CallRows},
-        params=_LIST,
-        streams="`calls` (the list), `call` (one that has changed), `gone` (`call_id`), `closed` (`reason`)",
-        refuses=(400, 503),
-    ),
-    Route(
-        "post",
-        "/v1/calls",
-        "Have an agent call somebody. The body is `call.dial` without `event`.",
-        {201: Placed, 202: Placed},
-        body=CallDial,
-        refuses=(400, 403, 404, 413, 422, 429, 501, 502, 503),
-    ),
-    Route("get", "/v1/calls/{call_id}", "One call.", {200: CallDetails}, refuses=(404, 503)),
-    Route(
-        "get",
-        "/v1/calls/{call_id}/events",
-        "Its log.",
-        {200: LogPage},
-        params=(
-            Param("after", "Events behind this `seq`; 0.", "integer"),
-            Param("limit", "How many, at most 1000.", "integer"),
-            Param("Last-Event-ID", "As `after`, for a stream that was cut off.", "integer", "header"),
-        ),
-        streams="each event by its name, its `seq` as `id`; `lost`, `end`, `closed`",
-        refuses=(400, 404, 503),
-    ),
-    Route(
-        "get",
-        "/v1/calls/{call_id}/waveform",
-        "What it looks like.",
-        {200: Waveform},
-        params=(Param("after_ms", "What is behind that; 0.", "integer"),),
-        refuses=(400, 404, 503),
-    ),
-    Route(
-        "get",
-        "/v1/calls/{call_id}/recording",
-        "What it sounds like; byte ranges.",
-        {200: "audio/*", 206: "audio/*"},
-        "link",
-        params=(
-            Param("token", "As in the `url` of `call.recording`."),
-            Param("download", "1: named for saving.", "integer"),
-        ),
-        refuses=(403, 404, 409, 416),
-    ),
-    Route(
-        "get",
-        "/v1/calls/{call_id}/transcript",
-        "What was said.",
-        {200: CallTranscript},
-        params=(
-            Param("format", "`json`, `text` or `vtt`; else as `Accept` says."),
-            Param("download", "1: named for saving.", "integer"),
-        ),
-        also=("text/plain", "text/vtt"),
-        refuses=(400, 404, 503),
-    ),
-    Route(
-        "post",
-        "/v1/calls/{call_id}/supervise",
-        "Speak in a live call, take it over, end it.",
-        {200: Supervised, 202: Supervised},
-        "stream",
-        body=Wanted,
-        refuses=(400, 403, 404, 409, 413, 422, 500, 501),
-    ),
-    Route(
-        "get",
-        "/live/{call_id}/player",
-        "A page that plays a live call.",
-        {200: "text/html"},
-        "stream",
-        params=(Param("token", "An API key, or a stream token."),),
-        refuses=(403, 404),
-    ),
-    Route(
-        "delete",
-        "/v1/callers/{caller}",
-        "Forget all that is kept of one caller.",
-        {200: Forgotten},
-        refuses=(400, 403, 503),
-    ),
-    *(
-        Route(
-            "get",
-            f"/{kind}/token",
-            f"A token for a page: {what}.",
-            {200: PageToken},
-            "page",
-            params=_PAGE,
-            refuses=(400, 403, 404, 429),
-        )
-        for kind, what in (
-            ("webrtc", "one call"),
-            ("chat", "one conversation in writing"),
-            ("stream", "an hour of looking on"),
-        )
-    ),
-    Route(
-        "get",
-        "/webrtc/ice-servers",
-        "STUN servers for everybody, TURN servers for whoever may have a token.",
-        {200: IceServers},
-        "page",
-        params=(Param("token", "From `/webrtc/token`."),),
-    ),
-    Route(
-        "post",
-        "/webrtc/offer",
-        "Begin a browser call, or come back to one.",
-        {200: SdpAnswer},
-        "page",
-        body=Offer,
-        refuses=(400, 403, 404, 409, 410, 413, 429, 503),
-    ),
-    Route(
-        "get",
-        "/api/sdk/agent-info/{agent_id}",
-        "By which ways an agent is reached.",
-        {200: AgentInfo},
-        "open",
-        refuses=(404,),
-    ),
-    Route(
-        "post",
-        "/v1/audiosocket/calls",
-        "Announce a call that a PBX is about to connect; a form is answered in text.",
-        {
-            200: Announced,
-            400: NotAnnounced,
-            401: NotAnnounced,
-            403: NotAnnounced,
-            404: NotAnnounced,
-            409: NotAnnounced,
-            410: NotAnnounced,
-            413: NotAnnounced,
-            503: NotAnnounced,
-        },
-        body=Announcement,
-    ),
-    Route("get", "/openapi.json", "This document.", {200: JSON}, "open"),
-    Route("get", "/asyncapi.json", "The same for the WebSockets and the data channel.", {200: JSON}, "open"),
-    Route("get", "/schema.json", "All their messages, as JSON schema.", {200: JSON}, "open"),
-    Route("get", "/docs", "A page that leads to these.", {200: HTML}, "open"),
-)
+    success: bool
+    total: int
+    voices: list[ListedVoice]
 
-INTERNAL: frozenset[str] = frozenset(
-    {
-        "/",  # The console's page, its sign-in and its calls.
-        "/console/session",
-        "/console/token",
-        "/console/login",
-        "/console/logout",
-        "/talkwire.js",
-        "/client",  # Says that it is a WebSocket.
-    }
-)
-"""Doors of our own pages, which change with them."""
-CARRIERS = "/twilio/"
-"""Below it are the doors of a carrier, whose words are its own."""
+
+class Balance(Answer):
+    """What is left on the account."""
+
+    success: bool
+    balance: Any = None
+    currency: str | None = None
+    error: str | None = None

@@ -24,7 +24,8 @@ from tests.e2e.harness import CLIPS, KEY, TIMEOUT_S, Agent, Frame, reply
 from tests.e2e.test_recording import Killed, agent_of
 
 LATE_S = 0.1
-ADDED = ("call.ended", "call.recording")
+ADDED = ("call.ended", "call.recording", "call.summary")
+"""What the next server tells of a call that was live."""
 LOST_S = 1.5
 """Of a recording: 600 ms that were not written, and what the far end calls its beginning and its end."""
 BEARER = {"Authorization": f"Bearer {KEY}"}
@@ -231,8 +232,11 @@ def _hold(
         fault(f"it has {len(ends)} ends")
         return
     behind = {event["event"] for event in log[ends[0]["seq"] :]}
-    if behind - {"call.recording"}:
+    if behind - {"call.recording", "call.summary"}:
         fault(f"behind its end there is {behind}")
+    names = [event["event"] for event in log]
+    if names.count("call.summary") != 1 or names[-1] != "call.summary":
+        fault("its log is not sealed by one summary, which is the last of it")
     if shown is None or shown["state"] != "ended" or shown["reason"] != ends[0]["reason"]:
         fault(f"it is not listed as it ended: {shown}")
     elif summary := _unlike_its_log(shown, log):

@@ -124,7 +124,9 @@ async def try_doors(url: str, call_id: str) -> list[str]:
     owner = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(base_url=url) as web:
         told = (await web.get("/webrtc/token", params={"agent_id": "desk"}, headers=owner)).json()
-        events = (await web.get(f"/v1/calls/{call_id}/events?limit=1000", headers=owner)).json()["events"]
+        events = (await web.get(f"/v1/calls/{call_id}/events?format=wire&limit=1000", headers=owner)).json()[
+            "events"
+        ]
         recording = next(event for event in events if event["event"] == "call.recording")["url"]
         await web.get(recording[len(url) :])
         for path in ("/v1/calls", f"/v1/calls/{call_id}/recording", "/metrics", "/webrtc/token", "/nowhere"):
@@ -134,7 +136,14 @@ async def try_doors(url: str, call_id: str) -> list[str]:
         await web.post("/webrtc/offer", json={"sdp": "v=0", "type": "offer", "token": GUESSED})
         await web.post("/twilio/voice", params={"token": GUESSED}, data={"CallSid": "CA1", "x": GUESSED})
     address = url.replace("http", "ws")
-    for path in (f"/client?token={GUESSED}", f"/twilio/media/{GUESSED}", f"/v1/tap?api_key={GUESSED}"):
+    sockets = (
+        "/client?",
+        "/v1/tap?api_key=x&",
+        f"/v1/attach?call={call_id}&",
+        "/ws/stream?",
+        f"/live/{call_id}/ws?",
+    )
+    for path in (*(f"{socket}token={GUESSED}" for socket in sockets), f"/twilio/media/{GUESSED}"):
         try:
             async with websockets.connect(address + path) as sock:
                 await sock.send(json.dumps({"event": "connect", "api_key": GUESSED}))

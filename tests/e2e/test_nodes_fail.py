@@ -105,8 +105,10 @@ async def test_the_calls_of_a_killed_node_end_as_failed(tmp_path: Path, database
                 if database == "sqlite":
                     kept = (await a.get(f"/v1/calls/{call_id}")).json()
                     assert (kept["state"], kept["reason"]) == ("ended", "failed")
-                    log = (await a.get(f"/v1/calls/{call_id}/events?limit=1000")).json()
-                    assert log["events"][-1]["seq"] == ended["seq"]
+                    log = (await a.get(f"/v1/calls/{call_id}/events?format=wire&limit=1000")).json()
+                    assert [event["seq"] for event in log["events"] if event["event"] == "call.ended"] == [
+                        ended["seq"]
+                    ]
                 assert server.services.cluster.health()["nodes"] == 1
                 here.hang_up()
                 await agent.wait("call.ended", count=2)

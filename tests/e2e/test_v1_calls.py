@@ -18,6 +18,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
+from websockets.asyncio.client import connect
 
 from server import serve
 from telephony.carriers.twilio.simulator import Clip
@@ -105,7 +106,11 @@ async def test_the_log_over_http_is_what_its_agent_is_told(tmp_path: Path) -> No
         call_id = (await agent.wait("call.started"))["call_id"]
         shown = await calls.wait("call", state="live")
         assert (shown["call_id"], shown["from"], shown["to"]) == (call_id, FROM, TO)
-        async with feed(server, f"/v1/calls/{call_id}/events?format=wire") as log:
+        async with (
+            feed(server, f"/v1/calls/{call_id}/events?format=wire") as log,
+            feed(server, "/v1/agents/tester/stream") as page_feed,
+            connect(f"{server.ws.removesuffix('/client')}/v1/attach?call={call_id}&token={KEY}") as attached,
+        ):
             await agent.wait("bot.finished")
             half = (await log.wait("bot.finished"))["seq"]
             await call.say(HELLO).finished()
@@ -113,18 +118,49 @@ async def test_the_log_over_http_is_what_its_agent_is_told(tmp_path: Path) -> No
             call.hang_up()
             ended = await agent.wait("call.ended")
             end = await log.wait("end")
+            entries = [json.loads(text) async for text in attached]  # Until it is sealed.
+            assert attached.close_code == 1000
+            await page_feed.wait("call.ended", callId=call_id)
         told = [frame for frame in agent.frames if "seq" in frame]
-        assert [data for name, data, _ in log.events if name != "end"] == told
-        assert [(name, seq) for name, _, seq in log.events[:-1]] == [(f["event"], f["seq"]) for f in told]
-        assert end == {"last_seq": told[-1]["seq"]}
+        # All that its agent is told, and the summary.
+        whole = [data for name, data, _ in log.events if name != "end"]
+        assert whole[:-1] == told
+        assert [(name, seq) for name, _, seq in log.events[:-1]] == [(f["event"], f["seq"]) for f in whole]
+        assert whole[-1]["event"] == "call.summary"
+        assert end == {"last_seq": whole[-1]["seq"]}
+
+        read = (await get(server, f"/v1/calls/{call_id}/events?limit=1000")).json()
+        assert (read["entries"], read["live"]) == (
+            [e for e in entries if e["type"] != "log.caught_up"],
+            False,
+        )
+        assert read["entries"][-1]["data"]["usage"]["tts"]["characters"] == len("Hello and welcome.")
+        async with feed(server, f"/v1/calls/{call_id}/events?after={half}") as again:
+            await again.wait("call.summary")
+        assert [e for _, e, _ in again.events if e["type"] != "log.caught_up"] == [
+            e for e in read["entries"] if e["seq"] > half
+        ]
+        lifecycle = []
+        async with connect(
+            f"{server.ws.removesuffix('/client')}/v1/attach?agent=tester&token={KEY}"
+        ) as agents:
+            async for text in agents:
+                if (entry := json.loads(text))["type"] != "log.caught_up":
+                    lifecycle.append(entry)
+                if len(lifecycle) == 2:
+                    break
+        assert [(e["type"], e["data"]["call"]) for e in lifecycle] == [
+            ("call.started", call_id),
+            ("call.ended", call_id),
+        ]
 
         page = (await get(server, f"/v1/calls/{call_id}/events?format=wire&limit=1000")).json()
-        assert page == {"events": told, "last_seq": told[-1]["seq"], "ended": True, "lost": 0}
+        assert page == {"events": whole, "last_seq": whole[-1]["seq"], "ended": True, "lost": 0}
         async with feed(
             server, f"/v1/calls/{call_id}/events?format=wire", **{"Last-Event-ID": str(half)}
         ) as rest:
             await rest.wait("end")
-        assert [data for name, data, _ in rest.events if name != "end"] == told[half:]
+        assert [data for name, data, _ in rest.events if name != "end"] == whole[half:]
 
         over = await calls.wait("call", state="ended")
         assert (over["reason"], over["ended_at"]) == ("hangup", ended["ended_at"])

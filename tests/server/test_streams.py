@@ -188,6 +188,26 @@ def test_what_is_refused_and_who_is_too_slow_is_told_by_the_close_code(tmp_path:
     run_virtual(main())
 
 
+def test_a_caller_who_is_forgotten_is_so_by_streams_and_agents_logs(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with site(tmp_path) as made:
+            kept = made.begin("CA0")
+            made.end(made.begin("CA1"))
+            told(kept)
+            for path in ("/ws/stream?after=1", "/v1/attach?agent=tester"):
+                async with made.web.socket(path) as socket:
+                    await socket.wait("log.caught_up")
+                assert "CA1" in str(socket.frames)
+            assert (await made.web.ask("/v1/callers/+1", "DELETE")).json()["calls"] == 1
+            for path in ("/ws/stream?after=1", "/v1/attach?agent=tester"):
+                async with made.web.socket(path) as socket:
+                    await socket.wait("log.caught_up")
+                assert "CA1" not in str(socket.frames)
+                assert "CA0" in str(socket.frames)
+
+    run_virtual(main())
+
+
 # --- what has just happened -------------------------------------------------------------------------------
 
 
