@@ -29,6 +29,9 @@ from pipeline.speech import SpeechQueue
 class Watched(Protocol):
     """The call, as far as that is concerned."""
 
+    @property
+    def ended(self) -> bool: ...
+
     def emit(self, event: Event) -> None: ...
 
     def moved(self) -> None:
@@ -67,6 +70,8 @@ class Supervised:
         there was nothing in it to be spoken. Raises ``ValueError`` where too much waits."""
         if interrupt:
             self._saying.cancel(None)
+        if self._call.ended:  # What was due with that has ended it.
+            raise ValueError("the call has just ended")
         if self._speech.full:
             raise ValueError("too many messages wait to be spoken")
         self._answering.readiness.opened()
@@ -95,6 +100,8 @@ class Supervised:
             self._saying.cancel(None)
         for message_id in self._speech.unheard():
             self._saying.cancel(message_id)
+        if self._call.ended:
+            return  # What was due with that has ended it.
         current = self._speech.current
         self._last = current.message_id if current is not None else ""
         if not self._last:

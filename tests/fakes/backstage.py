@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -125,8 +126,29 @@ class Backstage:
             self._change_history,
             self._reconfigure,
             self.session.presence.gone,
+            self._supervise,
         ]
-        self._carry_out(rng.choices(acts, weights=(2, 2, 1, 2, 2, 0.3))[0])
+        self._carry_out(rng.choices(acts, weights=(2, 2, 1, 2, 2, 0.3, 3))[0])
+
+    def _supervise(self) -> None:
+        """A person beside the bot."""
+        rng, person = self._rng, self.session.supervised
+        match rng.choice(("say", "say", "whisper", "hand", "hand", "conclude")):
+            case "say":
+                text = rng.choice(("This is Ann.", "...", "One two three four five six."))
+                with suppress(ValueError):  # Too much waits.
+                    message_id, _ = person.say(text, "Ann", interrupt=rng.random() < 0.3)
+                    self._out.sent.setdefault(message_id, text)
+            case "whisper":
+                person.whisper("Be quick.", "Ann")
+            case "hand" if person.by is None:
+                self.pause(on=True)
+                person.take_over("Ann", interrupt=rng.random() < 0.3)
+            case "hand":
+                self.pause(on=False)
+                person.release("Ann")
+            case "conclude" if rng.random() < 0.1:
+                self.session.conclude()
 
     def _change_history(self) -> None:
         session, rng = self.session, self._rng

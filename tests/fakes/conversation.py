@@ -268,6 +268,8 @@ class _People:
     def _return(self) -> None:
         """The agent's process is back, and may greet as one that knows nothing."""
         self._session.presence.back()
+        if self._session.ended:
+            return  # It was about to.
         if self._out.sent and self._rng.random() < 0.5:
             self._session.saying.announced_again()
             message_id, first = self._message_id(), next(iter(self._out.sent.values())) or "Hello."
