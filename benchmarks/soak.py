@@ -39,8 +39,8 @@ DELAYS = Delays("openai", stt_ms=200.0, llm_ms=300.0, tts_ms=150.0)
 WARM_UP = 0.25
 """Of the time: until every kind of thing has happened some times, memory grows."""
 FLAT = 0.02
-IDLE_S = 100.0
-"""After the last call: connections to engines stay open for 90 s, for the next one."""
+IDLE_S = 200.0
+"""After the last call: connections to engines stay open for 90 s, for the next one, and are looked at as often."""
 TURNS = (1, 5)
 PAUSE_S = (0.5, 6.0)
 BROKEN = 0.1
