@@ -40,6 +40,16 @@ class Mark:
 
 
 @dataclass(slots=True)
+class Heard:
+    """Audio that was sent, and heard."""
+
+    position: int
+    pcm: Pcm
+    begins: bool
+    """The far end had run dry before it: it may have been silent for a moment."""
+
+
+@dataclass(slots=True)
 class _Pending:
     name: str
     position: int
@@ -77,7 +87,7 @@ class Playout:
         # The playhead: the last position that is known to have been heard, and when.
         self._anchor_position = 0
         self._anchor_at = 0.0
-        self._unheard: deque[tuple[int, Pcm]] = deque()
+        self._unheard: deque[Heard] = deque()
         self._keep = False
         # What marks take there and back: of each of the last runs the quickest. And half of what is usual: one way.
         self._trips: deque[float] = deque(maxlen=TRIPS)
@@ -184,7 +194,7 @@ class Playout:
             missing -= len(head)
         pcm = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if self._keep:
-            self._unheard.append((self._sent, pcm))
+            self._unheard.append(Heard(self._sent, pcm, self._sent == self._run_position))
         self._queued -= samples
         self._sent += samples
         return pcm
@@ -306,7 +316,11 @@ class Playout:
         self._boundaries.clear()
         self._begins = False
         self._pending.clear()
-        self._unheard = deque((at, pcm[: cut - at]) for at, pcm in self._unheard if at < cut)
+        self._unheard = deque(
+            Heard(one.position, one.pcm[: cut - one.position], one.begins)
+            for one in self._unheard
+            if one.position < cut
+        )
         self._anchor_position = self._run_position = self._last_mark = self._sent
         self._anchor_at = self._run_at = now
         self._run_timed = True
@@ -316,15 +330,16 @@ class Playout:
         """From now on keep what is sent until ``take_heard`` fetches it."""
         self._keep = True
 
-    def take_heard(self, upto: int) -> list[tuple[int, Pcm]]:
-        """The audio up to a position, not fetched before, as (position, samples)."""
-        out: list[tuple[int, Pcm]] = []
-        while self._unheard and self._unheard[0][0] < upto:
-            at, pcm = self._unheard.popleft()
-            if at + len(pcm) > upto:
-                self._unheard.appendleft((upto, pcm[upto - at :]))
-                pcm = pcm[: upto - at]
-            out.append((at, pcm))
+    def take_heard(self, upto: int) -> list[Heard]:
+        """The audio up to a position, not fetched before."""
+        out: list[Heard] = []
+        while self._unheard and (first := self._unheard[0]).position < upto:
+            self._unheard.popleft()
+            rest = first.pcm[upto - first.position :]
+            if len(rest):
+                self._unheard.appendleft(Heard(upto, rest, begins=False))
+                first.pcm = first.pcm[: upto - first.position]
+            out.append(first)
         return out
 
     def _expected(self, mark: _Pending) -> float:

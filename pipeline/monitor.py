@@ -30,6 +30,8 @@ class _Heard(NamedTuple):
     """The way was known; else it is to be added."""
     position: int
     pcm: Pcm
+    begins: bool
+    """Something new: there may have been silence before it."""
 
 
 class Listener(Protocol):
@@ -149,11 +151,14 @@ class Monitor:
     def note_bot(self, now: float, *, rest: bool = False) -> None:
         """Place what was heard of the bot on the caller's clock; ``rest``: no more frames come."""
         way_s = self._playout.way_s
-        for position, pcm in self._playout.take_heard(self._playout.heard(now)):
-            at = self._playout.begin_of(position)
-            self._heard.append(_Heard(at if at is not None else now, way_s is not None, position, pcm))
+        for heard in self._playout.take_heard(self._playout.heard(now)):
+            at = self._playout.begin_of(heard.position)
+            timed = way_s is not None
+            self._heard.append(
+                _Heard(at if at is not None else now, timed, heard.position, heard.pcm, heard.begins)
+            )
             if self._meters is not None:
-                self._meters.bot.append(pcm)
+                self._meters.bot.append(heard.pcm)
         if not rest and now < self._clock.began_at + FIRST_S:
             return
         while self._heard and self._ears.end:
@@ -168,7 +173,8 @@ class Monitor:
         sample = max(0, self._clock.sample(heard.at if heard.timed else heard.at + way_s))
         expected_position, expected_sample = self._bot_next
         if position == expected_position and abs(sample - expected_sample) < self._rate // 10:
-            sample = expected_sample  # One flow of audio: the clock's jitter must not cut it up.
+            # One flow of audio: the clock's jitter must not cut it up. Where it broke off, nothing begins before the end.
+            sample = max(sample, expected_sample) if heard.begins else expected_sample
         self._bot_next = (position + len(pcm), sample + len(pcm))
         for listener in self._listeners:
             listener.bot(sample, pcm)

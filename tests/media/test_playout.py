@@ -264,10 +264,11 @@ def test_heard_audio_is_kept_for_the_recorder_and_cut_at_a_clear() -> None:
     far.run(0.305, 0.5)
     cut = playout.clear(0.5)
     rest = playout.take_heard(playout.heard(0.5))
-    joined = np.concatenate([pcm for _, pcm in first + rest])
+    joined = np.concatenate([one.pcm for one in first + rest])
     assert len(joined) == cut
     assert np.array_equal(joined, np.arange(cut, dtype=np.int16))
-    assert [at for at, _ in first + rest] == sorted(at for at, _ in first + rest)
+    assert [one.position for one in first + rest] == sorted(one.position for one in first + rest)
+    assert [one.begins for one in first + rest] == [True] + [False] * (len(first + rest) - 1)
 
 
 @given(
