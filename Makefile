@@ -51,7 +51,7 @@ test: $(VENV)/.dev
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line computed called
 
 computed: $(VENV)/.dev
-	@nice -n 15 $(MAKE) --no-print-directory --jobs=1 check browser units
+	@nice -n 5 $(MAKE) --no-print-directory --jobs=1 check browser units
 
 units: $(VENV)/.dev
 	$(BIN)/python -m pytest --ignore=tests/e2e -n 2

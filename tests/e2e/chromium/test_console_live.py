@@ -72,6 +72,7 @@ async def test_a_page_that_plays_one_call(tmp_path: Path, browser: Browser) -> N
         player = f"/live/{call_id}/player?token={KEY}"
         async with console(browser, server, player, microphone=False) as page:
             await page.get_by_role("button", name="Listen").click()
+            await agent.send("bot.reply", call_id=call_id, message_id="m1", text=" ".join([GREETING] * 4))
             await page.wait_for_function(
                 "() => Number(document.querySelector('.listen .meter')?.style.getPropertyValue('--level')) > 0.3"
             )
