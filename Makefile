@@ -3,7 +3,7 @@ SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test chromium check format protocol client browser bench-phone bench-capacity bench-start bench-recognition bench-alignment bench-turns bench-truth bench-bargein bench-conversations bench-fuzz bench-agents bench-pages bench-recording bench-journal bench-crash bench-soak bench-bridge check-docker rehearse-docker clean
+.PHONY: help run test checked measured computed called chromium check format protocol client browser bench-phone bench-capacity bench-start bench-recognition bench-alignment bench-turns bench-truth bench-bargein bench-conversations bench-fuzz bench-agents bench-pages bench-recording bench-journal bench-crash bench-soak bench-bridge check-docker rehearse-docker clean
 
 help:
 	@echo "make run     serve with the embedded engines and a demo agent, and print the address to open"
@@ -45,20 +45,22 @@ run: $(VENV)/.base
 chromium:
 	@sh tests/e2e/chromium/install.sh
 
-# Two lanes beside each other: calls, which wait most of the time and must find the machine free when they do not, and, behind
-# them, what only computes.
+# Calls wait most of the time: what only computes goes on behind them. Those that measure what a caller hears, and when, come
+# first, a few at a time, beside the checks; of the others more go on than there are cores.
 test: $(VENV)/.dev
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line checked measured
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line computed called
 
-computed: $(VENV)/.dev
-	@nice -n 5 $(MAKE) --no-print-directory --jobs=1 check browser units
+checked: $(VENV)/.dev
+	@nice -n 10 $(MAKE) --no-print-directory --jobs=1 check browser
 
-units: $(VENV)/.dev
-	$(BIN)/python -m pytest --ignore=tests/e2e -n 2
-
-# Measured calls first, a few of them at a time; others are more than there are cores.
-called: $(VENV)/.dev chromium
+measured: $(VENV)/.dev chromium
 	$(BIN)/python -m pytest tests/e2e -m alone -n 3 --dist loadfile
+
+computed: $(VENV)/.dev
+	nice -n 5 $(BIN)/python -m pytest --ignore=tests/e2e -n 2
+
+called: $(VENV)/.dev chromium
 	$(BIN)/python -m pytest tests/e2e -m "not alone" -n 5 --dist loadfile --no-loadscope-reorder
 	cd clients/python && $(abspath $(BIN))/python -m pytest -n 4
 
