@@ -45,11 +45,12 @@ run: $(VENV)/.base
 chromium:
 	@sh tests/e2e/chromium/install.sh
 
-# Calls wait most of the time: what only computes goes on behind them. Those that measure what a caller hears, and when, come
-# first, a few at a time, beside the checks; of the others more go on than there are cores.
+# Calls that measure what a caller hears, and when, come first, a few at a time, beside the checks; then the others, more than
+# there are cores, for they wait most of the time; then what only computes.
 test: $(VENV)/.dev
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line checked measured
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line computed called
+	@$(MAKE) --no-print-directory called
+	@$(MAKE) --no-print-directory computed
 
 checked: $(VENV)/.dev
 	@nice -n 10 $(MAKE) --no-print-directory --jobs=1 check browser
@@ -57,12 +58,12 @@ checked: $(VENV)/.dev
 measured: $(VENV)/.dev chromium
 	$(BIN)/python -m pytest tests/e2e -m alone -n 3 --dist loadfile
 
-computed: $(VENV)/.dev
-	nice -n 5 $(BIN)/python -m pytest --ignore=tests/e2e -n 2
-
 called: $(VENV)/.dev chromium
 	$(BIN)/python -m pytest tests/e2e -m "not alone" -n 5 --dist loadfile --no-loadscope-reorder
 	cd clients/python && $(abspath $(BIN))/python -m pytest -n 4
+
+computed: $(VENV)/.dev
+	$(BIN)/python -m pytest --ignore=tests/e2e -n 3
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
