@@ -25,7 +25,7 @@ from pipeline.session import Session
 from pipeline.succession import Manner
 from server.agents import Agent, Owner
 from server.call import Call, CallState, Tap
-from server.catching_up import Library, catch_up, missed
+from server.catching_up import Archive, catch_up, missed
 from server.clock import Clock
 from server.engines import EnginesFor
 from server.extension import ExtensionWindow
@@ -122,7 +122,7 @@ class CallRegistry:
         """Calls of which something is still to be told, be it only of their recording."""
         self._idle = asyncio.Event()
         self._idle.set()
-        self.library: Library | None = None
+        self.archive: Archive | None = None
         """Where events are kept that went out of memory; None: nowhere."""
         self.draining = False
         self.lagging: Callable[[], bool] = lambda: False
@@ -567,17 +567,17 @@ class CallRegistry:
         unknown = (call_id for call_id in agent.owner.resume or {} if self._known(call_id) is None)
         elsewhere = agent.owner.elsewhere
         gone = () if elsewhere is None else tuple(call_id for call_id in unknown if call_id not in elsewhere)
-        if gone and self.library is not None:
-            reading = missed(agent, gone, self.library)
+        if gone and self.archive is not None:
+            reading = missed(agent, gone, self.archive)
             self._tasks.create_task(_guarded(reading), name=f"what {agent.agent_id} missed")
             gone = ()
         self._give_back(back, agent, gone)
 
     def _catch_up(self, part: Part) -> bool:
-        owner, library = part.owner, self.library
-        if owner is None or library is None:
+        owner, archive = part.owner, self.archive
+        if owner is None or archive is None:
             return False
-        reading = catch_up(part, owner, library)
+        reading = catch_up(part, owner, archive)
         self._tasks.create_task(_guarded(reading), name=f"what was missed of {part.call_id}")
         return True
 

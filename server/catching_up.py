@@ -30,7 +30,7 @@ NOBODYS: Final = ("call.summary",)
 """Entries of the log that no agent is told of."""
 
 
-class Library(Protocol):
+class Archive(Protocol):
     """Where calls are kept, and their memory before it. Raises ``StoreUnavailable``."""
 
     async def page(self, call_id: str, after: int, limit: int) -> Page | None: ...
@@ -38,12 +38,12 @@ class Library(Protocol):
     async def told(self, call_id: str, names: tuple[str, ...]) -> list[Entry]: ...
 
 
-async def catch_up(part: Part, owner: Owner, library: Library) -> None:
+async def catch_up(part: Part, owner: Owner, archive: Archive) -> None:
     """Tell what has gone out of memory of a call that is in it."""
     why = "could not be read, for a fault of the server"
     try:
         while part.owner is owner and part.lost:
-            page = await _page(library, part.call_id, part.cursor)
+            page = await _page(archive, part.call_id, part.cursor)
             if page is None or page.lost or not page.entries:
                 why = TOO_LONG
                 break
@@ -58,14 +58,14 @@ async def catch_up(part: Part, owner: Owner, library: Library) -> None:
         part.read(owner, why)
 
 
-async def missed(agent: Agent, call_ids: Iterable[str], library: Library) -> None:
+async def missed(agent: Agent, call_ids: Iterable[str], archive: Archive) -> None:
     """Tell of calls that are over and not in memory any more; of those that are not kept either, that they are gone."""
     owner = agent.owner
     cursors = owner.resume or {}
     gone: list[str] = []
     for call_id in call_ids:
         try:
-            await _missed(agent, call_id, cursors[call_id], library, gone)
+            await _missed(agent, call_id, cursors[call_id], archive, gone)
         except StoreUnavailable as error:
             text = f"what was missed of a call {AT_THE_MOMENT.format(error)}"
             place = {"agent_id": agent.agent_id, "call_id": call_id}
@@ -74,12 +74,12 @@ async def missed(agent: Agent, call_ids: Iterable[str], library: Library) -> Non
         owner.offer(to_json(AgentResumed(agent_id=agent.agent_id, calls=(), gone=tuple(gone))))
 
 
-async def _missed(agent: Agent, call_id: str, cursor: int, library: Library, gone: list[str]) -> None:
-    page = await _page(library, call_id, cursor)
+async def _missed(agent: Agent, call_id: str, cursor: int, archive: Archive, gone: list[str]) -> None:
+    page = await _page(archive, call_id, cursor)
     if page is None or not page.over or cursor > page.last_seq:
         gone.append(call_id)
         return
-    began = await library.told(call_id, ("call.ringing", "call.dialing", "call.started", "call.ended"))
+    began = await archive.told(call_id, ("call.ringing", "call.dialing", "call.started", "call.ended"))
     mine = {told for e in began if slug(told := orjson.loads(e.data)["agent_id"]) == agent.slug}
     owner, told = agent.owner, False
     while mine and page is not None and page.entries:
@@ -90,16 +90,16 @@ async def _missed(agent: Agent, call_id: str, cursor: int, library: Library, gon
             owner.offer(to_json(AgentResumed(agent_id=agent.agent_id, calls=(call,), gone=())))
         if not all(owner.offer(entry.data, entry) for entry in entries):
             return
-        page = await _page(library, call_id, page.entries[-1].seq)
+        page = await _page(archive, call_id, page.entries[-1].seq)
 
 
-async def _page(library: Library, call_id: str, after: int) -> Page | None:
+async def _page(archive: Archive, call_id: str, after: int) -> Page | None:
     for wait_s in AGAIN_S:
         try:
-            return await library.page(call_id, after, PAGE)
+            return await archive.page(call_id, after, PAGE)
         except StoreUnavailable:
             await asyncio.sleep(wait_s)
-    return await library.page(call_id, after, PAGE)
+    return await archive.page(call_id, after, PAGE)
 
 
 def _own(entries: Iterable[Entry], agent_id: str, key: str) -> list[Entry]:
