@@ -12,7 +12,7 @@ Pure: time is an argument, in seconds of any monotonic clock.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,10 @@ class Heard:
     pcm: Pcm
     begins: bool
     """The far end had run dry before it: it may have been silent for a moment."""
+    at: float = -1.0
+    """When its first sample was heard; negative: to be told from how positions and times lie now."""
+    timed: bool = False
+    """The way was known by then; else it is to be added."""
 
 
 @dataclass(slots=True)
@@ -169,6 +173,7 @@ class Playout:
 
     def _start_run(self, now: float) -> None:
         # The far end has run dry: what is sent next is played from the moment it arrives.
+        self._time_unheard(self._limit(self._way_s))
         self._run_position, self._run_at = self._sent, now
         self._run_timed = False
         if not self._pending:
@@ -291,11 +296,9 @@ class Playout:
             return None
         return self._instant(position)
 
-    def begin_of(self, position: int) -> float | None:
-        """When the sample at a position is or was heard: other than the end of all before it where the far end ran dry
-        in between."""
-        if position > self._limit(self._way_s):
-            return None
+    def _begin(self, position: int) -> float:
+        """When the sample at a position is heard: other than the end of all before it where the far end ran dry in
+        between."""
         if self._anchor_position <= position == self._run_position:
             return max(self._instant(position), self._run_at + self._way_s)
         return self._instant(position)
@@ -311,16 +314,17 @@ class Playout:
         Marks that were out are void: a carrier returns them on a clear, and nobody heard what they stand for.
         """
         cut = self.heard_at_clear(now)
+        self._time_unheard(cut)
         self._queue.clear()
         self._queued = 0
         self._boundaries.clear()
         self._begins = False
         self._pending.clear()
-        self._unheard = deque(
-            Heard(one.position, one.pcm[: cut - one.position], one.begins)
-            for one in self._unheard
-            if one.position < cut
-        )
+        while self._unheard and (last := self._unheard[-1]).position + len(last.pcm) > cut:
+            if last.position < cut:
+                last.pcm = last.pcm[: cut - last.position]
+            else:
+                self._unheard.pop()
         self._anchor_position = self._run_position = self._last_mark = self._sent
         self._anchor_at = self._run_at = now
         self._run_timed = True
@@ -330,17 +334,35 @@ class Playout:
         """From now on keep what is sent until ``take_heard`` fetches it."""
         self._keep = True
 
-    def take_heard(self, upto: int) -> list[Heard]:
-        """The audio up to a position, not fetched before."""
+    def take_heard(self, now: float) -> list[Heard]:
+        """The audio that was heard up to now, not fetched before, with its times."""
         out: list[Heard] = []
+        if not self._unheard:
+            return out
+        upto = self.heard(now)
         while self._unheard and (first := self._unheard[0]).position < upto:
             self._unheard.popleft()
-            rest = first.pcm[upto - first.position :]
-            if len(rest):
-                self._unheard.appendleft(Heard(upto, rest, begins=False))
-                first.pcm = first.pcm[: upto - first.position]
+            size = upto - first.position
+            if size < len(first.pcm):
+                at = first.at + size / self.sample_rate_hz if first.at >= 0 else first.at
+                self._unheard.appendleft(
+                    replace(first, position=upto, pcm=first.pcm[size:], begins=False, at=at)
+                )
+                first.pcm = first.pcm[:size]
+            self._time(first)
             out.append(first)
         return out
+
+    def _time_unheard(self, upto: int) -> None:
+        """Positions and times are about to lie otherwise: what was sent before keeps the time that it has."""
+        for one in self._unheard:
+            if one.position > upto:
+                return
+            self._time(one)
+
+    def _time(self, one: Heard) -> None:
+        if one.at < 0:
+            one.at, one.timed = self._begin(one.position), self.way_s is not None
 
     def _expected(self, mark: _Pending) -> float:
         return self._instant(max(mark.position, self._anchor_position))

@@ -4,14 +4,14 @@ and the echo guard."""
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from media.callerclock import CallerClock
 from media.frames import AudioFrame, Pcm
 from media.levels import Level, Meter, level_of
-from media.playout import Playout
+from media.playout import Heard, Playout
 from pipeline.events import AudioMetrics, RecordingChannels, RecordingFormat
 from pipeline.listening import Listening
 
@@ -20,18 +20,6 @@ SURE_S, FIRST_S = 0.2, 1.0
 often come in a burst: then it takes longer."""
 TIMED_S = 0.5
 """After so long a first mark has come back and told the way, or none will."""
-
-
-class _Heard(NamedTuple):
-    """Audio of the bot that was heard."""
-
-    at: float
-    timed: bool
-    """The way was known; else it is to be added."""
-    position: int
-    pcm: Pcm
-    begins: bool
-    """Something new: there may have been silence before it."""
 
 
 class Listener(Protocol):
@@ -78,7 +66,7 @@ class Monitor:
         self._clock = CallerClock(sample_rate_hz)
         self._meters: _Meters | None = None
         self._interval_ms: int | None = None
-        self._heard: deque[_Heard] = deque()
+        self._heard: deque[Heard] = deque()
         """What is not placed yet."""
         self._bot_next = (-1, 0)
         self._sent_next = (-1, 0)
@@ -151,12 +139,8 @@ class Monitor:
     def note_bot(self, now: float, *, rest: bool = False) -> None:
         """Place what was heard of the bot on the caller's clock; ``rest``: no more frames come."""
         way_s = self._playout.way_s
-        for heard in self._playout.take_heard(self._playout.heard(now)):
-            at = self._playout.begin_of(heard.position)
-            timed = way_s is not None
-            self._heard.append(
-                _Heard(at if at is not None else now, timed, heard.position, heard.pcm, heard.begins)
-            )
+        for heard in self._playout.take_heard(now):
+            self._heard.append(heard)
             if self._meters is not None:
                 self._meters.bot.append(heard.pcm)
         if not rest and now < self._clock.began_at + FIRST_S:
@@ -168,7 +152,7 @@ class Monitor:
                 return
             self._place(self._heard.popleft(), way_s or 0.0)
 
-    def _place(self, heard: _Heard, way_s: float) -> None:
+    def _place(self, heard: Heard, way_s: float) -> None:
         position, pcm = heard.position, heard.pcm
         sample = max(0, self._clock.sample(heard.at if heard.timed else heard.at + way_s))
         expected_position, expected_sample = self._bot_next

@@ -79,8 +79,6 @@ class Playing:
         """Hand to the leg what is due; a further message begins only while nobody has the floor."""
         self._speech.feed(floor_free)
         self._holding.fill()
-        # What was heard is placed before the playhead moves on: no frame of the caller may have come meanwhile.
-        self._monitor.note_bot(now)
         position = self._playout.sent
         for order in self._playout.pull(now):
             if isinstance(order, Send):
@@ -126,7 +124,6 @@ class Playing:
             return  # It finished at this very instant; or the user had paused it already.
         self._leg.clear()
         self.tell(self._speech.pause(now, "held" if held else "user_spoke"), now)
-        self._monitor.note_bot(now)
 
     def resume(self, now: float) -> None:
         """The machine lets it go on."""

@@ -181,10 +181,34 @@ def test_what_begins_behind_a_dry_spell_begins_with_its_run() -> None:
     playout.write(audio(200))
     playout.pull(4.0)  # No mark came.
     assert playout.time_of(600 * 8) == pytest.approx(3.21)
-    assert playout.begin_of(600 * 8) == pytest.approx(4.01)
-    assert playout.begin_of(400 * 8) == pytest.approx(3.01)
-    assert playout.begin_of(599 * 8) == playout.time_of(599 * 8) == pytest.approx(3.209)
-    assert playout.begin_of(700 * 8) is None
+    assert playout.time_of(599 * 8) == pytest.approx(3.209)
+    playout.acknowledge("4800", 4.02)
+    heard = {one.position: one for one in playout.take_heard(4.1)}
+    assert heard[400 * 8].at == pytest.approx(3.01)
+    assert heard[600 * 8].at == pytest.approx(4.01)
+    assert all(one.timed for one in heard.values())
+
+
+def test_a_clear_leaves_what_was_heard_its_time() -> None:
+    """Also what will have been heard only when the clear has come to the far end."""
+    playout = Playout(RATE)
+    far = FarEnd(playout, delay_s=0.02)
+    playout.write(audio(200))
+    playout.end_message()
+    far.run(0.0, 0.9)
+    playout.keep_heard()
+    playout.write(audio(1000))
+    far.run(1.0, 1.1)
+    cut = playout.clear(1.1)
+    assert cut == pytest.approx(200 * 8 + 100 * 8, abs=160)
+    playout.write(audio(200))
+    playout.pull(5.0)
+    heard = playout.take_heard(5.1)
+    assert heard[0].position == 200 * 8
+    for one in heard:
+        if one.position < cut:
+            assert one.at == pytest.approx(1.01 + (one.position - 200 * 8) / RATE, abs=0.002)
+    assert heard[-1].at == pytest.approx(5.01)
 
 
 def test_clear_drops_what_was_not_heard_and_voids_its_marks() -> None:
@@ -260,10 +284,10 @@ def test_heard_audio_is_kept_for_the_recorder_and_cut_at_a_clear() -> None:
     playout.write(np.arange(8000, dtype=np.int16))
     far = FarEnd(playout)
     far.run(0.0, 0.3)
-    first = playout.take_heard(playout.heard(0.3))
+    first = playout.take_heard(0.3)
     far.run(0.305, 0.5)
     cut = playout.clear(0.5)
-    rest = playout.take_heard(playout.heard(0.5))
+    rest = playout.take_heard(0.5)
     joined = np.concatenate([one.pcm for one in first + rest])
     assert len(joined) == cut
     assert np.array_equal(joined, np.arange(cut, dtype=np.int16))
