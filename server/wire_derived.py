@@ -55,13 +55,7 @@ def derived_to_wire(event: DerivedEvent, ids: dict[str, Any]) -> AnyCallEvent:
             return wire.TurnMetrics(
                 **ids,
                 message_id=event.message_id,
-                endpointing_ms=event.endpointing_ms,
-                stt_ms=event.stt_ms,
-                llm_first_token_ms=event.llm_first_token_ms,
-                agent_ms=event.agent_ms,
-                tts_first_byte_ms=event.tts_first_byte_ms,
-                transport_ms=event.transport_ms,
-                total_ms=event.total_ms,
+                **_parts(event),
                 input_tokens=event.input_tokens,
                 output_tokens=event.output_tokens,
                 slowest=event.slowest,
@@ -75,14 +69,8 @@ def derived_to_wire(event: DerivedEvent, ids: dict[str, Any]) -> AnyCallEvent:
 
 
 def _latency(took: events.TurnMetrics | None) -> wire.TurnLatency | None:
-    if took is None:
-        return None
-    return wire.TurnLatency(
-        endpointing_ms=took.endpointing_ms,
-        stt_ms=took.stt_ms,
-        llm_first_token_ms=took.llm_first_token_ms,
-        agent_ms=took.agent_ms,
-        tts_first_byte_ms=took.tts_first_byte_ms,
-        transport_ms=took.transport_ms,
-        total_ms=took.total_ms,
-    )
+    return None if took is None else wire.TurnLatency(**_parts(took))
+
+
+def _parts(took: events.TurnMetrics) -> dict[str, int | None]:
+    return {name: getattr(took, name) for name in wire.LatencyParts.model_fields}

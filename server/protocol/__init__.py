@@ -243,6 +243,7 @@ from server.protocol.tools import (
 )
 from server.protocol.turns import (
     EagerTurn,
+    LatencyParts,
     SpeechEnded,
     SpeechStarted,
     TurnCompleted,
@@ -376,6 +377,7 @@ __all__ = [
     "InterruptionSettings",
     "KnownCall",
     "KnownMessage",
+    "LatencyParts",
     "LineCreate",
     "LineCreated",
     "LineDestroy",

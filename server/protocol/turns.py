@@ -143,10 +143,8 @@ class TurnContinued(TurnEvent):
     timestamp: float = Field(description="When the user went on, epoch seconds.")
 
 
-class TurnLatency(BaseModel):
-    """What `turn.metrics` tells of times."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class LatencyParts(BaseModel):
+    """What the answer to a turn took, part by part. What is not known is left out."""
 
     endpointing_ms: int | None = Field(
         default=None, ge=0, description="From the end of the user's voice to `turn.end`, milliseconds."
@@ -185,6 +183,12 @@ class TurnLatency(BaseModel):
         description="From the end of the user's voice to the first sound of the answer in the ear, milliseconds. More "
         "than the parts together where the agent got ready, tools ran, or the first sentence came slowly.",
     )
+
+
+class TurnLatency(LatencyParts):
+    """What `turn.metrics` tells of times."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TurnCompleted(TurnEvent):
@@ -208,7 +212,7 @@ class TurnCompleted(TurnEvent):
 LatencyPart = Literal["endpointing", "stt", "llm", "agent", "tts", "transport"]
 
 
-class TurnMetrics(TurnEvent):
+class TurnMetrics(LatencyParts, TurnEvent):
     """How long the answer to a turn took. Once for an answered turn, right behind the `bot.speaking` of its first
     answer; a word that the answer takes a while is none.
 
@@ -218,43 +222,6 @@ class TurnMetrics(TurnEvent):
 
     event: Literal["turn.metrics"] = "turn.metrics"
     message_id: str = Field(description="The answer.")
-    endpointing_ms: int | None = Field(
-        default=None, ge=0, description="From the end of the user's voice to `turn.end`, milliseconds."
-    )
-    stt_ms: int | None = Field(
-        default=None,
-        ge=0,
-        description="From the end of the user's voice to the last text of the turn, milliseconds.",
-    )
-    llm_first_token_ms: int | None = Field(
-        default=None,
-        ge=0,
-        description="From the request for this message to the first of its text, milliseconds; absent where the "
-        "agent process answers.",
-    )
-    agent_ms: int | None = Field(
-        default=None,
-        ge=0,
-        description="Where the agent process answers: from the turn signal (`eager.turn`) to the first text of "
-        "the answer, milliseconds.",
-    )
-    tts_first_byte_ms: int | None = Field(
-        default=None,
-        ge=0,
-        description="From the request for the first sentence to the first of its sound, milliseconds.",
-    )
-    transport_ms: int | None = Field(
-        default=None,
-        ge=0,
-        description="From the first audio that is handed to the line to the ear, as far as the line tells, "
-        "milliseconds.",
-    )
-    total_ms: int | None = Field(
-        default=None,
-        ge=0,
-        description="From the end of the user's voice to the first sound of the answer in the ear, milliseconds. More "
-        "than the parts together where the agent got ready, tools ran, or the first sentence came slowly.",
-    )
     input_tokens: int | None = Field(
         default=None,
         ge=0,

@@ -858,8 +858,6 @@ class TurnMetrics(TurnEvent):
     """
 
     event: Literal["turn.metrics"] = "turn.metrics"
-    message_id: str
-    """The answer."""
     endpointing_ms: int | None = None
     """From the end of the user's voice to `turn.end`, milliseconds."""
     stt_ms: int | None = None
@@ -880,6 +878,8 @@ class TurnMetrics(TurnEvent):
     """From the end of the user's voice to the first sound of the answer in the ear, milliseconds. More than
     the parts together where the agent got ready, tools ran, or the first sentence came slowly.
     """
+    message_id: str
+    """The answer."""
     input_tokens: int | None = None
     """Tokens that the model was told, where it had given all of it by then."""
     output_tokens: int | None = None
