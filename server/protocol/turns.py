@@ -146,6 +146,8 @@ class TurnContinued(TurnEvent):
 class LatencyParts(BaseModel):
     """What the answer to a turn took, part by part. What is not known is left out."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     endpointing_ms: int | None = Field(
         default=None, ge=0, description="From the end of the user's voice to `turn.end`, milliseconds."
     )
@@ -187,8 +189,6 @@ class LatencyParts(BaseModel):
 
 class TurnLatency(LatencyParts):
     """What `turn.metrics` tells of times."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TurnCompleted(TurnEvent):
