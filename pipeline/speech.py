@@ -254,7 +254,8 @@ class SpeechQueue:
     def _next_word(self, message: Message) -> int | None:
         """Where the next word begins, or else the message ends."""
         if message.told < len(message.words):
-            position = min(message.words[message.told].start, message.length)
+            # One sample of it, and not the place between it and what was said before, which is heard sooner.
+            position = min(message.words[message.told].start + 1, message.length)
             # A word may have been told ahead of its audio.
             return position if position < message.length or message.closed else None
         return message.length if message.closed else None
@@ -313,7 +314,7 @@ class SpeechQueue:
     def _tell_words(self, message: Message, heard: int, out: list[BotEvent], rest: bool = False) -> None:
         while message.told < len(message.words):
             word = message.words[message.told]
-            if (word.start > heard or word.start >= message.length) and not rest:
+            if (word.start >= heard or word.start >= message.length) and not rest:
                 break
             start_s, end_s = word.start / self._rate, word.end / self._rate
             if message.sentences and message.sentences[0].words == message.told:

@@ -242,7 +242,7 @@ def test_a_greeting_is_told_word_by_word_as_it_is_heard() -> None:
 
     scene = call(script, config=SessionConfig(endpointing=PLAIN, greeting="Hello, how are you?"))
     assert scene.names() == [
-        "CallStarted", "AgentState", "TtsStarted", "BotOutput", "BotSpeaking", "AgentState", "BotWord", "TtsStopped",
+        "CallStarted", "AgentState", "TtsStarted", "BotOutput", "BotSpeaking", "AgentState", "TtsStopped", "BotWord",
         "BotWord", "BotWord", "BotWord", "BotOutput", "BotFinished", "MessageConfirmed", "AgentState", "CallEnded",
     ]  # fmt: skip
     words = scene.of(BotWord)
@@ -260,6 +260,21 @@ def test_a_greeting_is_told_word_by_word_as_it_is_heard() -> None:
     assert scene.of(CallEnded)[0].transcript == (Utterance("assistant", "Hello, how are you?"),)
 
 
+def test_the_first_word_is_told_when_it_is_heard_and_not_when_it_is_sent() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.leg.silence(3.0)  # From the marks of the greeting the way is known.
+        scene.session.saying.reply("m1", "It is ten.", "")
+        await scene.leg.silence(2.0)
+
+    config = SessionConfig(endpointing=PLAIN, greeting="Hello, how are you?")
+    scene = call(script, config=config, leg=lambda: FakeLeg(way_s=0.08, delay_s=0.08))
+    [_, announced] = scene.of(BotSpeaking)
+    [told] = [now for now, event in scene.log if isinstance(event, BotWord) and event.word == "It"]
+    heard = next(stretch.at for stretch in scene.leg.stretches if stretch.at > 1002.9) - 1000.0
+    assert told == pytest.approx(heard, abs=0.005)
+    assert announced.heard_at == pytest.approx(heard + 1000.0, abs=0.005)
+
+
 def test_a_question_and_its_answer() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.speak(1.0)
@@ -273,7 +288,7 @@ def test_a_question_and_its_answer() -> None:
         "CallStarted", "AgentState", "TurnStarted", "SpeechStarted", "AgentState",
         *["UserSpeaking"] * scene.names().count("UserSpeaking"),
         "SpeechEnded", "UserMessage", "EagerTurn", "TurnEnd", "AgentState", "TtsStarted", "BotOutput",
-        "BotSpeaking", "TurnMetrics", "AgentState", "BotWord", "TtsStopped", "BotWord", "BotWord", "BotOutput",
+        "BotSpeaking", "TurnMetrics", "AgentState", "TtsStopped", "BotWord", "BotWord", "BotWord", "BotOutput",
         "BotFinished", "MessageConfirmed", "TurnCompleted", "AgentState", "CallEnded",
     ]  # fmt: skip
     assert scene.at(SpeechStarted) == pytest.approx(0.06, abs=0.03)
