@@ -59,6 +59,6 @@ class PbxLine:
     def on_closed(self, reason: str, detail: str) -> None: ...
 
 
-def pbx_leg(far: FarEnd, lead_ms: int) -> AudioSocketLeg:
+def pbx_leg(far: FarEnd, lead_ms: int, way_ms: int) -> AudioSocketLeg:
     """The leg of a call whose caller is at the far end."""
-    return AudioSocketLeg(PbxLine(far), RATE_HZ, lead_ms=lead_ms)
+    return AudioSocketLeg(PbxLine(far), RATE_HZ, lead_ms=lead_ms, way_ms=way_ms)

@@ -53,6 +53,8 @@ class Plan:
     network: Network
     pbx: bool = False
     """It comes from a PBX, by AudioSocket; else its carrier confirms what was played."""
+    way_ms: int = 0
+    """What the operator says of the way from the PBX to the ear."""
 
 
 def plans(
@@ -64,6 +66,7 @@ def plans(
     *,
     slow: float = 0.0,
     pbx: bool = False,
+    way_ms: int = 0,
 ) -> Iterator[Plan]:
     """``slow``: share of calls whose voice is slower than speech."""
     rng = random.Random(seed)
@@ -79,6 +82,7 @@ def plans(
             sentences=tuple(rng.sample(sentences, 36)),
             network=network,
             pbx=pbx,
+            way_ms=way_ms,
         )
 
 
@@ -124,7 +128,7 @@ async def _hold(plan: Plan, studio: Studio) -> Call:
     config = SessionConfig(
         greeting=driver.text(), holding_text=HOLDING if plan.own_mind else "", prompt="Be brief."
     )
-    pbx = pbx_leg(far, PBX_LEAD_MS) if plan.pbx else None
+    pbx = pbx_leg(far, PBX_LEAD_MS, plan.way_ms) if plan.pbx else None
     session = Session(
         pbx or far,
         Engines(FakeVad(), ear, voice, driver.mind),

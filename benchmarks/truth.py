@@ -50,6 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--stall-every-s", type=float, default=net.stall_every_s, help="of one direction (%(default)s)"
     )
+    parser.add_argument("--way-ms", type=int, default=0, help="TALKWIRE_AUDIOSOCKET_WAY_MS (%(default)s)")
     parser.add_argument("--slow", type=float, default=0.0, help="share of voices slower than speech")
     parser.add_argument("--stall-ms", type=float, default=150.0, help="of the loop (%(default)s)")
     parser.add_argument(
@@ -81,6 +82,7 @@ def _measure(args: argparse.Namespace, studio: Studio) -> list[Column]:
             network,
             slow=args.slow,
             pbx=args.carrier == "audiosocket",
+            way_ms=args.way_ms,
         ):
             add(given if plan.word_times else aligned, hold(plan, studio))
         columns += [(f"{name}: word times", given), (f"{name}: none", aligned)]

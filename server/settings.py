@@ -856,6 +856,14 @@ class Settings(BaseSettings):
         "so much is heard more of a bot that is interrupted.",
         unit="ms",
     )
+    audiosocket_way_ms: Annotated[int, Field(ge=0, le=500)] = setting(
+        PBX,
+        "TALKWIRE_AUDIOSOCKET_WAY_MS",
+        0,
+        "How long audio takes from the PBX to the caller's ear: the network and the telephone's buffer, often 50 to "
+        "150 ms. Nothing on this connection tells it, and words are told so much too early where it is not set.",
+        unit="ms",
+    )
     twilio_resume_s: Annotated[float, Field(ge=0, le=60)] = setting(
         TWILIO,
         "TALKWIRE_TWILIO_RESUME_S",

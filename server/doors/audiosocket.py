@@ -267,7 +267,9 @@ class _Door:
             log.info("audiosocket.given_up", call_id=call.call_id)
             calls.forget(call)
             return
-        leg = AudioSocketLeg(connection, rate_hz, lead_ms=self._services.settings.audiosocket_lead_ms)
+        settings = self._services.settings
+        lead_ms, way_ms = settings.audiosocket_lead_ms, settings.audiosocket_way_ms
+        leg = AudioSocketLeg(connection, rate_hz, lead_ms=lead_ms, way_ms=way_ms)
         try:
             listener = calls.start(call, leg)
         except CallIsOver:

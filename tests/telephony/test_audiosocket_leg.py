@@ -69,7 +69,8 @@ class Listener:
 
     def on_back(self) -> None: ...
 
-    def on_way(self, way_s: float, clear_s: float) -> None: ...
+    def on_way(self, way_s: float, clear_s: float) -> None:
+        self.way = (way_s, clear_s)
 
     def on_closed(self, reason: str, detail: str) -> None:
         self.ends.append((reason, detail))
@@ -78,10 +79,10 @@ class Listener:
 class Scene:
     """A leg that runs."""
 
-    def __init__(self, rate_hz: int, lead_ms: int) -> None:
+    def __init__(self, rate_hz: int, lead_ms: int, way_ms: int) -> None:
         self.loop = asyncio.get_running_loop()
         self.line, self.listener = FakeLine(), Listener()
-        self.leg = AudioSocketLeg(self.line, rate_hz, lead_ms=lead_ms)
+        self.leg = AudioSocketLeg(self.line, rate_hz, lead_ms=lead_ms, way_ms=way_ms)
 
     def now(self) -> float:
         return self.loop.time()
@@ -96,8 +97,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(rate_hz: int = 8000, lead_ms: int = 60) -> AsyncIterator[Scene]:
-    found = Scene(rate_hz, lead_ms)
+async def scene(rate_hz: int = 8000, lead_ms: int = 60, way_ms: int = 0) -> AsyncIterator[Scene]:
+    found = Scene(rate_hz, lead_ms, way_ms)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(found.leg.run(found.listener))
         await asyncio.sleep(0.001)
@@ -106,9 +107,11 @@ async def scene(rate_hz: int = 8000, lead_ms: int = 60) -> AsyncIterator[Scene]:
         await running
 
 
-def play(script: Callable[[Scene], Awaitable[None]], rate_hz: int = 8000, lead_ms: int = 60) -> Scene:
+def play(
+    script: Callable[[Scene], Awaitable[None]], rate_hz: int = 8000, lead_ms: int = 60, way_ms: int = 0
+) -> Scene:
     async def main() -> Scene:
-        async with scene(rate_hz, lead_ms) as found:
+        async with scene(rate_hz, lead_ms, way_ms) as found:
             await script(found)
         return found
 
@@ -159,6 +162,26 @@ def test_a_mark_comes_back_when_what_was_before_it_must_have_been_heard() -> Non
         assert second - first == pytest.approx(0.2, abs=0.001)
 
     play(script)
+
+
+def test_the_way_from_the_pbx_to_the_ear_is_counted_where_the_operator_says_it() -> None:
+    async def script(scene: Scene) -> None:
+        assert scene.listener.way == pytest.approx((WAY_S + 0.12, WAY_S + 0.12 + 0.04))
+        begun = scene.now()
+        scene.leg.send(scene.tone(200))
+        scene.leg.mark("a")
+        await asyncio.sleep(1.0)
+        # The play-out takes one way off again: what was before it was heard 120 ms later than it left the PBX.
+        [(at, _)] = scene.listener.marks
+        assert at - scene.listener.way[0] - begun == pytest.approx(0.2 + 0.12, abs=0.021)
+        scene.leg.send(scene.tone(200))
+        await asyncio.sleep(0.05)
+        await scene.leg.hang_up("done")
+        at, last = scene.line.written[-1]
+        assert isinstance(last, wire.Hangup)
+        assert at >= scene.line.loud()[-1] + 0.02 + 0.12 - 1e-6
+
+    play(script, way_ms=120)
 
 
 def test_a_mark_behind_nothing_comes_back_at_once() -> None:
@@ -302,7 +325,7 @@ def test_a_flood_of_audio_ends_the_call() -> None:
 
 def test_a_bug_ends_the_call_and_is_raised() -> None:
     async def main() -> None:
-        found = Scene(8000, 60)
+        found = Scene(8000, 60, 0)
         asyncio.get_running_loop().call_later(0.1, lambda: found.come(audio()))
         found.listener.bug = True
         with pytest.raises(ZeroDivisionError):

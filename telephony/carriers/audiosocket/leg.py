@@ -73,14 +73,17 @@ class AudioSocketLeg:
     """One caller behind a PBX. ``run`` is its life, from the first audio to the end of the connection.
 
     ``rate_hz``: of the PBX's audio. Detectors and recognisers take 8 and 16 kHz; other rates are changed on the way.
+    ``way_ms``: from the PBX to the caller's ear, which nothing on this connection tells.
     """
 
-    def __init__(self, line: Line, rate_hz: int, *, lead_ms: int) -> None:
+    def __init__(self, line: Line, rate_hz: int, *, lead_ms: int, way_ms: int = 0) -> None:
         self._loop = asyncio.get_running_loop()
         self._line = line
         self._rate_hz = rate_hz
         self._inner_hz = NARROW_HZ if rate_hz < WIDE_HZ else WIDE_HZ
         self._lead_ms = lead_ms
+        self._beyond_s = way_ms / 1000
+        self._way_s = WAY_S + self._beyond_s
         self._frame = round(self._inner_hz * FRAME_S)
         self._quiet = np.zeros(self._frame, dtype=np.int16)
         self._up, self._down = Resampler(self._inner_hz, rate_hz), Resampler(rate_hz, self._inner_hz)
@@ -131,7 +134,8 @@ class AudioSocketLeg:
         if not self._over.done():
             self.clear()
             self._leaving = True
-            await asyncio.sleep(min(LAST_WORD_S, max(0.0, self._pacer.heard_until - self._loop.time())))
+            left_s = self._pacer.heard_until + self._beyond_s - self._loop.time()
+            await asyncio.sleep(min(LAST_WORD_S + self._beyond_s, max(0.0, left_s)))
         if not self._over.done():
             self._line.write(wire.hangup())
             self._end("hangup", detail)
@@ -174,7 +178,8 @@ class AudioSocketLeg:
     def _return_marks(self) -> None:
         """Marks that stand before all audio: they come back when what was sent before must have been heard."""
         while self._outbox and isinstance(self._outbox[0], str):
-            due = max(self._loop.time(), self._pacer.heard_until) + WAY_S
+            # As if they came back all the way from the ear.
+            due = max(self._loop.time(), self._pacer.heard_until) + self._beyond_s + self._way_s
             self._loop.call_at(due, self._heard, self._outbox.popleft(), due)
 
     def _heard(self, name: Pcm | str, at: float) -> None:
@@ -243,7 +248,7 @@ class AudioSocketLeg:
             self._pacer = Pacer(self._lead_ms, self._loop.time())
             self._line.deliver(self)
             # Out is, on average, half a frame less than the lead, and cannot be taken back.
-            listener.on_way(WAY_S, WAY_S + (self._lead_ms - 20) / 1000)
+            listener.on_way(self._way_s, self._way_s + (self._lead_ms - 20) / 1000)
             self._pump()
             reason, detail = await asyncio.shield(self._over)
         finally:
