@@ -296,6 +296,10 @@ class Playout:
             return None
         return self._instant(position)
 
+    def begin_of(self, position: int) -> float | None:
+        """When the sample at a position is or was heard; None as for ``time_of``."""
+        return None if position > self._limit(self._way_s) else self._begin(position)
+
     def _begin(self, position: int) -> float:
         """When the sample at a position is heard: other than the end of all before it where the far end ran dry in
         between."""

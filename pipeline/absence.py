@@ -113,7 +113,7 @@ class Greeted:
     def unheard(self, message_id: str) -> None:
         """A message was dropped. One of which nothing was heard was no greeting."""
         first = self._first
-        if first is not None and first.message_id == message_id and not first.started:
+        if first is not None and first.message_id == message_id and not first.audible:
             self._first = None
 
     def announced_again(self, now: float) -> None:

@@ -167,8 +167,10 @@ class BotSpeaking:
     message_id: str
     text: str
     """Empty for a streamed message: its words follow as they are heard."""
+    sent_at: float | None = None
+    """When its first audio went to the leg."""
     heard_at: float | None = None
-    """When its first sample comes to the ear, as far as the play-out knows the way."""
+    """When its first sample came to the ear, as far as the play-out knows the way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,10 @@ class Message:
     """Samples so far, without the silence at the very end."""
     base: int | None = None
     """Where its first sample lies on the timeline, once it has begun to play."""
-    started: bool = False
+    sent_at: float | None = None
+    """When its first audio went to the leg."""
+    audible: bool = False
+    """It was told that it is heard."""
     told: int = 0
     """Words that were told."""
     announced: int = 0
@@ -119,6 +122,11 @@ class Message:
         self.announced += 1
         self.sentences.append(sentence)
         return sentence
+
+    @property
+    def started(self) -> bool:
+        """Some of its audio went to the leg."""
+        return self.sent_at is not None
 
     @property
     def synthesised(self) -> bool:

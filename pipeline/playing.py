@@ -31,7 +31,10 @@ class Stage(Protocol):
     def emit(self, event: Event) -> None: ...
 
     def bot_started(self, now: float, *, interruptible: bool) -> None:
-        """The caller begins to hear a message."""
+        """A message goes to the caller: he will hear it in a moment."""
+
+    def bot_heard(self) -> None:
+        """He begins to hear it."""
 
     def bot_over(self, event: turns.BotDone | turns.BotCut, now: float) -> None:
         """He hears no more of a message that he heard something of."""
@@ -91,7 +94,11 @@ class Playing:
     def progress(self, now: float) -> bool:
         """Tell what was heard since the last time; True where a message came to its end."""
         message = self._speech.current
-        self.tell(self._speech.progress(now), now)
+        started = message is None or message.started
+        events = self._speech.progress(now)
+        if message is not None and message.started and not started:
+            self._call.bot_started(now, interruptible=message.interruptible)
+        self.tell(events, now)
         if message is None or self._speech.current is message:
             return False
         if message.started:
@@ -107,8 +114,7 @@ class Playing:
             self._call.emit(event)
             if isinstance(event, BotSpeaking):
                 self._answering.bot_speaks()
-                current = self._speech.current
-                self._call.bot_started(now, interruptible=current is None or current.interruptible)
+                self._call.bot_heard()
 
     # --- paused and held ----------------------------------------------------------------------------------
 

@@ -553,6 +553,8 @@ class Session:
 
     def bot_started(self, now: float, *, interruptible: bool) -> None:
         self._receive(turns.BotStarted(now, interruptible), now)
+
+    def bot_heard(self) -> None:
         self._telling.look_whose_move()
 
     def bot_over(self, event: turns.BotDone | turns.BotCut, now: float) -> None:

@@ -208,12 +208,12 @@ class SpeechQueue:
         if message is None or message.base is None or message.paused_at is not None:
             return []
         out: list[BotEvent] = []
-        if not message.started and self._playout.sent > message.base:
-            message.started = True
-            text = "" if message.streamed else message.text
-            out.append(
-                BotSpeaking(message.turn, message.message_id, text, self._first_heard_at(message.base))
-            )
+        if message.sent_at is None and self._playout.sent > message.base:
+            message.sent_at = now
+        if message.started and not message.audible:
+            heard_at = self._first_heard_at(message.base)
+            if heard_at is not None and heard_at <= now:
+                self._announce(message, out)
         heard = self._playout.heard(now) - message.base
         horizon = heard - KEPT_MS * self._rate // 1000
         if message.told:
@@ -222,11 +222,12 @@ class SpeechQueue:
             horizon = max(min(horizon, begun), heard - LONGEST_WORD_MS * self._rate // 1000)
         while message.kept and message.kept[0][0] + len(message.kept[0][1]) <= horizon:
             message.kept.popleft()
-        if message.started:
+        if message.audible:
             self._tell_words(message, heard, out)
         if message.closed and heard >= message.length:
             self._messages.popleft()
             if message.started:
+                self._announce(message, out)
                 self._tell_words(message, message.length, out, rest=not message.broken)
             if message.broken:
                 out += self._ended_short(message, message.length, "cancelled", "cancelled")
@@ -239,14 +240,23 @@ class SpeechQueue:
         return out
 
     def _first_heard_at(self, base: int) -> float | None:
-        # Its first sample, and not the place between it and what was said before.
-        return self._playout.time_of(base + 1)
+        return self._playout.begin_of(base) if self._playout.sent > base else None
+
+    def _announce(self, message: Message, out: list[BotEvent]) -> None:
+        """Its first sample is heard, or cannot be taken back any more."""
+        if message.audible or message.base is None:
+            return
+        message.audible = True
+        text, heard_at = "" if message.streamed else message.text, self._first_heard_at(message.base)
+        out.append(BotSpeaking(message.turn, message.message_id, text, message.sent_at, heard_at))
 
     def next_at(self) -> float | None:
         """When ``progress`` next has something to tell; None where that waits for a mark or for audio."""
         message = self.current
         if message is None or message.base is None or message.paused_at is not None:
             return None
+        if message.started and not message.audible:
+            return self._first_heard_at(message.base)
         positions = (self._next_word(message), self._sentence_end(message))
         position = min((at for at in positions if at is not None), default=None)
         return None if position is None else self._playout.time_of(message.base + position)
@@ -254,8 +264,7 @@ class SpeechQueue:
     def _next_word(self, message: Message) -> int | None:
         """Where the next word begins, or else the message ends."""
         if message.told < len(message.words):
-            # One sample of it, and not the place between it and what was said before, which is heard sooner.
-            position = min(message.words[message.told].start + 1, message.length)
+            position = min(message.words[message.told].start, message.length)
             # A word may have been told ahead of its audio.
             return position if position < message.length or message.closed else None
         return message.length if message.closed else None
@@ -311,10 +320,19 @@ class SpeechQueue:
         # What is on its way to him cannot be taken back: a clear sent now comes later than it does.
         return max(0, min(self._playout.heard_at_clear(now) - message.base, message.length))
 
+    def _told_up_to(self, message: Message, heard: int) -> list[BotEvent]:
+        """What is told of a message that is silenced, when so much of it will have been heard."""
+        out: list[BotEvent] = []
+        if message.started and heard > 0:
+            self._announce(message, out)
+        if message.audible:
+            self._tell_words(message, heard, out)
+        return out
+
     def _tell_words(self, message: Message, heard: int, out: list[BotEvent], rest: bool = False) -> None:
         while message.told < len(message.words):
             word = message.words[message.told]
-            if (word.start >= heard or word.start >= message.length) and not rest:
+            if (word.start > heard or word.start >= message.length) and not rest:
                 break
             start_s, end_s = word.start / self._rate, word.end / self._rate
             if message.sentences and message.sentences[0].words == message.told:
@@ -342,13 +360,11 @@ class SpeechQueue:
         if message is None or message.base is None or message.paused_at is not None:
             return []
         heard = self._heard(now)
-        out: list[BotEvent] = []
-        if message.started:
-            self._tell_words(message, heard, out)
+        out = self._told_up_to(message, heard)
         self._playout.clear(now)
         message.paused_at = heard
         played_ms, spoken = self._ms(heard + message.replayed), len(self._heard_words(message, heard))
-        if message.started:
+        if message.audible:
             out.append(BotPaused(message.turn, message.message_id, played_ms, spoken, reason))
         return out
 
@@ -365,7 +381,7 @@ class SpeechQueue:
         message.base = self._playout.written - at
         message.closed = False
         self._playout.begin_message()
-        return [BotResumed(message.turn, message.message_id, index)] if message.started else []
+        return [BotResumed(message.turn, message.message_id, index)] if message.audible else []
 
     def _place_to_go_on(self, message: Message, heard: int) -> tuple[int, int]:
         """Index of the word, and the sample."""
@@ -447,9 +463,7 @@ class SpeechQueue:
     def _cut_current(self, now: float, reason: InterruptReason, abort: AbortReason) -> list[BotEvent]:
         message = self._messages[0]
         heard = self._heard(now)
-        out: list[BotEvent] = []
-        if message.started:
-            self._tell_words(message, heard, out)
+        out = self._told_up_to(message, heard)
         self._messages.popleft()
         self._playout.clear(now)
         return out + self._ended_short(message, heard, reason, abort)

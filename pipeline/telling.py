@@ -125,7 +125,7 @@ class Telling:
         if state is turns.State.HELD:
             return "idle"
         if speech.current is not None and speech.current.started:
-            return "speaking"
+            return "speaking" if speech.current.audible else None
         if self._machine.floor_free and not speech.nothing_ready:
             return None
         # Where the call thinks for itself and is not at it, no answer comes unless one waits already.

@@ -277,7 +277,7 @@ class TurnLog:
             turn.signal,
             message.answer,
             agents=not turn.thought,
-            sent_at=now,
+            sent_at=now if event.sent_at is None else event.sent_at,
             heard_at=event.heard_at,
         )
         return [turn.latency] if self.switches.metrics else []

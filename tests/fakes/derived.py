@@ -174,8 +174,11 @@ def states_follow(events: list[Event], switches: Switches) -> None:
     assert isinstance(events[1], SessionCreated)
     assert events[2] == AgentState("idle")
     state = ""
-    audible = False
+    audible = cut = False
     for event in events[1:]:
+        assert not cut or isinstance(event, BotWord | BotOutput | BotPaused | BotInterrupted), (
+            f"a word in the state {state}"
+        )
         match event:
             case AgentState():
                 assert event.state != state, "no change"
@@ -184,8 +187,9 @@ def states_follow(events: list[Event], switches: Switches) -> None:
             case BotSpeaking() | BotResumed():
                 audible = True
             case BotPaused() | BotFinished() | BotInterrupted():
-                audible = False
+                audible = cut = False
             case UserSpeaking():
                 assert state == "listening", f"the user spoke in the state {state}"
             case BotWord() if audible:
-                assert state == "speaking", f"a word in the state {state}"
+                # Or it is silenced on its way to the ear, and told at once: no state lasts for no time.
+                cut = state != "speaking"

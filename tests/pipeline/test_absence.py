@@ -109,7 +109,7 @@ def test_what_was_never_heard_was_no_greeting() -> None:
     greeted.said(said("Hello."))
     assert greeted.repeats(said("Hello."), 4.0)
     cut = Greeted()
-    first.started = True
+    first.audible = True
     cut.said(first)
     cut.unheard("m")
     cut.announced_again(2.0)

@@ -242,7 +242,7 @@ def test_a_greeting_is_told_word_by_word_as_it_is_heard() -> None:
 
     scene = call(script, config=SessionConfig(endpointing=PLAIN, greeting="Hello, how are you?"))
     assert scene.names() == [
-        "CallStarted", "AgentState", "TtsStarted", "BotOutput", "BotSpeaking", "AgentState", "TtsStopped", "BotWord",
+        "CallStarted", "AgentState", "TtsStarted", "BotOutput", "BotSpeaking", "AgentState", "BotWord", "TtsStopped",
         "BotWord", "BotWord", "BotWord", "BotOutput", "BotFinished", "MessageConfirmed", "AgentState", "CallEnded",
     ]  # fmt: skip
     words = scene.of(BotWord)
@@ -260,7 +260,7 @@ def test_a_greeting_is_told_word_by_word_as_it_is_heard() -> None:
     assert scene.of(CallEnded)[0].transcript == (Utterance("assistant", "Hello, how are you?"),)
 
 
-def test_the_first_word_is_told_when_it_is_heard_and_not_when_it_is_sent() -> None:
+def test_a_message_begins_when_it_is_heard_and_not_when_it_is_sent() -> None:
     async def script(scene: Scene) -> None:
         await scene.leg.silence(3.0)  # From the marks of the greeting the way is known.
         scene.session.saying.reply("m1", "It is ten.", "")
@@ -268,11 +268,36 @@ def test_the_first_word_is_told_when_it_is_heard_and_not_when_it_is_sent() -> No
 
     config = SessionConfig(endpointing=PLAIN, greeting="Hello, how are you?")
     scene = call(script, config=config, leg=lambda: FakeLeg(way_s=0.08, delay_s=0.08))
-    [_, announced] = scene.of(BotSpeaking)
+    [_, (begun, announced)] = [(now, e) for now, e in scene.log if isinstance(e, BotSpeaking)]
     [told] = [now for now, event in scene.log if isinstance(event, BotWord) and event.word == "It"]
     heard = next(stretch.at for stretch in scene.leg.stretches if stretch.at > 1002.9) - 1000.0
+    assert begun == pytest.approx(heard, abs=0.005)
     assert told == pytest.approx(heard, abs=0.005)
     assert announced.heard_at == pytest.approx(heard + 1000.0, abs=0.005)
+    assert announced.sent_at == pytest.approx(heard + 1000.0 - 0.08, abs=0.005)
+
+
+def test_what_is_cut_off_on_its_way_to_the_ear_was_never_heard() -> None:
+    """It ends as what was only queued does: nobody is told that it began."""
+
+    async def script(scene: Scene) -> None:
+        await scene.leg.silence(3.0)
+        scene.session.saying.reply("m1", "It is ten.", "")
+        sent = len(scene.leg.stretches)
+        while len(scene.leg.stretches) == sent:
+            await scene.leg.silence(0.02)
+        scene.leg.way_s = 0.02  # The clear overtakes it.
+        scene.session.on_way(0.2, 0.0)
+        scene.session.saying.cancel(None)
+        await scene.leg.silence(1.0)
+
+    config = SessionConfig(endpointing=PLAIN, greeting="Hello, how are you?")
+    scene = call(script, config=config, leg=lambda: FakeLeg(way_s=0.2, delay_s=0.2))
+    assert len(scene.of(BotSpeaking)) == 1
+    assert [cut.played_ms for cut in scene.of(BotInterrupted)] == [0]
+    assert scene.names()[-6:] == [
+        "TtsStarted", "BotOutput", "TtsStopped", "BotInterrupted", "MessageAborted", "CallEnded",
+    ]  # fmt: skip
 
 
 def test_a_question_and_its_answer() -> None:
@@ -288,7 +313,7 @@ def test_a_question_and_its_answer() -> None:
         "CallStarted", "AgentState", "TurnStarted", "SpeechStarted", "AgentState",
         *["UserSpeaking"] * scene.names().count("UserSpeaking"),
         "SpeechEnded", "UserMessage", "EagerTurn", "TurnEnd", "AgentState", "TtsStarted", "BotOutput",
-        "BotSpeaking", "TurnMetrics", "AgentState", "TtsStopped", "BotWord", "BotWord", "BotWord", "BotOutput",
+        "BotSpeaking", "TurnMetrics", "AgentState", "BotWord", "TtsStopped", "BotWord", "BotWord", "BotOutput",
         "BotFinished", "MessageConfirmed", "TurnCompleted", "AgentState", "CallEnded",
     ]  # fmt: skip
     assert scene.at(SpeechStarted) == pytest.approx(0.06, abs=0.03)
