@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any, Final, Literal, assert_never
 
@@ -156,7 +157,7 @@ class Supervising:
             case Release():
                 _try(session, partial(self._calls.release, call, by))
             case Transfer():
-                return self._transfer(call, verb)
+                return self._transfer(call, verb, by)
             case End():
                 return self._end(call, session, by)
             case _:
@@ -175,7 +176,7 @@ class Supervising:
             "queue_length": place,
         }
 
-    def _transfer(self, call: Call, verb: Transfer) -> dict[str, Any]:
+    def _transfer(self, call: Call, verb: Transfer, by: str) -> dict[str, Any]:
         agent = self._agents.get(call.slug)
         if agent is None:
             text = "the call's agent is offline, and would have to have the caller back: try again when it is here"
@@ -188,7 +189,7 @@ class Supervising:
             announcement=verb.announcement,
         )
         try:
-            self._transfers.begin(call, agent, command)
+            self._transfers.begin(call, agent, command, partial(_say_before, by=by))
         except ControlRefused as refused:
             raise SupervisionRefused(refused.code, str(refused), refused.key) from None
         return {"status": "processing"}
@@ -199,6 +200,17 @@ class Supervising:
         session.guarded(session.conclude)
         self._tasks.create_task(_ended(session, by), name=f"end {call.call_id}")
         return {"status": "processing"}
+
+
+def _say_before(session: Session, text: str, by: str) -> None:
+    """What is said before the caller is handed on is the person's own word, be the call taken over or not. Where too
+    much waits to be said he is handed on without it."""
+
+    def say() -> None:
+        with suppress(ValueError):
+            session.supervised.say(text, by, interrupt=False)
+
+    session.guarded(say)
 
 
 async def _ended(session: Session, by: str) -> None:

@@ -23,6 +23,7 @@ from pipeline.events import (
     Transferred,
     Transferring,
 )
+from pipeline.session import Session
 from server.agents import Agent
 from server.call import Call
 from server.calls import CallRegistry
@@ -75,8 +76,15 @@ class Transfers:
 
     # --- what agents ask for ------------------------------------------------------------------------------
 
-    def begin(self, call: Call, agent: Agent, command: CallTransfer) -> None:
-        """Hand a caller over. Raises ``ControlRefused``."""
+    def begin(
+        self,
+        call: Call,
+        agent: Agent,
+        command: CallTransfer,
+        say: Callable[[Session, str], None] | None = None,
+    ) -> None:
+        """Hand a caller over. ``say``: whose word it is what he is told before; None: the agent's. Raises
+        ``ControlRefused``."""
         line = self._control.line(call, lambda can: can.transfers, "transfer calls")
         if line.asked is not None or line.leaving:
             text = line.leaving or "the call is being forwarded already"
@@ -112,7 +120,8 @@ class Transfers:
                 machine_detection=command.machine_detection,
                 ring_timeout_seconds=ring_s,
             )
-        self._control.begin(line, partial(self._carry_out, transfer, command.message))
+        first = partial(say or self._control.say, line.session, command.message) if command.message else None
+        self._control.begin(line, partial(self._carry_out, transfer, first))
         line.leaving = f"the call is being transferred to {to} already"
         self._live[call.call_id] = self._known[transfer.reference] = transfer
         while len(self._known) > KEPT and next(iter(self._known.values())).decided.done():
@@ -141,11 +150,11 @@ class Transfers:
 
     # --- carried out --------------------------------------------------------------------------------------
 
-    async def _carry_out(self, transfer: Transfer, message: str) -> None:
+    async def _carry_out(self, transfer: Transfer, first: Callable[[], None] | None) -> None:
         line, session = transfer.line, transfer.line.session
         try:
-            if message:
-                self._control.say(session, message)
+            if first is not None:
+                first()
             await session.said(SAID_S)
             if session.ended:
                 return

@@ -36,6 +36,9 @@ class Microphone(MediaStreamTrack):
         self._said: deque[Pcm] = deque()
         self._count = 0
         self._began: float | None = None
+        self.spoken: list[float] = []
+        """When each thing that it said began, on the loop's clock."""
+        self._speaks = False
 
     def say(self, pcm: Pcm, rate_hz: int) -> None:
         sound = resample(pcm, rate_hz, RATE)
@@ -52,6 +55,9 @@ class Microphone(MediaStreamTrack):
         loop = asyncio.get_running_loop()
         self._began = loop.time() if self._began is None else self._began
         await asyncio.sleep(max(0.0, self._began + self._count * 0.02 - loop.time()))
+        if self._said and not self._speaks:
+            self.spoken.append(self._began + self._count * 0.02)
+        self._speaks = bool(self._said)
         pcm = self._said.popleft() if self._said else np.zeros(STEP, dtype=np.int16)
         frame = AudioFrame.from_ndarray(pcm[None, :], format="s16", layout="mono")
         frame.sample_rate, frame.time_base = RATE, fractions.Fraction(1, RATE)
@@ -65,6 +71,8 @@ class Ear:
     """What was heard of the bot: loudness of each 20 ms, by place on the sender's clock, and when it came."""
 
     frames: list[tuple[int, float, float]] = field(default_factory=list)
+    heard: list[Pcm] = field(default_factory=list)
+    """The audio of each of them."""
     task: asyncio.Task[None] | None = None
 
     async def listen(self, track: MediaStreamTrack) -> None:
@@ -75,13 +83,23 @@ class Ear:
             except MediaStreamError:
                 return
             assert isinstance(frame, AudioFrame)
-            pcm = frame.to_ndarray().astype(np.float64)
-            self.frames.append((frame.pts or 0, loop.time(), float(np.sqrt(np.mean(pcm**2)))))
+            pcm = frame.to_ndarray().reshape(-1, len(frame.layout.channels))[:, 0].astype(np.int16)
+            self.heard.append(pcm)
+            rms = float(np.sqrt(np.mean(pcm.astype(np.float64) ** 2)))
+            self.frames.append((frame.pts or 0, loop.time(), rms))
 
     def heard_ms(self) -> float:
         """From the first loud frame to the last one."""
         loud = [place for place, _, rms in self.frames if rms > LOUD]
         return (loud[-1] - loud[0] + STEP) * 1000 / RATE if loud else 0.0
+
+    def sound(self) -> Pcm:
+        """All of it, each frame at its place on the sender's clock."""
+        first = self.frames[0][0]
+        out = np.zeros(self.frames[-1][0] - first + len(self.heard[-1]), dtype=np.int16)
+        for (place, _, _), pcm in zip(self.frames, self.heard, strict=True):
+            out[place - first : place - first + len(pcm)] = pcm
+        return out
 
     def loud_since(self, at: float) -> bool:
         return any(rms > LOUD for _, when, rms in self.frames if when >= at)

@@ -12,14 +12,18 @@ import numpy as np
 import pytest
 import websockets
 
+from media import wav
 from media.frames import Pcm
+from media.resample import resample
 from telephony.carriers.twilio.simulator import Clip
-from tests.e2e.harness import CLIPS, KEY, registered, running
-from tests.e2e.test_recording import decoded
+from tests.e2e.browser import RATE, browser
+from tests.e2e.harness import CLIPS, KEY, in_order, registered, running
+from tests.e2e.test_recording import decoded, stretches
 
 pytestmark = pytest.mark.e2e
 
 HELLO = Clip.from_wav(CLIPS / "hello.wav")
+TIME = wav.read(CLIPS / "time.wav")
 GREETING = "It is ten past eight in the evening, and the shop is open until nine."
 
 
@@ -82,3 +86,113 @@ async def test_what_is_listened_to_is_what_is_recorded(tmp_path: Path) -> None:
         # Sample by sample the same, but for what was learnt later of a few marks.
         assert np.mean(off > 500) < 0.02
     assert place_of(np.frombuffer(b"".join(first), "<i2").astype(int), mixed) <= 8000 * 3
+
+
+def sound(frames: list[bytes]) -> Pcm:
+    """All that was listened to, without what only says that the line lives."""
+    return np.frombuffer(b"".join(frame for frame in frames if len(frame) >= 4), "<i2").astype(np.int16)
+
+
+def likeness(one: Pcm, other: Pcm) -> float:
+    """1: the same but for its loudness."""
+    size = min(len(one), len(other))
+    a, b = one[:size].astype(float), other[:size].astype(float)
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+
+@pytest.mark.alone
+async def test_who_listens_to_a_browser_hears_both_as_they_were_said_and_heard(tmp_path: Path) -> None:
+    frames: list[bytes] = []
+    async with (
+        running(tmp_path) as server,
+        registered(server.ws, greeting=GREETING) as agent,
+        browser(server) as page,
+        asyncio.TaskGroup() as tasks,
+    ):
+        url = f"{server.ws}/live/{page.call_id}/ws?token={KEY}"
+        listening = tasks.create_task(listened(url, frames))
+        greeted = await agent.wait("bot.finished")
+        await asyncio.sleep(0.6)
+        page.mic.say(*TIME)
+        await agent.wait("speech.ended")
+        await asyncio.sleep(0.6)
+        said = {"message_id": "m", "text": GREETING, "in_reply_to": ""}
+        await agent.send("bot.reply", call_id=page.call_id, **said)
+        await agent.wait("bot.word", 5, message_id="m")
+        await agent.send("bot.cancel", call_id=page.call_id, message_id="m")
+        cut = await agent.wait("bot.interrupted", message_id="m")
+        await asyncio.sleep(1.2)
+        await agent.send("call.hangup", call_id=page.call_id)
+        await agent.wait("call.ended")
+        in_order(agent.frames)
+    rate = 16_000
+    assert listening.result()["sampleRate"] == rate
+    heard = sound(frames)
+    bot, user, rest = stretches(heard, rate)
+    # As long as it was told, without what was cut off before it was heard.
+    assert (bot[1] - bot[0]) * 1000 == pytest.approx(greeted["duration_ms"], abs=100)
+    assert (rest[1] - rest[0]) * 1000 == pytest.approx(cut["played_ms"], abs=100)
+    # The page's ear and mouth have the same, at the same distance from one another.
+    ear = resample(page.ear.sound(), RATE, rate)
+    (ears, _) = stretches(ear, rate)
+    greeting = heard[round(bot[0] * rate) : round(bot[1] * rate)]
+    theirs = place_of(greeting, ear)
+    assert theirs / rate == pytest.approx(ears[0], abs=0.03)
+    assert likeness(greeting, ear[max(0, theirs) :]) > 0.9
+    clip = resample(TIME[0], TIME[1], rate)
+    at = place_of(clip, heard)
+    assert at / rate == pytest.approx(user[0], abs=0.25)
+    assert likeness(clip, heard[at:]) > 0.9
+    at_ear = next(when for _, when, rms in page.ear.frames if rms > 500)
+    assert at / rate - bot[0] == pytest.approx(page.mic.spoken[0] - at_ear, abs=0.2)
+
+
+@pytest.mark.alone
+async def test_who_listens_hears_the_music_on_hold_and_the_caller_over_it(tmp_path: Path) -> None:
+    frames: list[bytes] = []
+    async with (
+        running(tmp_path) as server,
+        registered(server.ws, greeting=GREETING) as agent,
+        server.carrier() as carrier,
+        asyncio.TaskGroup() as tasks,
+    ):
+        call = await carrier.place_call("+15550001111", "+15550002222")
+        call_id = (await agent.wait("call.started"))["call_id"]
+        tasks.create_task(listened(f"{server.ws}/live/{call_id}/ws?token={KEY}", frames))
+        await agent.wait("bot.word", 6)
+        await agent.send("call.hold", call_id=call_id)
+        await agent.wait("call.held")
+        await asyncio.sleep(1.5)
+        await call.say(HELLO).finished()
+        await asyncio.sleep(1.0)
+        await agent.send("call.unhold", call_id=call_id)
+        await agent.wait("bot.finished")
+        await asyncio.sleep(0.5)
+        call.hang_up()
+        await agent.wait("call.ended")
+        in_order(agent.frames)
+        (held,) = agent.of("call.held")
+        (let_go,) = agent.of("call.unheld")
+        truth = call.stereo().astype(int)
+    heard = sound(frames).astype(int)
+    user, bot = truth[:, 0], truth[:, 1]
+    mixed = np.clip(user + bot, -32768, 32767)
+    at = place_of(heard, user)
+    assert at >= 0
+    assert len(heard) == pytest.approx(len(mixed) - at, abs=800)
+    # A tenth of a second at a time it is what his telephone has had, within 40 ms of its place, and what he has said.
+    bots = np.pad(bot, 320)
+    unlike = []
+    for begin in range(0, len(heard) - 1600, 800):
+        piece, own = heard[begin : begin + 800], user[at + begin :][:800]
+        places = (bots[at + begin + shift :][:800] for shift in range(641))
+        if (
+            min(np.sum((piece - own - place) ** 2) for place in places)
+            > 0.01 * np.sum(piece**2) + 800 * 20**2
+        ):
+            unlike.append(begin / 8000)
+    # Where the voice was cut off and where the music was, what was under way is known to 20 ms only.
+    assert len(unlike) <= 6, unlike
+    music = slice(*(round((moment["ts"] - call.epoch(call.started_s)) * 8000) for moment in (held, let_go)))
+    assert np.abs(bot[music]).max() > 1000, "there was music"
+    assert np.abs(user[music]).max() > 10_000, "and he spoke into it"
