@@ -96,6 +96,8 @@ class Message:
     """It is no answer, only a word that one will come."""
     own: bool = False
     """It is the answer of the call's own mind: no agent writes into it."""
+    by_person: bool = False
+    """A person beside the bot says it: no agent stops it."""
     interruptible: bool = True
     """False: the user does not silence it."""
     estimated: bool = False

@@ -185,10 +185,27 @@ class Saying:
         """Nothing of a message was heard, and nothing more is told of it."""
         self._telling.taken_back(message)
 
-    def cancel_current(self) -> str:
-        """Stop the message that is being heard, or else the one that would be next; tell which it was."""
+    @property
+    def next(self) -> str:
+        """The id of the message that is being heard, or else of the one that would be next."""
         message = self._speech.head
-        return message.message_id if message is not None and self.cancel(message.message_id) else ""
+        return message.message_id if message is not None else ""
+
+    def is_a_persons(self, message_id: str) -> bool:
+        """It is what a person beside the bot says, and not the agent's to stop."""
+        return message_id in self._speech.of_people()
+
+    def clear(self) -> tuple[list[str], list[str]]:
+        """Stop everything, also the answer in the making, but not what a person beside the bot says. Returns what was
+        stopped, and what goes on."""
+        stopped, kept = self._speech.of_others(), self._speech.of_people()
+        if kept:
+            self._answering.stop()
+            for message_id in stopped:
+                self.cancel(message_id)
+        else:
+            self.cancel(None)
+        return stopped, kept
 
     def cancel(self, message_id: str | None) -> bool:
         """Stop one message, or everything. False: there is no such message."""

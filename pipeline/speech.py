@@ -108,6 +108,14 @@ class SpeechQueue:
         """Answers of the call's own mind, and lines of its, that nobody has heard anything of."""
         return [m.message_id for m in self._messages if m.base is None and (m.own or m.holding)]
 
+    def of_people(self) -> list[str]:
+        """Messages of a person beside the bot."""
+        return [m.message_id for m in self._messages if m.by_person]
+
+    def of_others(self) -> list[str]:
+        """Messages of the agent and of the call's own mind."""
+        return [m.message_id for m in self._messages if not m.by_person]
+
     def unheard(self) -> list[str]:
         """Messages that nobody has heard anything of, whoever they are from."""
         return [m.message_id for m in self._messages if m.base is None]

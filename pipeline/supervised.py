@@ -67,7 +67,7 @@ class Supervised:
     def say(self, text: str, by: str, *, interrupt: bool) -> tuple[str, int]:
         """Have a text spoken, as soon as nobody speaks; the model knows of it as far as it is heard. ``interrupt``: what
         the bot says, and what waits, is cut off for it. Returns the message's id and its place in the queue, from 1; 0:
-        there was nothing in it to be spoken. Raises ``ValueError`` where too much waits."""
+        there was nothing in it to be spoken. No agent stops it. Raises ``ValueError`` where too much waits."""
         if interrupt:
             self._saying.cancel(None)
         if self._call.ended:  # What was due with that has ended it.
@@ -76,6 +76,7 @@ class Supervised:
             raise ValueError("too many messages wait to be spoken")
         self._answering.readiness.opened()
         message = Message(f"msg_{self._ids()[:12]}", text, turn=self._machine.turn, known=True)
+        message.by_person = True
         self._call.emit(SupervisorSaid(text, by, message.message_id))
         self._saying.say(message)
         return message.message_id, self._speech.place_of(message.message_id)
@@ -97,13 +98,14 @@ class Supervised:
         self._call.emit(HandoffRequested(by))
         self._saying.taken_over = True
         if interrupt:
-            self._saying.cancel(None)
+            self._saying.clear()
         for message_id in self._speech.unheard():
-            self._saying.cancel(message_id)
+            if not self._saying.is_a_persons(message_id):
+                self._saying.cancel(message_id)
         if self._call.ended:
             return  # What was due with that has ended it.
         current = self._speech.current
-        self._last = current.message_id if current is not None else ""
+        self._last = current.message_id if current is not None and not current.by_person else ""
         if not self._last:
             self._call.emit(HandoffActive(by))
         self._call.moved()

@@ -63,9 +63,9 @@ def _carry_out(call: Call, session: Session, command: wire.AnyCallCommand, tell:
         case wire.BotReplyStreamEnd():
             return DONE if session.saying.stream_end(command.message_id) else _no_stream(command.message_id)
         case wire.BotCancel():
-            return _cancel(session, command.message_id)
+            return _cancel(call, session, command.message_id, tell)
         case wire.BotClear():
-            session.saying.cancel(None)
+            return _clear(call, session, tell)
         case wire.LlmToolResult():
             return _take_results(call, session, command, tell)
         case wire.LlmReady():
@@ -134,14 +134,32 @@ def _no_stream(message_id: str) -> Outcome:
     return failed(ErrorCode.MESSAGE_UNKNOWN, text, message_id=message_id)
 
 
-def _cancel(session: Session, message_id: str | None) -> Outcome:
+def _cancel(call: Call, session: Session, message_id: str | None, tell: Tell) -> Outcome:
+    wanted = session.saying.next if message_id is None else message_id
+    if session.saying.is_a_persons(wanted):
+        return _a_persons(call, [wanted], tell)
+    if session.saying.cancel(wanted):
+        return Outcome(extras={"message_id": wanted})
     if message_id is None:
-        stopped = session.saying.cancel_current()
-        return Outcome(extras={"message_id": stopped}) if stopped else DONE
-    if session.saying.cancel(message_id):
-        return Outcome(extras={"message_id": message_id})
+        return DONE
     text = f"no message {message_id!r} is being spoken or waits"
     return failed(ErrorCode.MESSAGE_UNKNOWN, text, message_id=message_id)
+
+
+def _clear(call: Call, session: Session, tell: Tell) -> Outcome:
+    stopped, kept = session.saying.clear()
+    if kept and not stopped:
+        return _a_persons(call, kept, tell)
+    return Outcome(extras={"kept": kept}) if kept else DONE
+
+
+def _a_persons(call: Call, message_ids: list[str], tell: Tell) -> Outcome:
+    """These are not the agent's to stop: it is told in any case, for it may count on silence."""
+    ids = ", ".join(message_ids[:5])
+    text = f"not stopped: {ids} is what a person beside the bot says (supervisor.said); wait for its bot.finished"
+    place = {"agent_id": call.facts.agent_id, "call_id": call.call_id, "session_id": call.call_id}
+    tell(wire.ErrorEvent(error=text, code=ErrorCode.CANCEL_REFUSED, **place))
+    return failed(ErrorCode.CANCEL_REFUSED, text, kept=message_ids)
 
 
 def _not_recorded() -> Outcome:

@@ -309,14 +309,16 @@ class BotReplyStreamEnd(CallCommand):
 
 
 class BotCancel(CallCommand):
-    """Stops a message, spoken or waiting; it ends in `bot.interrupted` with the reason `cancelled`."""
+    """Stops a message, spoken or waiting; it ends in `bot.interrupted` with the reason `cancelled`. What a person beside
+    the bot says is not the agent's to stop: `error` with `CANCEL_REFUSED`."""
 
     event: Literal["bot.cancel"] = "bot.cancel"
     message_id: Id | None = Field(default=None, description="The message; absent: the one being spoken.")
 
 
 class BotClear(CallCommand):
-    """Stops the message being spoken and all that wait; each ends in `bot.interrupted`."""
+    """Stops the message being spoken and all that wait; each ends in `bot.interrupted`. What a person beside the bot says
+    goes on (`kept` in the extras of the `ack`); where there is nothing else, `error` with `CANCEL_REFUSED`."""
 
     event: Literal["bot.clear"] = "bot.clear"
 

@@ -113,6 +113,11 @@ class ErrorCode(Code):
         "MESSAGE_UNKNOWN",
         "Only in an `ack`: no such message is being spoken or waits.",
     )
+    CANCEL_REFUSED = (
+        "CANCEL_REFUSED",
+        "`bot.cancel` or `bot.clear` would stop nothing but what a person beside the bot says (`supervisor.said`): that "
+        "is not the agent's to stop. It had no effect; `extras.kept` of the `ack` has the messages.",
+    )
     REPLY_REJECTED = (
         "REPLY_REJECTED",
         "Only in an `ack`: the message is not spoken; `extras.reason` says why, as in `reply.rejected`.",

@@ -420,7 +420,7 @@ def test_cancel_without_a_name_stops_what_is_being_said_and_no_more() -> None:
         scene.session.saying.reply("m1", COUNT, "")
         scene.session.saying.reply("m2", "five six", "")
         await scene.leg.silence(1.0)
-        scene.session.saying.cancel_current()
+        scene.session.saying.cancel(scene.session.saying.next)
         await scene.leg.silence(3.0)
 
     scene = call(script)

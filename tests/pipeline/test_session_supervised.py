@@ -280,3 +280,74 @@ def test_at_the_end_the_last_word_is_heard_and_none_is_added() -> None:
     scene = call(script, "wait", config=MIND, mind=model)
     assert heard(scene) == ["Good bye."]
     assert not model.requests
+
+
+# --- what he says is not the agent's to stop --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+def test_the_agent_cannot_clear_away_what_he_says_and_its_own_words_go(taken_over: bool) -> None:
+    async def script(scene: Scene) -> None:
+        if taken_over:
+            take(scene)
+        first, _ = scene.session.supervised.say(COUNT, "Ann", interrupt=False)
+        if not taken_over:
+            scene.session.saying.reply("m1", "And this.", "")
+        second, _ = scene.session.supervised.say("That is all.", "Ann", interrupt=False)
+        await scene.leg.silence(0.7)
+        assert scene.session.saying.next == first
+        assert scene.session.saying.is_a_persons(first)
+        stopped, kept = scene.session.saying.clear()
+        assert stopped == ([] if taken_over else ["m1"])
+        assert kept == [first, second]
+        await scene.leg.silence(6.0)
+
+    scene = call(script)
+    assert heard(scene) == [COUNT, "That is all."]
+    assert [event.message_id for event in scene.of(BotInterrupted)] == ([] if taken_over else ["m1"])
+
+
+def test_without_anything_of_his_all_is_cleared_away() -> None:
+    async def script(scene: Scene) -> None:
+        scene.session.saying.reply("m1", COUNT, "")
+        scene.session.saying.reply("m2", "And this.", "")
+        await scene.leg.silence(0.7)
+        assert scene.session.saying.clear() == (["m1", "m2"], [])
+
+    assert [event.message_id for event in call(script).of(BotInterrupted)] == ["m1", "m2"]
+
+
+@pytest.mark.parametrize("interrupt", [False, True])
+def test_taking_over_he_does_not_silence_himself(interrupt: bool) -> None:
+    async def script(scene: Scene) -> None:
+        scene.session.saying.reply("m1", COUNT, "")
+        await scene.leg.silence(0.7)
+        scene.session.supervised.say("Ann here.", "Ann", interrupt=False)
+        scene.session.saying.reply("m2", "And this.", "")
+        take(scene, interrupt=interrupt)
+        await scene.leg.silence(6.0)
+
+    scene = call(script)
+    assert heard(scene)[-1] == "Ann here."
+    assert [event.message_id for event in scene.of(BotInterrupted)] == (["m1", "m2"] if interrupt else ["m2"])
+
+
+def test_while_he_speaks_the_bot_is_silent_already() -> None:
+    async def script(scene: Scene) -> None:
+        scene.session.supervised.say(COUNT, "Ann", interrupt=False)
+        await scene.leg.silence(0.7)
+        take(scene)
+        assert scene.of(HandoffActive) == [HandoffActive("Ann")]
+
+    call(script)
+
+
+def test_the_caller_may_still_speak_over_him() -> None:
+    async def script(scene: Scene) -> None:
+        take(scene)
+        scene.session.supervised.say(COUNT, "Ann", interrupt=False)
+        await scene.leg.silence(2.5)
+        await scene.leg.speak(1.5)
+        await scene.leg.silence(2.0)
+
+    assert [event.reason for event in call(script, "wait a moment").of(BotInterrupted)] == ["user_spoke"]

@@ -16,7 +16,16 @@ from pipeline.session import Session
 from server.call import Call
 from server.calls import CallRegistry
 from server.doors.commands_on_call import on_call
-from server.protocol import DONE, AnyCallCommand, ErrorCode, Event, Outcome, ServerWarning, parse_command
+from server.protocol import (
+    DONE,
+    AnyCallCommand,
+    ErrorCode,
+    ErrorEvent,
+    Event,
+    Outcome,
+    ServerWarning,
+    parse_command,
+)
 from server.resolve import resolve
 from server.ring import Entry
 from server.wire import CallFacts
@@ -231,5 +240,31 @@ def test_a_recording_is_paused_and_goes_on_once_each(tmp_path: Path) -> None:
                 ("recording.resumed", 100),
                 ("recording.paused", 100),
             ]
+
+    run_virtual(main())
+
+
+def test_what_a_person_says_is_not_stopped_and_the_agent_is_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_call(tmp_path) as line:
+            session = line.call.session
+            assert session is not None
+            said, _ = session.supervised.say("one two three four five", "Ann", interrupt=False)
+            for wanted in ({"message_id": said}, {}):
+                refused = line.do("bot.cancel", **wanted)
+                assert (refused.status, refused.code) == ("error", ErrorCode.CANCEL_REFUSED)
+                assert refused.extras == {"kept": [said]}
+            assert line.do("bot.clear").code is ErrorCode.CANCEL_REFUSED
+            assert len(line.told) == 3
+            for error in line.told:
+                assert isinstance(error, ErrorEvent)
+                assert (error.code, error.call_id, error.agent_id) == (ErrorCode.CANCEL_REFUSED, "CA1", "x")
+                assert said in error.error
+            line.do("bot.reply", message_id="m1", text="six seven eight")
+            some = line.do("bot.clear")
+            assert (some.status, some.extras) == ("success", {"kept": [said]})
+            assert len(line.told) == 3, "its own words are gone, as it wanted"
+            assert [event["message_id"] for event in line.of("bot.interrupted")] == ["m1"]
+            assert line.do("bot.cancel", message_id="m1").code is ErrorCode.MESSAGE_UNKNOWN
 
     run_virtual(main())
