@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -51,18 +53,23 @@ class Bridging:
         self._loop = asyncio.get_running_loop()
         self._live: list[Bridge] = []
 
-    def join(self, agent: Agent, wanted: CallBridge) -> tuple[Call, Call]:
-        """Have an agent call another one; returns the call of each. Raises ``BridgeRefused``."""
+    def join(
+        self, agent: Agent, wanted: CallBridge, trace: Mapping[str, str] | None = None
+    ) -> tuple[Call, Call]:
+        """Have an agent call another one; returns the call of each. ``trace`` as in ``CallFacts``. Raises
+        ``BridgeRefused``."""
         target = self._target(agent, wanted.target)
         self._look_for_room()
         ids = f"bridge-{secrets.token_hex(12)}", f"bridge-{secrets.token_hex(12)}"
+        mine = _facts(agent, wanted, ids[0], wanted.target, ids[1], "outbound")
+        theirs = _facts(target, wanted, ids[1], target.agent_id, ids[0], "inbound", from_=agent.agent_id)
         calling = self._calls.ring(
-            _facts(agent, wanted, ids[0], wanted.target, ids[1], "outbound"),
+            replace(mine, trace=trace or {}),
             agent,
             self._config(agent, wanted),
         )
         called = self._calls.ring(
-            _facts(target, wanted, ids[1], target.agent_id, ids[0], "inbound", from_=agent.agent_id),
+            replace(theirs, trace=trace or {}),
             target,
             resolve([target.configuration], self._defaults),
         )

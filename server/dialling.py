@@ -125,9 +125,15 @@ class Dialling:
 
     # --- orders ---------------------------------------------------------------------------------------------
 
-    def place(self, agent: Agent, wanted: CallDial, transfer_of: str | None = None) -> Dial:
+    def place(
+        self,
+        agent: Agent,
+        wanted: CallDial,
+        transfer_of: str | None = None,
+        trace: Mapping[str, str] | None = None,
+    ) -> Dial:
         """Take an order. Raises ``DialRefused``; whatever becomes of it later is told by events. ``transfer_of``: the
-        call whose caller is to be joined to who picks up."""
+        call whose caller is to be joined to who picks up. ``trace`` as in ``CallFacts``."""
         to, from_ = self._ends(agent, wanted)
         if not any(carrier.capabilities.dials for carrier in self._carriers.values()):
             text = "no phone network here can dial: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
@@ -148,6 +154,7 @@ class Dialling:
             direction="outbound",
             metadata=wanted.metadata,
             transfer_of=transfer_of,
+            trace=trace or {},
         )
         ring_s, detect = int(wanted.ring_timeout_seconds or 30), wanted.machine_detection or "no"
         order = DialOrder(dial_id, to, normalise(from_), ring_s, detect)

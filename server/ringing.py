@@ -91,6 +91,7 @@ class Ringing:
             incoming.from_,
             incoming.to,
             metadata=dict(incoming.metadata) or None,
+            trace=incoming.trace,
         )
         line = agent if isinstance(agent, Line) else None
         if line is not None:

@@ -209,7 +209,9 @@ class Transfers:
 
     async def _consult(self, transfer: Transfer, wanted: CallDial, caller: asyncio.Task[bool]) -> None:
         try:
-            dial = self._dialling.place(transfer.agent, wanted, transfer_of=transfer.caller)
+            dial = self._dialling.place(
+                transfer.agent, wanted, transfer_of=transfer.caller, trace=transfer.line.call.facts.trace
+            )
         except DialRefused as refused:
             transfer.fail("failed", str(refused))
             return

@@ -6,7 +6,7 @@ The one place where the two vocabularies meet, and total: an event without a wor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
 from pipeline import events
@@ -41,6 +41,8 @@ class CallFacts:
     """The call of the agent on the other side."""
     transfer_of: str | None = None
     """The call whose caller is to be joined to the other side of this one."""
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """The trace that its own is part of, as who asked for the call has said (``server.tracing.received``)."""
 
     @property
     def contact(self) -> str:

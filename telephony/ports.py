@@ -64,6 +64,8 @@ class Incoming:
     """``Carrier.name``."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What else the carrier knows, for ``call.started.metadata``."""
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """The trace that its request is part of: headers of W3C Trace Context."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from server.outbox import Outbox, takes
 from server.protocol import CloseCode, Outcome, ProtocolError
 from server.ring import Entry
 from server.services import Services
+from server.tracing.received import received
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +73,7 @@ class AgentConnection:
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(OUTBOX_MESSAGES)
         self._log = log.bind(client=client or "unnamed")
-        self._desk = Desk(self, services, self._send, self._log)
+        self._desk = Desk(self, services, self._send, self._log, received(websocket.headers))
         self._errors: list[float] = []
         self._displaced = ""
         self._modern = modern

@@ -27,6 +27,7 @@ from server.calls import CallIsOver
 from server.services import Services
 from server.setting_values import host_and_port
 from server.settings import SettingsError
+from server.tracing.received import received
 from telephony.carriers.audiosocket.carrier import ANNOUNCED, NAME, UNANNOUNCED
 from telephony.carriers.audiosocket.connection import Connection, NotIdentified
 from telephony.carriers.audiosocket.leg import AudioSocketLeg
@@ -70,7 +71,8 @@ async def announce(request: Request, services: Services) -> Response:
     dialplan's ``CURL()`` sends."""
     plain = request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
     try:
-        call_id = await _announced(await _read(request, services, plain=plain), services)
+        told = await _read(request, services, plain=plain)
+        call_id = await _announced(told, services, received(request.headers))
     except NotTaken as refusal:
         log.warning("audiosocket.not_taken", code=refusal.code, error=str(refusal))
         if plain:
@@ -93,7 +95,7 @@ async def _read(request: Request, services: Services, *, plain: bool) -> Mapping
     return _form(raw) if plain else _object(raw, "the body")
 
 
-async def _announced(told: Mapping[str, Any], services: Services) -> str:
+async def _announced(told: Mapping[str, Any], services: Services, trace: Mapping[str, str]) -> str:
     call_id = _call_id(told.get("uuid"))
     caller, number = _name(told, "from"), _name(told, "to")
     if not number:
@@ -104,7 +106,7 @@ async def _announced(told: Mapping[str, Any], services: Services) -> str:
     known = services.calls.get(call_id)
     if services.calls.is_over(call_id) or (known is not None and known.state is not CallState.RINGING):
         raise NotTaken(409, "CALL_EXISTS", f"the UUID {call_id} was used already: each call has its own")
-    await _taken(services, Incoming(call_id, caller, number, NAME, metadata or {}), ANNOUNCED)
+    await _taken(services, Incoming(call_id, caller, number, NAME, metadata or {}, trace), ANNOUNCED)
     return call_id
 
 

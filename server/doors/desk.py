@@ -6,6 +6,7 @@ It knows nothing of the socket that the commands came by.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Literal
 
 import structlog
@@ -46,15 +47,22 @@ RETRY_S = 30.0
 
 
 class Desk:
-    """Of one connection, which is the owner of its agents. ``tell`` says something to it."""
+    """Of one connection, which is the owner of its agents. ``tell`` says something to it; ``trace``: the trace that it is
+    part of, as in ``CallFacts``, and so are the calls that it asks for."""
 
     def __init__(
-        self, owner: Owner, services: Services, tell: Tell, log: structlog.stdlib.BoundLogger
+        self,
+        owner: Owner,
+        services: Services,
+        tell: Tell,
+        log: structlog.stdlib.BoundLogger,
+        trace: Mapping[str, str] | None = None,
     ) -> None:
         self._owner = owner
         self._services = services
         self._tell = tell
         self._log = log
+        self._trace = trace or {}
         self._loop = asyncio.get_running_loop()
         self._looking_up = 0
 
@@ -406,7 +414,7 @@ class Desk:
             return self._deny(lacking)
         dialling = self._services.dialling
         try:
-            dial = dialling.place(agent, command)
+            dial = dialling.place(agent, command, trace=self._trace)
         except DialRefused as refused:
             return self._deny(dialling.refused(agent, command, refused))
         self._warn(agent.agent_id, command, config=command.config)
@@ -419,7 +427,7 @@ class Desk:
             return self._deny(lacking)
         bridging = self._services.bridging
         try:
-            calling, called = bridging.join(agent, command)
+            calling, called = bridging.join(agent, command, self._trace)
         except BridgeRefused as refused:
             return self._deny(bridging.refused(agent, command, refused))
         self._warn(agent.agent_id, command, config=command.config)

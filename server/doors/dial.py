@@ -17,6 +17,7 @@ from server.doors.browser import Refused
 from server.doors.guard import PRIVATE, Guard, denied
 from server.protocol import ErrorCode, ProtocolError
 from server.services import Services
+from server.tracing.received import received
 
 MAX_BODY: Final = 256 << 10
 WAIT_S: Final = 15.0
@@ -49,7 +50,7 @@ async def dial(request: Request, services: Services, guard: Guard) -> Response:
         text = f"agent {command.agent_id[:60]!r} is not online"
         return _told(404, text, ErrorCode.AGENT_UNKNOWN, key="agent_id")
     try:
-        placing = services.dialling.place(agent, command)
+        placing = services.dialling.place(agent, command, trace=received(request.headers))
     except DialRefused as refusal:
         return _told(_STATUS.get(refusal.code, 422), str(refusal), refusal.code, **refusal.extras)
     known = {"dial_id": placing.dial_id, "agent_id": agent.agent_id}

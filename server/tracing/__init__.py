@@ -6,7 +6,7 @@ Only the other modules of this package know its SDK, and they are imported where
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -49,7 +49,12 @@ async def traced(settings: Settings, calls: CallRegistry, clock: Clock) -> Async
             f"OTEL_EXPORTER_OTLP_ENDPOINT: {error.name} is not installed: pip install 'talkwire[otel]'"
         ) from None
     provider = await asyncio.to_thread(export.provider_of, settings, where)
-    tracing = export.Tracing(provider, clock.epoch, texts=settings.log_transcripts)
+
+    def part_of(call_id: str) -> Mapping[str, str]:
+        call = calls.get(call_id)
+        return call.facts.trace if call is not None else {}
+
+    tracing = export.Tracing(provider, clock.epoch, part_of, texts=settings.log_transcripts)
     stop = calls.watch(tracing, None)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(tracing.run(), name="make traces")

@@ -6,15 +6,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import orjson
 import structlog
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.re import parse_env_headers
 
 from server.ring import Entry
@@ -24,6 +26,7 @@ from server.version import __version__
 
 log = structlog.get_logger(__name__)
 
+PROPAGATOR: Final = TraceContextTextMapPropagator()
 EVERY_S: Final = 0.25
 AT_ONCE: Final = 100
 """Events that are made into spans between two looks at what else there is to do: some 2 ms."""
@@ -48,12 +51,23 @@ def provider_of(settings: Settings, where: str) -> TracerProvider:
 
 
 class Tracing:
-    """Watches all calls, as any tap does. ``epoch``: the time, as events have it."""
+    """Watches all calls, as any tap does. ``epoch``: the time, as events have it. ``part_of``: the trace that a call's
+    own is part of, as headers of W3C Trace Context; empty: none."""
 
-    def __init__(self, provider: TracerProvider, epoch: Callable[[], float], *, texts: bool = False) -> None:
+    def __init__(
+        self,
+        provider: TracerProvider,
+        epoch: Callable[[], float],
+        part_of: Callable[[str], Mapping[str, str]] = lambda call_id: {},
+        *,
+        texts: bool = False,
+    ) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer("talkwire", __version__)
         self._epoch = epoch
+        self._part_of = part_of
+        self._parents: dict[str, Mapping[str, str]] = {}
+        """Of calls whose first event waits: when it is seen the call may be over."""
         self._texts = texts
         self._waiting: deque[tuple[str, str, bytes]] = deque()
         self._calls: dict[str, CallTrace] = {}
@@ -70,6 +84,8 @@ class Tracing:
                 log.warning("traces.incomplete", waiting=MAX_WAITING)
             self._full = True
             return True
+        if entry.seq == 1 and (headers := self._part_of(entry.call_id)):
+            self._parents[entry.call_id] = headers
         self._waiting.append((entry.call_id, entry.event, data))
         return True
 
@@ -95,10 +111,13 @@ class Tracing:
     def _see(self, call_id: str, name: str, data: bytes) -> None:
         trace = self._calls.get(call_id)
         if trace is None:
+            headers = self._parents.pop(call_id, {})
             if name == "call.ended":
                 return
             event = orjson.loads(data)
-            trace = self._calls[call_id] = CallTrace(self._tracer, event, texts=self._texts)
+            # What is no trace's name is passed over there.
+            parent = PROPAGATOR.extract(headers, Context())
+            trace = self._calls[call_id] = CallTrace(self._tracer, event, parent, texts=self._texts)
         else:
             event = orjson.loads(data)
         trace.see(event)

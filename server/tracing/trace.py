@@ -23,9 +23,9 @@ TURNS: Final = 8
 
 
 class CallTrace:
-    """Takes the events of one call in order."""
+    """Takes the events of one call in order. ``parent``: of its trace; an empty one: it has a trace of its own."""
 
-    def __init__(self, tracer: Tracer, event: Told, *, texts: bool = False) -> None:
+    def __init__(self, tracer: Tracer, event: Told, parent: Context, *, texts: bool = False) -> None:
         self._spans = Spans(tracer)
         self._texts = texts
         self._turns: dict[int, Context] = {}
@@ -37,7 +37,7 @@ class CallTrace:
             "gen_ai.agent.id": event["agent_id"],
         }
         kind = SpanKind.SERVER if event.get("direction", "inbound") == "inbound" else SpanKind.CLIENT
-        self._context = self._spans.start(CALL, "call", event["ts"], Context(), attributes, kind)
+        self._context = self._spans.start(CALL, "call", event["ts"], parent, attributes, kind)
 
     @property
     def ended(self) -> bool:

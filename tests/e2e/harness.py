@@ -149,9 +149,11 @@ class Agent:
 
 
 @asynccontextmanager
-async def connected(url: str, key: str = KEY, **connect: Any) -> AsyncIterator[Agent]:
-    """An agent socket whose key was accepted."""
-    async with websockets.connect(f"{url}/client", compression=None) as sock:
+async def connected(
+    url: str, key: str = KEY, headers: dict[str, str] | None = None, **connect: Any
+) -> AsyncIterator[Agent]:
+    """An agent socket whose key was accepted. ``headers``: of its upgrade."""
+    async with websockets.connect(f"{url}/client", compression=None, additional_headers=headers) as sock:
         agent = Agent(sock)
         await agent.send("connect", api_key=key, **{"protocol": "talkwire/1", **connect})
         async with asyncio.TaskGroup() as tasks:

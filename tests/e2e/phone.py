@@ -42,14 +42,15 @@ async def phone(
     numbers: tuple[str, ...] = (TO,),
     config: dict[str, Any] | None = None,
     channel: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Phone]:
-    """An agent that answers ``ref``, in a server of the account that has ``numbers``."""
+    """An agent that answers ``ref``, in a server of the account that has ``numbers``. ``headers``: of its upgrade."""
     quick = {"dials_per_s": 20.0, **settings}
     async with (
         FakeTwilio(numbers) as twilio,
         running(tmp_path, **{**twilio.settings, **quick}) as server,
-        connected(server.ws) as agent,
+        connected(server.ws, headers=headers) as agent,
     ):
         await twilio.serve(server.url)
         await agent.send("agent.create", agent_id="tester", **(config or {}))

@@ -6,14 +6,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from aiohttp import web
 
-from tests.e2e.harness import free_port, registered, running
+from tests.e2e.harness import KEY as API_KEY
+from tests.e2e.harness import Frame, free_port, registered, running
+from tests.e2e.phone import FROM, TO, Phone, phone
+from tests.fakes.twilio import FakeCall
 
 pytest.importorskip("opentelemetry.sdk.trace")
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 pytestmark = pytest.mark.e2e
 
@@ -73,3 +80,72 @@ async def test_a_collector_gets_a_call(tmp_path: Path) -> None:
         assert took_s == pytest.approx(ended["duration_seconds"], abs=1.0)
         assert services == {"desk"}
         assert "Hello there" not in str(spans)
+
+
+# --- a call is part of the trace that it was asked for in ------------------------------------------------
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACED = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """What the server would send to its collector."""
+    exporter = InMemorySpanExporter()
+
+    def provider_of(settings: object, where: str) -> TracerProvider:
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        return provider
+
+    monkeypatch.setattr("server.tracing.export.provider_of", provider_of)
+    return exporter
+
+
+def parents(kept: InMemorySpanExporter) -> list[str | None]:
+    def parent(span: ReadableSpan) -> str | None:
+        return f"{span.parent.trace_id:032x}-{span.parent.span_id:016x}" if span.parent else None
+
+    return [parent(span) for span in kept.get_finished_spans() if span.name == "call"]
+
+
+async def hang_up(line: Phone, call: FakeCall) -> Frame:
+    await line.agent.wait("call.started")
+    call.hang_up()
+    return await line.agent.wait("call.ended")
+
+
+async def test_a_call_that_is_asked_for_over_http_is_part_of_the_requests_trace(
+    tmp_path: Path, kept: InMemorySpanExporter
+) -> None:
+    async with phone(tmp_path, otlp_endpoint="http://127.0.0.1:9") as line, httpx.AsyncClient() as http:
+        body = {"agent_id": "tester", "to": FROM}
+        headers = {"Authorization": f"Bearer {API_KEY}", **TRACED}
+        reply = await http.post(f"{line.server.url}/v1/calls", json=body, headers=headers)
+        assert reply.status_code == 201, reply.text
+        await hang_up(line, await line.twilio.placed())
+    assert parents(kept) == [f"{TRACE}-{PARENT}"]
+
+
+async def test_a_call_that_an_agent_asks_for_is_part_of_its_sockets_trace(
+    tmp_path: Path, kept: InMemorySpanExporter
+) -> None:
+    async with phone(tmp_path, headers=TRACED, otlp_endpoint="http://127.0.0.1:9") as line:
+        await line.dial()
+        await hang_up(line, await line.twilio.placed())
+        # Whoever calls the agent has his own: its connection lives for longer than any trace.
+        await line.agent.wait("call.ended")
+        call = line.twilio.call(FROM, TO)
+        await line.agent.wait("call.started", 2)
+        call.hang_up()
+        await line.agent.wait("call.ended", 2)
+    assert parents(kept) == [f"{TRACE}-{PARENT}", None]
+
+
+async def test_a_call_that_comes_in_is_part_of_its_webhooks_trace(
+    tmp_path: Path, kept: InMemorySpanExporter
+) -> None:
+    async with phone(tmp_path, otlp_endpoint="http://127.0.0.1:9") as line:
+        line.twilio.carrier._http.headers.update(TRACED)  # As a proxy before the server adds it.
+        await hang_up(line, line.twilio.call(FROM, TO))
+    assert parents(kept) == [f"{TRACE}-{PARENT}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from server.ring import Entry
 from server.settings import Settings, SettingsError
 from server.tracing import endpoint, traced
+from server.tracing.received import MAX_CHARS, received
 from tests.protocol.golden import FILE
 
 sdk = pytest.importorskip("opentelemetry.sdk.trace")
@@ -34,10 +35,13 @@ def kept() -> Iterator[InMemorySpanExporter]:
     exporter.clear()
 
 
-def made(kept: InMemorySpanExporter, *, texts: bool = False) -> Tracing:
+def made(
+    kept: InMemorySpanExporter, *, texts: bool = False, part_of: Mapping[str, str] | None = None
+) -> Tracing:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    return Tracing(provider, lambda: GOLDEN[-1]["ts"], texts=texts)
+    headers = {GOLDEN[0]["call_id"]: part_of or {}}
+    return Tracing(provider, lambda: GOLDEN[-1]["ts"], lambda call_id: headers.get(call_id, {}), texts=texts)
 
 
 def tell(tracing: Tracing, events: list[dict[str, Any]]) -> None:
@@ -156,6 +160,47 @@ def test_a_call_that_is_handed_over_is_one_trace(kept: InMemorySpanExporter) -> 
     (call,) = spans(kept)["call"]
     assert attributes(call)["gen_ai.agent.id"] == "second"
     assert [event.name for event in call.events][:3] == ["call.started", "call.ended", "call.started"]
+
+
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+def test_a_call_is_part_of_the_trace_that_it_was_asked_for_in(kept: InMemorySpanExporter) -> None:
+    headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "shop=7"}
+    tracing = made(kept, part_of=headers)
+    tell(tracing, GOLDEN)
+    found = spans(kept)
+    (call,) = found["call"]
+    assert call.parent is not None
+    assert (f"{call.parent.trace_id:032x}", f"{call.parent.span_id:016x}") == (TRACE, PARENT)
+    assert call.parent.is_remote
+    assert {f"{span.context.trace_id:032x}" for all_ in found.values() for span in all_} == {TRACE}
+    assert call.context.trace_state.get("shop") == "7"
+    assert not tracing._parents
+
+
+def test_of_a_trace_that_nobody_keeps_nothing_is_kept_here(kept: InMemorySpanExporter) -> None:
+    tell(made(kept, part_of={"traceparent": f"00-{TRACE}-{PARENT}-00"}), GOLDEN)
+    assert not spans(kept)
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["", "00", "00-0-0-01", f"00-{'0' * 32}-{PARENT}-01", f"ff-{TRACE}-{PARENT}-01"]
+)
+def test_what_names_no_trace_is_passed_over(kept: InMemorySpanExporter, nonsense: str) -> None:
+    tell(made(kept, part_of={"traceparent": nonsense}), GOLDEN)
+    (call,) = spans(kept)["call"]
+    assert call.parent is None
+
+
+def test_what_is_received_is_bounded() -> None:
+    parent = f"00-{TRACE}-{PARENT}-01"
+    assert received({"host": "x"}) == {}
+    assert received({"traceparent": parent, "tracestate": "a=1", "baggage": "b=2"}) == {
+        "traceparent": parent,
+        "tracestate": "a=1",
+    }
+    assert received({"traceparent": parent, "tracestate": "x" * (MAX_CHARS + 1)}) == {"traceparent": parent}
 
 
 def test_too_much_at_once_is_left_out_and_nothing_is_kept_of_calls_that_are_over(

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from server.doors.twilio.media import stream_url
 from server.doors.twilio.request import Form, answer, read
 from server.services import Services
+from server.tracing.received import received
 from telephony.carriers.twilio import status, twiml
 from telephony.carriers.twilio.carrier import NAME, RESUME_PATH
 from telephony.carriers.twilio.leg import TwilioLeg
@@ -30,7 +31,12 @@ async def voice(request: Request, services: Services) -> Response:
         return form
     carrier = services.carriers[NAME]
     incoming = Incoming(
-        form["CallSid"], form.get("From", ""), form.get("To", ""), carrier.name, _metadata(form)
+        form["CallSid"],
+        form.get("From", ""),
+        form.get("To", ""),
+        carrier.name,
+        _metadata(form),
+        received(request.headers),
     )
     verdict = await _while_connected(request, services, incoming)
     call = services.calls.get(incoming.call_id)
