@@ -18,6 +18,7 @@ from media.playout import Playout
 from media.ports import AudioLeg
 from pipeline import turns
 from pipeline.answering import Answering
+from pipeline.calltasks import CallTasks
 from pipeline.config import Engines, SessionConfig
 from pipeline.endpointing import EndOfTurn, Native, judge_of
 from pipeline.errors import ProviderError
@@ -105,7 +106,7 @@ class Session:
         self._advancing = False
         self._speaking = Speaking(engines.tts, self._speech, self._rate, self, config)
         self._warming: list[asyncio.Task[None]] = []
-        self._tasks: asyncio.TaskGroup | None = None
+        self._tasks: CallTasks | None = None
         self._end: tuple[EndReason, str] | None = None
         self._ended_at = self._started_at
         self._over = asyncio.Event()
@@ -162,7 +163,7 @@ class Session:
     async def run(self) -> CallEnded:
         """Hold the conversation; return how it ended, when everything that it owned is closed."""
         try:
-            async with asyncio.TaskGroup() as self._tasks:
+            async with CallTasks() as self._tasks:
                 self._open()
                 await self._over.wait()
                 self._speaking.cancel()
@@ -616,7 +617,8 @@ class Session:
         )
         due = min((t for t in times if t is not None), default=None)
         if due is not None:
-            self._timer = self._loop.call_at(max(due, now + 0.001), self._on_timer)
+            context = self._tasks.context.copy() if self._tasks is not None else None
+            self._timer = self._loop.call_at(max(due, now + 0.001), self._on_timer, context=context)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from typing import Protocol
 
 import numpy as np
@@ -91,7 +92,8 @@ class VadPool:
         if not self._tick_due or self._tick_loop is not loop:  # a tick of a loop that has ended never comes
             self._tick_due = True
             self._tick_loop = loop
-            loop.call_later(delay_s, self._tick)
+            # It is for all calls: what is logged of it names none.
+            loop.call_later(delay_s, self._tick, context=Context())
 
     def _tick(self) -> None:
         self._tick_due = False
@@ -190,6 +192,8 @@ class PooledStream:
         self._pool = pool
         self._lane = lane
         self._on_window: Callable[[VadWindow], None] | None = on_window
+        self._context = copy_context()
+        """Of the call, where the tick is of all calls."""
         self._start = 0
         self.row = lane.take_row()
         self.fill = lane.context
@@ -223,7 +227,7 @@ class PooledStream:
 
     def deliver(self, verdict: VadWindow) -> None:
         if self._on_window is not None:
-            self._on_window(verdict)
+            self._context.run(self._on_window, verdict)
 
     def close(self) -> None:
         """Give the row back; verdicts still waiting are dropped."""

@@ -22,6 +22,7 @@ import math
 import os
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import Context, copy_context
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -88,6 +89,8 @@ class _Asked:
         self.sample_rate_hz = sample_rate_hz
         self.at_s = at_s
         self._on_score: OnScore | None = on_score
+        self._context = copy_context()
+        """Of the call, where what answers is nobody's."""
 
     @property
     def cancelled(self) -> bool:
@@ -100,7 +103,7 @@ class _Asked:
     def answer(self, score: float | None) -> None:
         on_score, self._on_score = self._on_score, None
         if on_score is not None:
-            on_score(score)
+            self._context.run(on_score, score)
 
 
 class SmartTurn:
@@ -170,7 +173,8 @@ class SmartTurn:
             self._running = loop.run_in_executor(
                 self._thread, self._network.score, asked.pcm, asked.sample_rate_hz
             )
-            self._running.add_done_callback(partial(self._done, asked, loop))
+            # What ails one turn ails many: what is logged of it names no call.
+            self._running.add_done_callback(partial(self._done, asked, loop), context=Context())
 
     def _done(self, asked: _Asked, loop: asyncio.AbstractEventLoop, finished: asyncio.Future[float]) -> None:
         self._running = None

@@ -7,6 +7,7 @@ import hmac
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -235,15 +236,19 @@ class RedisCluster:
         for node, peer in self.peers.items():
             if now - peer.heard_at > SILENT_S and not peer.asked and self._well_since is not None:
                 peer.asked = True
-                self.services.tasks.create_task(self._ask(node, peer), name=f"ask {node}")
+                self._apart(self._ask(node, peer), f"ask {node}")
 
     def suspect(self, owner: Owner | None) -> bool:
         """Somebody asks for what a connection holds. False: that is no connection at another node."""
         peer = self.peers.get(owner.node) if isinstance(owner, Mirror) else None
         if isinstance(owner, Mirror) and peer is not None and not peer.asked:
             peer.asked = True
-            self.services.tasks.create_task(self._ask(owner.node, peer), name=f"ask {owner.node}")
+            self._apart(self._ask(owner.node, peer), f"ask {owner.node}")
         return isinstance(owner, Mirror)
+
+    def _apart(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Begin something that is no call's, whatever call it was noticed in: what is logged of it names none."""
+        self.services.tasks.create_task(work, name=name, context=Context())
 
     async def _ask(self, node: str, peer: Peer) -> None:
         parts = urlsplit(peer.url)
@@ -363,7 +368,7 @@ class RedisCluster:
                     await self.directory.release(what, holder)
 
         if claims:
-            self.services.tasks.create_task(give_up(), name="release claims")
+            self._apart(give_up(), "release claims")
 
     def front(self, app: FastAPI) -> None:
         services = self.services
@@ -452,7 +457,7 @@ class RedisCluster:
 
     def _overflowed(self, node: str) -> None:
         """It cannot be told any more, for Redis is away or too slow."""
-        self._loop.call_soon(self._part, node)
+        self._loop.call_soon(self._part, node, context=Context())
 
     def _part(self, node: str) -> None:
         """Nothing is told to a node, and for it, until both begin anew."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar, copy_context
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.ports import VadWindow
-from media.vad.pool import QUIET_WINDOWS, Floats, VadPool
+from media.vad.pool import QUIET_WINDOWS, Floats, PooledStream, VadPool
 
 WINDOW, CONTEXT = 8, 2
 
@@ -370,3 +371,31 @@ def test_a_second_of_quiet_begins_a_stream_anew_and_leaves_the_others_alone() ->
         seen.append(model.seen.tolist())
     assert [row[0] for row in seen] == [*range(QUIET_WINDOWS), 0, 1]
     assert [row[1] for row in seen] == list(range(QUIET_WINDOWS + 2))
+
+
+async def test_the_tick_is_nobodys_and_each_verdict_its_own_calls() -> None:
+    whose: ContextVar[str] = ContextVar("whose")
+
+    class Model(SumModel):
+        def __call__(self, audio: Floats, state: Floats, sample_rate_hz: int) -> tuple[Floats, Floats]:
+            ticks.append(whose.get("nobody's"))
+            return super().__call__(audio, state, sample_rate_hz)
+
+    ticks: list[str] = []
+    told: list[tuple[str, str]] = []
+    pool = VadPool(Model())
+
+    def opened(name: str) -> PooledStream:
+        whose.set(name)
+        return pool.open(8000, lambda _: told.append((name, whose.get("nobody's"))))
+
+    first, second = copy_context().run(opened, "first"), copy_context().run(opened, "second")
+    frames = [(first, "first"), (second, "second")]
+    for stream, name in frames:
+        context = copy_context()
+        context.run(whose.set, name)
+        context.run(stream.feed, noise(WINDOW))
+    while len(told) < 2:
+        await asyncio.sleep(0.001)
+    assert ticks == ["nobody's"]
+    assert told == [("first", "first"), ("second", "second")]

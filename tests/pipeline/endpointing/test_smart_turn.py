@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.contextvars import bind_contextvars, get_contextvars
 
 from media.frames import Pcm
 from pipeline.endpointing.smart_turn import MAX_WAIT_S, MAX_WAITING, AudioTurnModel, SmartTurn, turn_window
@@ -303,6 +304,34 @@ def test_a_fault_on_one_turn_is_told_and_the_next_one_is_heard(
     assert answers.scores["broken"] == [None]
     assert answers.scores["sound"] != [None]
     assert "failed on a turn" in caplog.text
+
+
+def test_a_fault_is_nobodys_in_the_log_and_an_answer_its_own_calls(path: Path) -> None:
+    lines: list[str] = []
+    told: list[str] = []
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(get_contextvars().get("call_id", "nobody's"))
+
+    async def test(model: SmartTurn, hands: Hands) -> None:
+        for name, pcm in (("first", np.array(["?"])), ("second", tone(1))):
+            bind_contextvars(call_id=name)
+            model.ask(name, pcm, 16000, lambda _: told.append(get_contextvars().get("call_id", "nobody's")))
+        bind_contextvars(call_id="a third one")
+        for _ in range(2):
+            hands.work()
+            await settle()
+
+    handler = Lines()
+    logger = logging.getLogger("pipeline.endpointing.smart_turn")
+    logger.addHandler(handler)
+    try:
+        with_model(path, test)
+    finally:
+        logger.removeHandler(handler)
+    assert lines == ["nobody's"]
+    assert told == ["first", "second"]
 
 
 def test_a_callback_that_raises_harms_no_other_call(path: Path) -> None:
