@@ -17,8 +17,8 @@ from typing import Final
 import structlog
 
 from server.serve import bind
-from server.setting_values import MEMORY
 from server.settings import Settings, SettingsError
+from server.settings.values import MEMORY
 
 log = structlog.get_logger(__name__)
 

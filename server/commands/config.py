@@ -11,8 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
 
-from server.setting_texts import Declared
 from server.settings import Settings, declared
+from server.settings.texts import Declared
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "configuration.md"
@@ -42,7 +42,7 @@ def page() -> str:
     """``docs/configuration.md``."""
     parts = [
         "# Configuration",
-        "<!-- Made from server/settings.py by `python -m server.commands.config`. Do not edit. -->",
+        "<!-- Made from server/settings by `python -m server.commands.config`. Do not edit. -->",
         "Settings are read once at the start, from the environment and from a file `.env` in the working "
         "directory. The environment wins. An empty value means unset. A wrong value stops the start and "
         "names the setting; an unknown `TALKWIRE_*` variable is warned about.",
@@ -67,7 +67,7 @@ def example() -> str:
     """``.env.example``: every setting at its default, commented out."""
     lines = [
         "# Copy to .env and take the # away from what you change. The environment wins over this file.",
-        "# Made from server/settings.py by `python -m server.commands.config`. See docs/configuration.md.",
+        "# Made from server/settings by `python -m server.commands.config`. See docs/configuration.md.",
     ]
     for title, settings in _sections():
         lines += ["", f"# --- {title} ---"]

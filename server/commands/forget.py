@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from server.setting_values import MEMORY
 from server.settings import SettingsError
+from server.settings.values import MEMORY
 
 if TYPE_CHECKING:
     from server.settings import Settings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from server.setting_values import MEMORY
 from server.settings import SettingsError
+from server.settings.values import MEMORY
 
 if TYPE_CHECKING:
     from server.settings import Settings

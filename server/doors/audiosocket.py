@@ -25,8 +25,8 @@ from structlog.contextvars import bind_contextvars
 from server.call import Call, CallState
 from server.calls import CallIsOver
 from server.services import Services
-from server.setting_values import host_and_port
 from server.settings import SettingsError
+from server.settings.values import host_and_port
 from server.tracing.received import received
 from telephony.carriers.audiosocket.carrier import ANNOUNCED, NAME, UNANNOUNCED
 from telephony.carriers.audiosocket.connection import Connection, NotIdentified

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from server.past import CallStore, MemoryStore, StoreUnavailable
-from server.setting_values import MEMORY
 from server.settings import Settings, SettingsError
+from server.settings.values import MEMORY
 from server.store.ops import Used
 from server.store.spool import Spool, left_in
 from server.store.writer import LAST_S, REPLAYED, Writer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from pydantic import SecretStr, ValidationError
 from server.commands import config
 from server.providers import HOSTED
 from server.secrets import load_or_create_secret
-from server.settings import PROVIDERS, Settings, SettingsError, declared
+from server.settings import Settings, SettingsError, declared
+from server.settings.endpoints import PROVIDERS
 
 KEYS = [setting.key for setting in declared()]
 
@@ -448,3 +450,9 @@ def test_what_is_no_database_is_told_without_its_password(
     assert "secret" not in told
     monkeypatch.delenv("TALKWIRE_DATABASE_URL")
     assert "DATABASE_URL counts" in wrong(monkeypatch, DATABASE_URL=given)
+
+
+def test_each_section_stands_once() -> None:
+    sections = [title for title, _ in groupby(declared(), key=lambda one: one.section)]
+    assert len(sections) == len(set(sections))
+    assert (sections[0], sections[-1]) == ("Network", "Browser calls")

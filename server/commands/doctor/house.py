@@ -19,8 +19,8 @@ from server.commands.doctor.case import Case
 from server.commands.doctor.findings import Finding, fail, ok, skipped, warn
 from server.past import StoreUnavailable
 from server.secrets import API_KEY_FILE
-from server.setting_values import MEMORY, host_and_port
 from server.settings import Settings, SettingsError
+from server.settings.values import MEMORY, host_and_port
 
 SHORT_KEY: Final = 16
 """Characters of a key that could be guessed by trying."""
