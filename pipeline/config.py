@@ -14,7 +14,7 @@ from pipeline.absence import Away
 from pipeline.endpointing import Endpointing
 from pipeline.endpointing.smart_turn import AudioTurnModel
 from pipeline.limits import SessionLimits
-from pipeline.ports import Ears, Mind, Voice
+from pipeline.ports import Ears, Mind, SttOptions, Voice
 from pipeline.preparing import Preparing
 from pipeline.skills import Skill
 from pipeline.tools import TIMEOUT_S, Tool
@@ -92,3 +92,7 @@ class SessionConfig:
     """What the caller hears while the agent's process is away."""
     events: Switches = field(default_factory=Switches)
     """Which of the events that follow from others are told."""
+
+    def stt_options(self, sample_rate_hz: int) -> SttOptions:
+        """What its recogniser is told."""
+        return SttOptions(sample_rate_hz, self.stt_language or self.language, self.phrases)

@@ -14,6 +14,7 @@ from pipeline.answering import Answering
 from pipeline.config import Engines, SessionConfig
 from pipeline.events import CallEnded, CallHeld, CallStarted, EndReason, Event, HeldBy
 from pipeline.listening import Listening
+from pipeline.opening import Opening
 from pipeline.playing import Playing
 from pipeline.ports import ChatMessage
 from pipeline.presence import Presence
@@ -51,17 +52,11 @@ class Passed(Protocol):
 
     def activity(self) -> None: ...
 
-    def connected(self, engines: Engines) -> None:
-        """Tell of the session, and when its engines are warm."""
-
     def behave(self, engines: Engines, config: SessionConfig, *, other_ears: bool) -> None:
         """Be held otherwise from now on."""
 
     def ended_so_far(self, reason: EndReason, detail: str, now: float) -> CallEnded:
         """What its end is for whoever has it."""
-
-    def greet(self) -> None:
-        """Say the first words, where there are any; else answer what is owed."""
 
 
 class Succession:
@@ -70,6 +65,7 @@ class Succession:
     def __init__(
         self,
         call: Passed,
+        opening: Opening,
         ears: Listening,
         playing: Playing,
         answering: Answering,
@@ -81,6 +77,7 @@ class Succession:
         began_at: float,
     ) -> None:
         self._call = call
+        self._opening = opening
         self._ears = ears
         self._playing = playing
         self._answering = answering
@@ -115,11 +112,11 @@ class Succession:
         self._telling.change_hands(config.events)
         self._saying.change_hands()
         self._call.emit(CallStarted(config.language, said))
-        self._call.connected(engines)
+        self._opening.connected(engines)
         self._call.behave(engines, config, other_ears=manner.other_ears)
         self._presence.back()
         self._taping.tell_again()
         for by in sorted(self._call.held_by):
             self._call.emit(CallHeld(by))
         self._call.activity()
-        self._call.greet()
+        self._opening.greet()

@@ -283,7 +283,7 @@ class CallRegistry:
         call.session = session
         listener = self._observer.listener(call, rate_hz) if self._observer is not None else None
         if listener is not None:
-            session.overheard_by(listener)
+            session.monitor.overheard_by(listener)
         session.pause(on=self._paused(call))
         if call.owner is None:
             session.guarded(session.presence.left)  # It went while the call rang.

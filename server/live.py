@@ -70,7 +70,7 @@ class LiveAudio:
     def __init__(self, call: Call, session: Session) -> None:
         self._call = call
         self._session = session
-        self._mix = LiveMix(session.sample_rate_hz, session.clock)
+        self._mix = LiveMix(session.sample_rate_hz, session.monitor.clock)
         self._ears: set[Ear] = set()
 
     @property
@@ -80,7 +80,7 @@ class LiveAudio:
     def join(self) -> Ear:
         """Listen from now on."""
         if not self._ears:
-            self._session.guarded(partial(self._session.joined_by, self))
+            self._session.guarded(partial(self._session.monitor.overheard_by, self, late=True))
             self._call.watch(self)
         ear = Ear()
         self._ears.add(ear)
@@ -89,7 +89,7 @@ class LiveAudio:
     def leave(self, ear: Ear) -> None:
         self._ears.discard(ear)
         if not self._ears:
-            self._session.unheard_by(self)
+            self._session.monitor.unheard_by(self)
             self._call.unwatch(self)
             if self._call.live is self:
                 self._call.live = None

@@ -98,7 +98,7 @@ async def _converse(seed: int, listener: Listener | None = None) -> Conversation
     backstage.enter(session, engines)
     leg.listener = session
     if listener is not None:
-        session.overheard_by(listener)
+        session.monitor.overheard_by(listener)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(session.run())
         await asyncio.sleep(0)

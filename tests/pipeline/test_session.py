@@ -47,6 +47,7 @@ from pipeline.events import (
 from pipeline.limits import SessionLimits
 from pipeline.message import MAX_RESUMED
 from pipeline.monitor import CallRecorder
+from pipeline.opening import GREET_S
 from pipeline.ports import (
     Mind,
     SttCapabilities,
@@ -57,7 +58,7 @@ from pipeline.ports import (
     SttPartial,
     SttStream,
 )
-from pipeline.session import GREET_S, Session
+from pipeline.session import Session
 from pipeline.turns import TurnParams
 from tests.fakes.derived import derived_in_order
 from tests.fakes.leg import FakeLeg

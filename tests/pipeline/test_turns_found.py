@@ -275,14 +275,14 @@ def test_a_recogniser_that_was_not_asked_does_not_end_turns(ear: type[ScriptedEa
 
     async def script(scene: Scene) -> None:
         nonlocal timers
-        on_timer = scene.session._on_timer
+        on_timer = scene.session._due._on_timer
 
         def counted() -> None:
             nonlocal timers
             timers += 1
             on_timer()
 
-        scene.session._on_timer = counted  # type: ignore[method-assign]
+        scene.session._due._on_timer = counted  # type: ignore[method-assign]
         await scene.leg.speak(1.0)
         await scene.leg.silence(4.0)
 

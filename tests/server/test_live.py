@@ -75,7 +75,7 @@ def test_nobody_listening_costs_nothing(tmp_path: Path) -> None:
             call = made.ring()
             leg, _ = made.live(call)
             await leg.silence(0.5)
-            monitor = call.session._monitor  # type: ignore[union-attr]
+            monitor = call.session.monitor  # type: ignore[union-attr]
             before = monitor._listeners
             async with made.web.socket(WS) as one, made.web.socket(WS) as two:
                 await leg.silence(2)
