@@ -17,8 +17,7 @@ import structlog
 from media.rtc.gathering import Gathering
 from media.rtc.leg import CLEARED_LEAD_MS, RtcLeg
 from media.rtc.peer import Peer
-from server.call import Call
-from server.calls import CallIsOver
+from server.call import Call, CallIsOver
 from server.openings import Openings
 from server.page_events import for_page
 from server.protocol.base import Message

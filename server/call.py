@@ -36,6 +36,10 @@ class Tap(Protocol):
         """Take an event. False: it takes no more."""
 
 
+class CallIsOver(Exception):
+    """It ended before its media came."""
+
+
 class CallState(StrEnum):
     DIALING = "dialing"
     """The other side was called, and has not answered."""

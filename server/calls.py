@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, Protocol
@@ -23,33 +23,22 @@ from pipeline.events import CallEnded, EndReason, EngineFault, Event, Routed
 from pipeline.monitor import Listener
 from pipeline.session import Session
 from pipeline.succession import Manner
-from server.agents import Agent, Owner
-from server.call import Call, CallState, Tap
-from server.catching_up import Archive, catch_up, missed
+from server.agents import Agent
+from server.call import Call, CallIsOver, CallState, Tap
 from server.clock import Clock
 from server.engines import EnginesFor
 from server.extension import ExtensionWindow
-from server.part import Part
-from server.pauses import Pauses
-from server.protocol import AgentResumed, ResumedCall, to_json
+from server.owners import Owners
+from server.pausing import Pausing
 from server.recordings import CLOSE_S, LATE_S, Recordings
 from server.resolve import CallConfig
 from server.resolve_mind import without_page
-from server.ring import Entry
 from server.wire import CallFacts
 
 log = structlog.get_logger(__name__)
 
 OVER_S = 5.0
 """How long the audio of a call goes on, at most, after its carrier has said that it is over."""
-ASK_AGAIN_S = 2.0
-"""How long an agent that is back may take to give the results that it owed, until it is asked for them again."""
-KEPT_CALLS = 100
-KEPT_BYTES = 16 << 20
-KEPT_S = 300.0
-"""How long, how many, and how much of them, ended calls are kept for agents that were not told of their end."""
-MAX_PAUSED_AGENTS = 1000
-"""Also those that are away, whose pauses wait for them."""
 
 
 Full = Literal["capacity", "lag", "draining"]
@@ -78,10 +67,6 @@ class AtCapacity(Exception):
     def __init__(self, why: Full) -> None:
         super().__init__(_FULL[why])
         self.why = why
-
-
-class CallIsOver(Exception):
-    """It ended before its media came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +99,15 @@ class CallRegistry:
         self._loop = asyncio.get_running_loop()
         self._calls: dict[str, Call] = {}
         self._over: deque[str] = deque(maxlen=1000)
-        self._ended: OrderedDict[str, tuple[float, Call]] = OrderedDict()
         self._taps: set[tuple[Tap, Callable[[Call], bool]]] = set()
-        self.pauses: dict[str, Pauses] = {}
-        """By the slug of the agent, which may be away."""
+        self.pausing = Pausing(self._calls)
+        """Whose bot is silent."""
+        self.owners = Owners(self._calls, limits.agent_grace_s, tasks, self.never_began)
+        """Who is told of them."""
         self._closing = 0
         """Calls of which something is still to be told, be it only of their recording."""
         self._idle = asyncio.Event()
         self._idle.set()
-        self.archive: Archive | None = None
-        """Where events are kept that went out of memory; None: nowhere."""
         self.draining = False
         self.lagging: Callable[[], bool] = lambda: False
         """Whether those that are live have a hard enough time."""
@@ -206,7 +190,7 @@ class CallRegistry:
 
     def _take_on(self, facts: CallFacts, agent: Agent, config: CallConfig) -> Call:
         call = Call(facts, agent, config, self._clock)
-        call.behind = self._catch_up
+        call.behind = self.owners.catch_up
         self._calls[facts.call_id] = call
         self._idle.clear()
         if self._observer is not None:
@@ -284,7 +268,7 @@ class CallRegistry:
         listener = self._observer.listener(call, rate_hz) if self._observer is not None else None
         if listener is not None:
             session.monitor.overheard_by(listener)
-        session.pause(on=self._paused(call))
+        session.pause(on=self.pausing.holds(call))
         if call.owner is None:
             session.guarded(session.presence.left)  # It went while the call rang.
         self._tasks.create_task(self._hold(call, session), name=f"call {call.call_id}")
@@ -333,76 +317,15 @@ class CallRegistry:
             ended = session.leave(call.slug, f"{agent.agent_id} goes on with the call")
             call.journal.append(Routed(agent.agent_id))
             call.journal.append(ended)
-            if call.slug in self.pauses:
-                self.resume(call.slug, call.call_id, None)
+            self.pausing.forget(call)
             call.pass_to(agent, facts, config)
-            manner = Manner(other_ears, history, facts.context or {}, self._paused(call))
+            manner = Manner(other_ears, history, facts.context or {}, self.pausing.holds(call))
             session.take_over(engines, _configured(call), manner)
             if config.recording.enabled:
                 self.record(call)
 
         session.guarded(pass_on)
         log.info("call.routed", call_id=call.call_id, agent=agent.agent_id, origin=facts.routed_from)
-
-    def pause(self, slug: str, call_id: str | None, contact: str | None) -> None:
-        """Have the language model be silent in calls of an agent: one, those with a contact, or all. Raises
-        ``ValueError`` where too many contacts are paused, or too many agents."""
-        if slug not in self.pauses and len(self.pauses) >= MAX_PAUSED_AGENTS:
-            raise ValueError(f"at most {MAX_PAUSED_AGENTS} agents can be paused: resume some first")
-        self.pauses.setdefault(slug, Pauses()).pause(call_id, contact)
-        self._apply_pauses(slug)
-
-    def resume(self, slug: str, call_id: str | None, contact: str | None) -> None:
-        """Take one of these levels back; without any of them all."""
-        if slug in self.pauses:
-            self.pauses[slug].resume(call_id, contact)
-            self._apply_pauses(slug)
-
-    def _apply_pauses(self, slug: str) -> None:
-        for call in list(self._calls.values()):
-            session = call.session
-            if call.slug == slug and session is not None:
-                session.guarded(partial(session.pause, on=self._paused(call)))
-        if not self.pauses[slug]:
-            del self.pauses[slug]
-
-    def take_over(self, call: Call, by: str, *, interrupt: bool = False) -> None:
-        """Have a person speak in the bot's place. Raises ``ValueError`` where somebody does already."""
-        session = call.session
-        if session is None:
-            raise CallIsOver
-        if session.supervised.by is not None:
-            raise ValueError(f"{session.supervised.by} has taken the call over already: release it first")
-
-        def begin() -> None:
-            session.pause(on=True)
-            session.supervised.take_over(by, interrupt=interrupt)
-
-        session.guarded(begin)
-
-    def release(self, call: Call, by: str) -> None:
-        """The bot goes on. Raises ``ValueError`` where nobody has taken it over."""
-        session = call.session
-        if session is None:
-            raise CallIsOver
-        if session.supervised.by is None:
-            raise ValueError("nobody has taken the call over")
-        paused = self._paused_by_agent(call)
-
-        def end() -> None:
-            session.pause(on=paused)
-            session.supervised.release(by)
-
-        session.guarded(end)
-
-    def _paused(self, call: Call) -> bool:
-        session = call.session
-        taken = session is not None and session.supervised.by is not None
-        return taken or self._paused_by_agent(call)
-
-    def _paused_by_agent(self, call: Call) -> bool:
-        pauses = self.pauses.get(call.slug)
-        return pauses is not None and pauses.holds(call.call_id, call.facts.contact)
 
     async def _hold(self, call: Call, session: Session) -> None:
         bind_contextvars(call_id=call.call_id)
@@ -440,29 +363,8 @@ class CallRegistry:
             # In the group of all calls an exception would end all of them.
             log.exception("call.end_not_told", call_id=call.call_id)
         self._forget(call)
-        self._keep(call)
+        self.owners.keep(call)
         log.info("call.ended", call_id=call.call_id, reason=ended.reason.value, detail=ended.detail)
-
-    def _keep(self, call: Call) -> None:
-        """An ended call stays at hand for a while: its agent may not know of its end. Its conversation, with the audio in
-        it, does not."""
-        call.session = call.listener = None
-        now = self._loop.time()
-        self._ended[call.call_id] = (now, call)
-        size = sum(kept.events.size for _, kept in self._ended.values())
-        while self._ended:
-            at, oldest = next(iter(self._ended.values()))
-            if len(self._ended) <= KEPT_CALLS and size <= KEPT_BYTES and now - at < KEPT_S:
-                return
-            size -= oldest.events.size
-            if oldest.undelivered:
-                log.warning("call.undelivered", call_id=oldest.call_id, events=oldest.undelivered)
-            del self._ended[oldest.call_id]
-
-    def drop_ended(self, call_ids: Iterable[str]) -> None:
-        """Nobody is told of the end of these calls any more: they are to be forgotten."""
-        for call_id in call_ids:
-            self._ended.pop(call_id, None)
 
     def _never_came(self, call: Call) -> None:
         log.warning("call.no_media", call_id=call.call_id, waited_s=self._limits.no_media_s)
@@ -496,8 +398,7 @@ class CallRegistry:
 
     def _forget(self, call: Call) -> None:
         call.state = CallState.ENDED
-        if call.slug in self.pauses:
-            self.resume(call.slug, call.call_id, None)
+        self.pausing.forget(call)
         for handle in (call.no_media, call.grace, call.asking_again):
             if handle is not None:
                 handle.cancel()
@@ -513,124 +414,6 @@ class CallRegistry:
     def _look_idle(self) -> None:
         if not self._calls and not self._closing:
             self._idle.set()
-
-    # --- agents come and go -------------------------------------------------------------------------------
-
-    def agent_left(
-        self,
-        owner: Owner,
-        unsent: list[Entry],
-        successor: Callable[[str], Agent | None],
-        only: str | None = None,
-    ) -> None:
-        """An agent's connection is gone, and could not send some of what it was given. Its calls wait for it,
-        unless another connection has taken it over already (``successor`` tells, by slug). ``only``: the
-        connection has lost this one of its agents, by slug, and goes on."""
-
-        def lost(part: Part) -> bool:
-            return part.owner is owner and only in (None, part.key)
-
-        for entry in unsent:
-            known = self._known(entry.call_id)
-            part = known.parts.get(entry.key) if known is not None else None
-            if part is not None and lost(part):
-                part.not_sent(entry)
-        for call, part in [*self._parts()]:
-            if _is_live(call, part) or not lost(part):
-                continue
-            part.owner = None
-            if (agent := successor(part.key)) is not None and part.untold(agent.owner):
-                self._give_back([(call, part)], agent)
-        for call in list(self._calls.values()):
-            if not lost(call.part):
-                continue
-            call.owner = None
-            if call.session is not None:
-                call.session.guarded(call.session.presence.left)
-            agent = successor(call.slug)
-            if agent is not None:
-                self._give_back([(call, call.part)], agent)
-                continue
-            wanted_s = call.config.session.away.grace_s
-            grace_s = self._limits.agent_grace_s if wanted_s is None else wanted_s
-            call.grace = self._loop.call_later(grace_s, self._agent_stayed_away, call, grace_s)
-
-    def agent_came(self, agent: Agent) -> None:
-        """An agent is online: the calls that wait for it go on with it, and it is told how those ended that
-        ended without it."""
-        back = [
-            (call, part)
-            for call, part in self._parts()
-            if part.key == agent.slug and part.owner is None
-            if _is_live(call, part) or part.untold(agent.owner)
-        ]
-        unknown = (call_id for call_id in agent.owner.resume or {} if self._known(call_id) is None)
-        elsewhere = agent.owner.elsewhere
-        gone = () if elsewhere is None else tuple(call_id for call_id in unknown if call_id not in elsewhere)
-        if gone and self.archive is not None:
-            reading = missed(agent, gone, self.archive)
-            self._tasks.create_task(_guarded(reading), name=f"what {agent.agent_id} missed")
-            gone = ()
-        self._give_back(back, agent, gone)
-
-    def _catch_up(self, part: Part) -> bool:
-        owner, archive = part.owner, self.archive
-        if owner is None or archive is None:
-            return False
-        reading = catch_up(part, owner, archive)
-        self._tasks.create_task(_guarded(reading), name=f"what was missed of {part.call_id}")
-        return True
-
-    def _parts(self) -> Iterator[tuple[Call, Part]]:
-        """Of all calls that are known: of those that are over first."""
-        for call in (*(call for _, call in self._ended.values()), *self._calls.values()):
-            for part in call.parts.values():
-                yield call, part
-
-    def _give_back(self, parts: list[tuple[Call, Part]], agent: Agent, gone: tuple[str, ...] = ()) -> None:
-        told = tuple(
-            ResumedCall(call_id=call.call_id, last_seq=part.last_seq, live=_is_live(call, part))
-            for call, part in parts
-            if part.last_seq  # Of one that only rings nobody has heard.
-        )
-        owner = agent.owner
-        # Of a connection at another node that node tells, unless there is something to add.
-        if owner.resume is not None and owner.modern and (told or owner.elsewhere is not None):
-            owner.offer(to_json(AgentResumed(agent_id=agent.agent_id, calls=told, gone=gone)))
-        for call, part in parts:
-            if part is not call.part:
-                part.attach(agent.owner)
-                part.flush()
-            elif call.is_over:
-                call.attach(agent.owner)
-            else:
-                self._attach(call, agent.owner)
-
-    def _known(self, call_id: str) -> Call | None:
-        return self._calls.get(call_id) or self._ended.get(call_id, (0.0, None))[1]
-
-    def _attach(self, call: Call, owner: Owner) -> None:
-        owed = call.attach(owner)
-        session = call.session
-        if session is not None:
-            session.guarded(session.presence.back)
-        if owed:
-            if call.asking_again is not None:
-                call.asking_again.cancel()
-            call.asking_again = self._loop.call_later(ASK_AGAIN_S, call.ask_again, owed)
-
-    def _agent_stayed_away(self, call: Call, grace_s: float) -> None:
-        session = call.session
-        if session is not None and session.supervised.by is not None:
-            # A person has the conversation: it does not end for want of the bot.
-            call.grace = self._loop.call_later(grace_s, self._agent_stayed_away, call, grace_s)
-            return
-        detail = f"the agent did not come back within {grace_s:g} s"
-        if session is not None:
-            session.guarded(session.presence.gone)
-            session.guarded(lambda: session.presence.part(EndReason.FAILED, detail))
-        else:
-            self.never_began(call, EndReason.FAILED, detail)
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -649,11 +432,6 @@ class CallRegistry:
             await self._idle.wait()
 
 
-def _is_live(call: Call, part: Part) -> bool:
-    """Whoever it is of has the call, and it is not over."""
-    return part is call.part and not call.is_over
-
-
 def _configured(call: Call) -> SessionConfig:
     config = call.config.session
     return config if call.facts.transport == "webrtc" else without_page(config)
@@ -669,14 +447,6 @@ def _teller(call: Call) -> Callable[[Event], None]:
             log.warning("provider.failed", call_id=call.call_id, **told, instead=event.fallback or "nothing")
 
     return tell
-
-
-async def _guarded(reading: Awaitable[None]) -> None:
-    try:
-        await reading
-    except Exception:
-        # In the group of all calls an exception would end all of them.
-        log.exception("call.not_caught_up")
 
 
 def _new_id() -> str:

@@ -153,9 +153,9 @@ class Supervising:
             case Whisper():
                 _try(session, partial(session.supervised.whisper, verb.text, by))
             case Takeover():
-                _try(session, partial(self._calls.take_over, call, by, interrupt=verb.interrupt))
+                _try(session, partial(self._calls.pausing.take_over, call, by, interrupt=verb.interrupt))
             case Release():
-                _try(session, partial(self._calls.release, call, by))
+                _try(session, partial(self._calls.pausing.release, call, by))
             case Transfer():
                 return self._transfer(call, verb, by)
             case End():

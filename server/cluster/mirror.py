@@ -123,7 +123,7 @@ class Mirror:
     def displace(self, agent_id: str, reason: str) -> None:
         """Its home learns that by itself."""
         key = key_of(agent_id.removeprefix(PREFIX)) if is_line(agent_id) else slug(agent_id)
-        self._services.calls.agent_left(self, self._unsent(), self._services.agents.get, key)
+        self._services.calls.owners.left(self, self._unsent(), self._services.agents.get, key)
 
     def _tell(self, event: wire.Event) -> None:
         if not self._silent:
@@ -213,7 +213,7 @@ class Mirror:
             self.acked(received, 0.0)
         first = [Entry(call_id, seq, 0.0, "", b"", "", key) for call_id, key, seq in unsent]
         left = self._services.agents.leave(self)
-        self._services.calls.agent_left(self, [*first, *self._unsent()], self._services.agents.get)
+        self._services.calls.owners.left(self, [*first, *self._unsent()], self._services.agents.get)
         self._pending.clear()
         log.info("agent.disconnected", home=self.node, agents=[agent.agent_id for agent in left])
 

@@ -442,11 +442,11 @@ class RedisCluster:
             home.ask_again(node)
 
     def _pauses(self, home: Home) -> list[Message]:
-        pauses = self.services.calls.pauses
+        pausing = self.services.calls.pausing
         return [
             {"k": key, "all": held.all_calls, "who": sorted(held.contacts)}
             for key in home.registered.agents
-            if (held := pauses.get(key)) is not None
+            if (held := pausing.of(key)) is not None
         ]
 
     def _broke(self, node: str) -> None:
@@ -573,9 +573,9 @@ class RedisCluster:
         for pauses in told:
             with suppress(ValueError):  # More than are remembered.
                 if pauses["all"]:
-                    calls.pause(pauses["k"], None, None)
+                    calls.pausing.pause(pauses["k"], None, None)
                 for contact in pauses["who"]:
-                    calls.pause(pauses["k"], None, contact)
+                    calls.pausing.pause(pauses["k"], None, contact)
 
     # --- nodes that are gone ------------------------------------------------------------------------------
 

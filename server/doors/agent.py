@@ -116,7 +116,7 @@ class AgentConnection:
         if self._home is not None:
             self._home.displaced(key)
         if agents.has_agents(self):
-            calls.agent_left(self, self._outbox.unsent(), agents.get, key)
+            calls.owners.left(self, self._outbox.unsent(), agents.get, key)
             return
         self._displaced = reason
         self._outbox.close()
@@ -156,7 +156,7 @@ class AgentConnection:
             self._probe.cancel()
             if self._home is not None:
                 self._home.leave()
-            self._services.calls.agent_left(self, self._outbox.unsent(), self._services.agents.get)
+            self._services.calls.owners.left(self, self._outbox.unsent(), self._services.agents.get)
             self._log.info("agent.disconnected", agents=[agent.agent_id for agent in gone])
 
     async def _write(self, reader: asyncio.Task[None]) -> None:

@@ -22,8 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from structlog.contextvars import bind_contextvars
 
-from server.call import Call, CallState
-from server.calls import CallIsOver
+from server.call import Call, CallIsOver, CallState
 from server.services import Services
 from server.settings import SettingsError
 from server.settings.values import host_and_port

@@ -30,7 +30,7 @@ async def forget_caller(request: Request, services: Services) -> Response:
     # What is on its way would come after it was deleted.
     await services.kept.flush()
     gone, call_ids = await forget(caller, services.kept.calls, services.calls.recordings)
-    services.calls.drop_ended(call_ids)
+    services.calls.owners.drop(call_ids)
     services.book.forget(call_ids)
     live = sum(normalise(call.facts.contact) == normalise(caller) for call in services.book.live())
     # Not whose: that is what is to be forgotten.

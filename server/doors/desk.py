@@ -218,7 +218,7 @@ class Desk:
         self._tell(wire.LineCreated(number=number))
         self._warn_line(line, command)
         self._log.info("line.created", number=number)
-        self._services.calls.agent_came(line)
+        self._services.calls.owners.came(line)
         return DONE
 
     def _no_line(self, number: str, code: ErrorCode, text: str) -> Outcome:
@@ -288,7 +288,7 @@ class Desk:
         self._tell(wire.AgentCreated(agent_id=command.agent_id))
         self._warn(command.agent_id, command)
         self._log.info("agent.created", agent=agent.agent_id)
-        self._services.calls.agent_came(agent)
+        self._services.calls.owners.came(agent)
         return DONE
 
     def _add_channel(self, command: wire.ChannelAdd) -> Outcome:
@@ -381,11 +381,11 @@ class Desk:
             )
         told = {"agent_id": command.agent_id, "session_id": session_id, "contact": contact}
         if isinstance(command, wire.SessionResume):
-            calls.resume(agent.slug, session_id, contact)
+            calls.pausing.resume(agent.slug, session_id, contact)
             self._tell(wire.SessionResumed(**told))
             return DONE
         try:
-            calls.pause(agent.slug, session_id, contact)
+            calls.pausing.pause(agent.slug, session_id, contact)
         except ValueError as error:
             raise ProtocolError(
                 ErrorCode.BAD_MESSAGE, str(error), agent_id=command.agent_id, key="contact"

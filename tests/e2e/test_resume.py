@@ -154,7 +154,7 @@ async def test_killed_in_the_middle_of_a_stream_and_the_call_ends_meanwhile(tmp_
 
 
 async def test_killed_while_its_tool_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.calls.ASK_AGAIN_S", 0.2)
+    monkeypatch.setattr("server.owners.ASK_AGAIN_S", 0.2)
     config: dict[str, Any] = {"llm": "openai/gpt-4o", "tools": [clock()]}
     async with endpoint(**{**DELAYS, **WISH}) as model:
         values = {**ENGINES, "openai_base_url": model.base_url}

@@ -139,7 +139,7 @@ async def test_a_call_may_be_given_other_tools_and_a_tool_may_want_no_answer(tmp
 async def test_an_agent_that_was_away_is_asked_again_and_one_that_stays_away_costs_the_tool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, returns: bool
 ) -> None:
-    monkeypatch.setattr("server.calls.ASK_AGAIN_S", 0.2)
+    monkeypatch.setattr("server.owners.ASK_AGAIN_S", 0.2)
     config: dict[str, Any] = {"llm": "openai/gpt-4o", "tools": [clock()]}
     grace_s = 10.0 if returns else 0.5
     async with endpoint(**{**DELAYS, **WISH}) as server:

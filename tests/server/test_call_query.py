@@ -154,7 +154,7 @@ def test_a_caller_is_forgotten_by_his_number(tmp_path: Path) -> None:
             }
             assert await ids(made) == ["CA9"]
             assert not list(folder.iterdir())
-            assert [call.call_id for _, call in made.calls._ended.values()] == []
+            assert [call.call_id for _, call in made.calls.owners._ended.values()] == []
             assert (await made.web.ask("/v1/callers/" + "1" * 400, "DELETE")).status == 400
             made.end(live)
 

@@ -14,8 +14,8 @@ from pipeline.events import CallStarted, ToolCallsRequested, TurnRef
 from pipeline.ports import ToolCall
 from pipeline.tools import ToolBatch
 from server.agents import Agent, AgentRegistry
-from server.call import Call, CallState
-from server.calls import AtCapacity, CallIsOver, CallLimits, CallRegistry
+from server.call import Call, CallIsOver, CallState
+from server.calls import AtCapacity, CallLimits, CallRegistry
 from server.clock import Clock
 from server.engines import EnginePool
 from server.protocol import AgentCreate
@@ -138,10 +138,10 @@ def test_what_a_connection_could_not_send_goes_to_the_next_in_its_place(tmp_path
             config = resolve([agent.configuration], DEFAULTS)
             call = calls.ring(CallFacts("CA1", "x", "+1", "+2"), agent, config)
             entries = [call.journal.append(CallStarted("en")) for _ in range(5)]
-            calls.agent_left(first, entries[3:], lambda _: None)
+            calls.owners.left(first, entries[3:], lambda _: None)
             call.journal.append(CallStarted("en"))
             agent.owner = second
-            calls.agent_came(agent)
+            calls.owners.came(agent)
             assert second.seqs == [1, 4, 5, 6]
 
     run_virtual(main())

@@ -56,7 +56,7 @@ def test_what_has_gone_out_of_memory_is_read_and_what_comes_meanwhile_waits(tmp_
     async def main(seed: int) -> None:
         rng = random.Random(seed)
         async with house(tmp_path) as at:
-            at.calls.archive = kept = Kept()
+            at.calls.owners.archive = kept = Kept()
             first = Owner({})
             call = at.call(at.comes(first))
             call.events = Ring(max_events=5)
@@ -82,7 +82,7 @@ def test_what_has_gone_out_of_memory_is_read_and_what_comes_meanwhile_waits(tmp_
 def test_nothing_is_read_where_memory_has_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as at:
-            at.calls.archive = kept = Kept()
+            at.calls.owners.archive = kept = Kept()
             first = Owner({})
             call = at.call(at.comes(first))
             kept.keeps(call)
@@ -100,7 +100,7 @@ def test_nothing_is_read_where_memory_has_it(tmp_path: Path) -> None:
 def test_a_connection_that_breaks_off_in_the_middle_of_it_leaves_the_rest_to_the_next(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as at:
-            at.calls.archive = kept = Kept()
+            at.calls.owners.archive = kept = Kept()
             first = Owner({})
             call = at.call(at.comes(first))
             call.events = Ring(max_events=5)
@@ -125,7 +125,7 @@ def test_a_connection_that_breaks_off_in_the_middle_of_it_leaves_the_rest_to_the
 def test_where_the_store_stays_away_the_hole_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as at:
-            at.calls.archive = kept = Kept()
+            at.calls.owners.archive = kept = Kept()
             first = Owner({})
             call = at.call(at.comes(first))
             call.events = Ring(max_events=5)
@@ -151,7 +151,7 @@ def test_where_the_store_stays_away_the_hole_is_told_and_the_rest_goes_on(tmp_pa
 def test_of_a_call_that_is_over_and_forgotten_the_rest_is_told(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as at:
-            at.calls.archive = kept = Kept()
+            at.calls.owners.archive = kept = Kept()
             first = Owner({})
             call = at.call(at.comes(first))
             kept.keeps(call)
@@ -159,7 +159,7 @@ def test_of_a_call_that_is_over_and_forgotten_the_rest_is_told(tmp_path: Path) -
             at.goes(first)
             now = asyncio.get_running_loop().time()
             at.calls._finish(call, CallEnded(EndReason.HANGUP, "", now, 1.0, ()))
-            at.calls.drop_ended(["CA1"])
+            at.calls.owners.drop(["CA1"])
             kept.over.add("CA1")
             second = Owner({"CA1": 2, "CA-unknown": 5})
             at.comes(second)

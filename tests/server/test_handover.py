@@ -64,7 +64,7 @@ class House:
         known = [frame["seq"] for key in keys for frame in self.has.get(key, ())]
         owner = Owner({"CA1": max(known)} if known else {}, sends=sends)
         for key in keys:
-            self.calls.agent_came(self._made(key, owner))
+            self.calls.owners.came(self._made(key, owner))
             self.there[key] = owner
         return owner
 
@@ -76,7 +76,7 @@ class House:
 
     def goes(self, owner: Owner) -> None:
         self.agents.leave(owner)
-        self.calls.agent_left(owner, owner.unsent, self.agents.get)
+        self.calls.owners.left(owner, owner.unsent, self.agents.get)
         for key in [key for key, other in self.there.items() if other is owner]:
             del self.there[key]
         self.keep(owner)

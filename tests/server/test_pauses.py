@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from server.call import Call
-from server.calls import MAX_PAUSED_AGENTS, CallRegistry
+from server.calls import CallRegistry
 from server.pauses import MAX_CONTACTS, Pauses
+from server.pausing import MAX_PAUSED_AGENTS
 from server.resolve import resolve
 from server.wire import CallFacts
 from tests.fakes.leg import FakeLeg
@@ -71,14 +72,14 @@ def test_calls_that_are_live_and_calls_to_come_are_paused(tmp_path: Path) -> Non
         async with registry(tmp_path) as calls:
             live = begun(calls, "CA1")
             other = begun(calls, "CA2", "+15550009999")
-            calls.pause("x", None, "+1 555 000 1111")
+            calls.pausing.pause("x", None, "+1 555 000 1111")
             assert (paused(live), paused(other)) == (True, False)
             assert paused(begun(calls, "CA3"))
-            calls.agent_left(other.owner or Owner(), [], lambda _: None)
+            calls.owners.left(other.owner or Owner(), [], lambda _: None)
             assert paused(begun(calls, "CA4"))
-            calls.pause("y", None, None)
+            calls.pausing.pause("y", None, None)
             assert not paused(other)
-            calls.resume("x", None, None)
+            calls.pausing.resume("x", None, None)
             assert not paused(live)
             assert not paused(begun(calls, "CA5"))
 
@@ -89,10 +90,10 @@ def test_the_pause_of_a_call_ends_with_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with registry(tmp_path) as calls:
             call = begun(calls, "CA1")
-            calls.pause("x", "CA1", None)
+            calls.pausing.pause("x", "CA1", None)
             assert paused(call)
             await calls.drain(0.0)
-            assert calls.pauses == {}
+            assert calls.pausing.of("x") is None
 
     run_virtual(main())
 
@@ -101,12 +102,12 @@ def test_paused_agents_have_a_bound(tmp_path: Path) -> None:
     async def main() -> None:
         async with registry(tmp_path) as calls:
             for number in range(MAX_PAUSED_AGENTS):
-                calls.pause(f"a{number}", None, None)
+                calls.pausing.pause(f"a{number}", None, None)
             with pytest.raises(ValueError, match="resume some first"):
-                calls.pause("x", None, None)
-            calls.pause("a1", None, "+1555")
-            calls.resume("a0", None, None)
-            calls.pause("x", None, None)
+                calls.pausing.pause("x", None, None)
+            calls.pausing.pause("a1", None, "+1555")
+            calls.pausing.resume("a0", None, None)
+            calls.pausing.pause("x", None, None)
             assert paused(begun(calls, "CA1"))
 
     run_virtual(main())

@@ -176,10 +176,10 @@ def test_an_agent_that_comes_later_is_told_the_address(tmp_path: Path) -> None:
         async with house(tmp_path) as home:
             call, leg = home.begin(first, recording=True)
             await leg.speak(1.0)
-            home.calls.agent_left(first, [], lambda _: None)
+            home.calls.owners.left(first, [], lambda _: None)
             await hang_up(leg)
             assert not first.of("call.recording")
-            home.calls.agent_came(agent_of(second))
+            home.calls.owners.came(agent_of(second))
             (told,) = second.of("call.recording")
             assert "audio" not in told
             assert told["url"] == link("CA1")
@@ -196,8 +196,8 @@ def test_audio_that_could_not_be_sent_is_not_sent_again(tmp_path: Path) -> None:
             await leg.speak(1.0)
             await hang_up(leg)
             assert "audio" in first.of("call.recording")[0]
-            home.calls.agent_left(first, first.entries[-1:], lambda _: None)
-            home.calls.agent_came(agent_of(second))
+            home.calls.owners.left(first, first.entries[-1:], lambda _: None)
+            home.calls.owners.came(agent_of(second))
             (told,) = second.of("call.recording")
             assert "audio" not in told
             assert told["url"] == link("CA1")

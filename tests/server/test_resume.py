@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from pipeline.events import CallStarted, EndReason
-from server import calls as registry_module
+from server import owners as owners_module
 from server.agents import Agent, AgentRegistry
 from server.call import Call, CallState
 from server.calls import CallLimits, CallRegistry
@@ -94,12 +94,12 @@ class House:
 
     def comes(self, owner: Owner, agent_id: str = "x") -> Agent:
         agent = self.agents.create(agent_id, owner, AgentCreate(agent_id=agent_id), 0.0)
-        self.calls.agent_came(agent)
+        self.calls.owners.came(agent)
         return agent
 
     def goes(self, owner: Owner) -> None:
         self.agents.leave(owner)
-        self.calls.agent_left(owner, owner.unsent, self.agents.get)
+        self.calls.owners.left(owner, owner.unsent, self.agents.get)
 
     def call(self, agent: Agent, call_id: str = "CA1") -> Call:
         facts = CallFacts(call_id, agent.agent_id, "+1", "+2")
@@ -165,7 +165,7 @@ def test_a_client_that_does_not_say_is_announced_the_call_and_told_what_was_not_
             assert second.told[0]["metadata"] == {"resumed": True}
             assert second.seqs() == [5, 6, 7, 8]
             assert second.back() == []
-            at.calls.agent_came(agent)
+            at.calls.owners.came(agent)
             at.comes(second)
             assert second.announced() == 1
 
@@ -475,7 +475,7 @@ def test_ended_calls_are_kept_within_a_bound(tmp_path: Path, monkeypatch: pytest
                 assert call.session is not None
                 call.session.end(EndReason.HANGUP, "")
                 await asyncio.sleep(0.1)
-                monkeypatch.setattr(registry_module, "KEPT_BYTES", call.events.size * 7 // 2)
+                monkeypatch.setattr(owners_module, "KEPT_BYTES", call.events.size * 7 // 2)
             at.goes(owner)
             again = Owner({f"CA{number}": 0 for number in range(4)})
             at.comes(again)

@@ -159,12 +159,12 @@ def test_an_agent_that_goes_while_it_rings_gets_the_call_when_it_is_back(tmp_pat
         async with asyncio.TaskGroup() as tasks:
             asked = tasks.create_task(bell.ask())
             await asyncio.sleep(1.0)
-            bell.calls.agent_left(bell.owner, [], lambda _: None)
+            bell.calls.owners.left(bell.owner, [], lambda _: None)
         assert asked.result() == Answer()
         agent = bell.agents.get("x")
         assert agent is not None
         agent.owner = other = Owner()
-        bell.calls.agent_came(agent)
+        bell.calls.owners.came(agent)
         call = bell.calls.get("CA1")
         assert call is not None
         assert call.owner is other

@@ -199,12 +199,12 @@ def test_what_is_taken_over_stays_so_when_the_agent_resumes_it_goes_or_hands_it_
             call, leg = live(made)
             await leg.silence(0.5)
             calls = made.calls
-            calls.take_over(call, "Ann")
+            calls.pausing.take_over(call, "Ann")
             assert call.session is not None
-            calls.pause(call.slug, None, None)
-            calls.resume(call.slug, None, None)
+            calls.pausing.pause(call.slug, None, None)
+            calls.pausing.resume(call.slug, None, None)
             assert call.session.answering.paused
-            calls.agent_left(made.agent.owner, [], lambda _: None)
+            calls.owners.left(made.agent.owner, [], lambda _: None)
             await leg.silence(40)
             assert not call.is_over, "a person has it: it does not end for want of its agent"
             other = made.services.agents.create("Other", made.agent.owner, AgentCreate(agent_id="Other"), 0.0)
@@ -215,7 +215,7 @@ def test_what_is_taken_over_stays_so_when_the_agent_resumes_it_goes_or_hands_it_
                 "call.started",
                 "handoff.active",
             ]
-            calls.release(call, "Ann")
+            calls.pausing.release(call, "Ann")
             assert not call.session.answering.paused
 
     run_virtual(main())
@@ -226,12 +226,12 @@ def test_an_agents_own_pause_outlives_it(tmp_path: Path) -> None:
         async with site(tmp_path) as made:
             call, leg = live(made)
             await leg.silence(0.5)
-            made.calls.pause(call.slug, call.call_id, None)
-            made.calls.take_over(call, "Ann")
-            made.calls.release(call, "Ann")
+            made.calls.pausing.pause(call.slug, call.call_id, None)
+            made.calls.pausing.take_over(call, "Ann")
+            made.calls.pausing.release(call, "Ann")
             assert call.session is not None
             assert call.session.answering.paused
-            made.calls.resume(call.slug, call.call_id, None)
+            made.calls.pausing.resume(call.slug, call.call_id, None)
             assert not call.session.answering.paused
 
     run_virtual(main())

@@ -9,8 +9,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from structlog.contextvars import bind_contextvars
 
 from media.ports import LegListener
-from server.call import Call, CallState
-from server.calls import CallIsOver
+from server.call import Call, CallIsOver, CallState
 from server.doors.handshake import close
 from server.doors.twilio.request import MEDIA_PATH, NotTwilio, verify
 from server.protocol import ErrorCode, ErrorEvent, to_json
