@@ -100,6 +100,15 @@ def likeness(one: Pcm, other: Pcm) -> float:
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
+def least_off(piece: Pcm, window: Pcm) -> float:
+    """Energy of the difference, at the place in the window where that is least."""
+    size = len(piece)
+    sums = np.concatenate([[0.0], np.cumsum(window.astype(float) ** 2)])
+    energies = sums[size:] - sums[:-size]
+    alike = np.correlate(window.astype(float), piece.astype(float), "valid")
+    return float(np.min(energies - 2 * alike) + np.sum(piece.astype(float) ** 2))
+
+
 @pytest.mark.alone
 async def test_who_listens_to_a_browser_hears_both_as_they_were_said_and_heard(tmp_path: Path) -> None:
     frames: list[bytes] = []
@@ -111,7 +120,7 @@ async def test_who_listens_to_a_browser_hears_both_as_they_were_said_and_heard(t
     ):
         url = f"{server.ws}/live/{page.call_id}/ws?token={KEY}"
         listening = tasks.create_task(listened(url, frames))
-        greeted = await agent.wait("bot.finished")
+        await agent.wait("bot.finished")
         await asyncio.sleep(0.6)
         page.mic.say(*TIME)
         await agent.wait("speech.ended")
@@ -129,12 +138,12 @@ async def test_who_listens_to_a_browser_hears_both_as_they_were_said_and_heard(t
     assert listening.result()["sampleRate"] == rate
     heard = sound(frames)
     bot, user, rest = stretches(heard, rate)
-    # As long as it was told, without what was cut off before it was heard.
-    assert (bot[1] - bot[0]) * 1000 == pytest.approx(greeted["duration_ms"], abs=100)
-    assert (rest[1] - rest[0]) * 1000 == pytest.approx(cut["played_ms"], abs=100)
-    # The page's ear and mouth have the same, at the same distance from one another.
+    # The page's ear has had the same; what it was sent after the cancel it has had besides, and nobody else.
     ear = resample(page.ear.sound(), RATE, rate)
-    (ears, _) = stretches(ear, rate)
+    ears = stretches(ear, rate)[0]
+    assert bot[1] - bot[0] == pytest.approx(ears[1] - ears[0], abs=0.1)
+    assert (rest[1] - rest[0]) * 1000 == pytest.approx(cut["played_ms"], abs=250)
+    # And its mouth, at the same distance from one another.
     greeting = heard[round(bot[0] * rate) : round(bot[1] * rate)]
     theirs = place_of(greeting, ear)
     assert theirs / rate == pytest.approx(ears[0], abs=0.03)
@@ -180,18 +189,16 @@ async def test_who_listens_hears_the_music_on_hold_and_the_caller_over_it(tmp_pa
     at = place_of(heard, user)
     assert at >= 0
     assert len(heard) == pytest.approx(len(mixed) - at, abs=800)
-    # A tenth of a second at a time it is what his telephone has had, within 40 ms of its place, and what he has said.
-    bots = np.pad(bot, 320)
+    # A tenth of a second at a time it is what he has said, and what his telephone has had near this place.
+    near = 2000
+    bots = np.pad(bot, near)
     unlike = []
     for begin in range(0, len(heard) - 1600, 800):
-        piece, own = heard[begin : begin + 800], user[at + begin :][:800]
-        places = (bots[at + begin + shift :][:800] for shift in range(641))
-        if (
-            min(np.sum((piece - own - place) ** 2) for place in places)
-            > 0.01 * np.sum(piece**2) + 800 * 20**2
-        ):
+        piece = heard[begin : begin + 800]
+        off = least_off(piece - user[at + begin :][:800], bots[at + begin :][: 800 + 2 * near])
+        if off > 0.01 * np.sum(piece**2) + 800 * 20**2:
             unlike.append(begin / 8000)
-    # Where the voice was cut off and where the music was, what was under way is known to 20 ms only.
+    # Where the voice was cut off and where the music was, what was under way is not known to the sample.
     assert len(unlike) <= 6, unlike
     music = slice(*(round((moment["ts"] - call.epoch(call.started_s)) * 8000) for moment in (held, let_go)))
     assert np.abs(bot[music]).max() > 1000, "there was music"
