@@ -59,8 +59,8 @@ class Burial:
             del self._dead[next(iter(self._dead))]
         dead = self._dead[node] = _Dead(store, calls)
         cluster = self._cluster
-        cluster.tell_others({"t": "died", "node": node})
-        cluster.tell_all({"t": "told", "node": node, "calls": told})
+        cluster.peers.tell_others({"t": "died", "node": node})
+        cluster.peers.tell_all({"t": "told", "node": node, "calls": told})
         cluster.services.tasks.create_task(self._bury(node, dead), name=f"bury {node}")
 
     def told(self, by: str, message: Message) -> None:
@@ -92,7 +92,7 @@ class Burial:
     async def _answered(self, dead: _Dead) -> None:
         try:
             async with asyncio.timeout(ANSWERS_S):
-                while not {*self._cluster.peers, self._cluster.node} <= dead.answers:
+                while not {*self._cluster.peers.all, self._cluster.node} <= dead.answers:
                     dead.news.clear()
                     await dead.news.wait()
         except TimeoutError:
@@ -120,7 +120,7 @@ class Burial:
             ends[call_id] = call.slug, added[0]
         for call_id, (key, end) in ends.items():
             key = dead.told.get(call_id, (key, 0))[0] or key
-            self._cluster.tell_all(
+            self._cluster.peers.tell_all(
                 {"t": "ended", "i": call_id, "k": key, "s": end.seq, "d": end.data.decode()}
             )
         if ends:

@@ -83,7 +83,7 @@ class Home:
         if isinstance(command, wire.CallDial) and self._cluster.services.calls.is_full:
             return self._passed(self._cluster.roomier(), text)
         call_id = getattr(command, "call_id", None) or getattr(command, "session_id", None)
-        if not isinstance(call_id, str) or self._cluster.is_here(call_id):
+        if not isinstance(call_id, str) or self._cluster.where.is_here(call_id):
             return None
         return self._passed(self._calls.get(call_id) or await self._cluster.node_of(call_id), text)
 
@@ -118,8 +118,10 @@ class Home:
 
     async def _look_up(self) -> None:
         """Before it is given back its calls: which of them other nodes have."""
-        unknown = [call_id for call_id in self._connection.resume or {} if not self._cluster.is_here(call_id)]
-        self._connection.elsewhere = await self._cluster.elsewhere(unknown)
+        unknown = [
+            call_id for call_id in self._connection.resume or {} if not self._cluster.where.is_here(call_id)
+        ]
+        self._connection.elsewhere = await self._cluster.where.elsewhere(unknown)
 
     async def _claim(self, command: wire.AnyCommand) -> wire.Event | None:
         """Have it answer what it asks for, on all nodes. Returns why it cannot."""
@@ -147,11 +149,11 @@ class Home:
             owner = held.owner if held is not None else None
             stale = owner if agents.may_take(key, self._loop.time()) else None
             if owner in (None, self._connection) or stale is not None:
-                holder = await self._cluster.claim(f"agent:{key}", self.name, stale)
+                holder = await self._cluster.where.claim(f"agent:{key}", self.name, stale)
                 if holder in (None, self.name):
                     self.claims[f"agent:{key}"] = self.name
                     return None
-            elif not self._cluster.suspect(owner):
+            elif not self._cluster.beats.suspect(owner):
                 return None  # It is connected here: its agent is told so as ever.
             if self._loop.time() >= until:
                 return _taken_agent(agent_id)
@@ -159,7 +161,7 @@ class Home:
 
     async def _claim_number(self, number: str, key: str, refusal: wire.Event) -> wire.Event | None:
         what = f"number:{number}"
-        holder = await self._cluster.claim(what, key, None)
+        holder = await self._cluster.where.claim(what, key, None)
         if holder is not None and holder != key:
             return refusal
         self.claims[what] = key
@@ -218,7 +220,7 @@ class Home:
 
     def _give_up(self, what: str) -> None:
         if (holder := self.claims.pop(what, None)) is not None:
-            self._cluster.release({what: holder})
+            self._cluster.where.release({what: holder})
 
     # --- what other nodes tell it -------------------------------------------------------------------------
 
@@ -301,7 +303,7 @@ class Home:
         for node, line in self.lines.items():
             unsent = [[call, key, seq] for (call, key), seq in first.items() if self._calls.get(call) == node]
             self._cluster.send(node, {"t": "gone", "c": line.name, "n": line.received, "u": unsent})
-        self._cluster.left(self)
+        self._cluster.peers.left(self)
 
 
 def _taken_agent(agent_id: str) -> ErrorEvent:

@@ -211,7 +211,7 @@ async def test_an_agent_whose_node_was_killed_is_taken_at_once_by_another(tmp_pa
 
 
 def lose(cluster: RedisCluster, node: str) -> None:
-    out = cluster._links._out.get(node)
+    out = cluster.links._out.get(node)
     if out is not None:
         out.first += 1
 
@@ -238,9 +238,9 @@ async def test_links_break_at_random_and_each_event_is_told_once(tmp_path: Path,
                 case 1:  # Or of what was on the way from it.
                     lose(here, there.node)
                 case 2:
-                    here._broke(there.node)
+                    here.peers.broke(there.node)
                 case 3:
-                    there._part(here.node)
+                    there.peers.part(here.node)
         for placed in calls:
             call_id = placed.ids.call_sid
             await agent.wait("message.confirmed", count=3, call_id=call_id)
