@@ -171,6 +171,12 @@ class CallBook:
             self.gone(self.store.keep(PastCall(past, call.events, seen.waveform)))
         seen.ring()
 
+    def closed_for_another(self, summary: PastSummary, added: Iterable[Entry]) -> None:
+        """A call whose server was killed was closed here; ``added``: to its log."""
+        self.changed(summary)
+        for entry in added:
+            self.recent.add(summary.slug, entry, elsewhere=True)
+
     def changed(self, summary: Summary) -> None:
         for follower in self._followers:
             follower.note(summary.call_id, summary)
@@ -183,8 +189,13 @@ class CallBook:
 
     def forget(self, call_ids: Collection[str]) -> None:
         """They are deleted: nothing of them is told any more."""
-        self.gone(call_ids)
         self.recent.forget(call_ids)
+        self.forgotten(call_ids)
+
+    def forgotten(self, call_ids: Collection[str]) -> None:
+        """They were deleted, at whatever node."""
+        self.gone(call_ids)
+        self.recent.drop(call_ids)
         forget_lately()
         narrated.cache_clear()
 
@@ -220,6 +231,11 @@ class CallBook:
         """Those that ended last; ``before``: behind this place in the list. Raises ``StoreUnavailable``, as all that
         follows."""
         return list(await self.store.newest(limit, query or CallQuery(), before))
+
+    def first(self, call_id: str) -> Entry | None:
+        """How a live call began. None: nobody was told of it yet, or it is not here."""
+        seen = self._live.get(call_id)
+        return seen.call.first if seen is not None else None
 
     def is_live(self, call_id: str) -> bool:
         """It is here, and goes on."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, Protocol
@@ -25,7 +25,7 @@ from pipeline.session import Session
 from pipeline.succession import Manner
 from server.agents import Agent, Owner
 from server.call import Call, CallState, Tap
-from server.catching_up import Archive, catch_up, missed
+from server.catching_up import Archive, catch_up, guarded, missed
 from server.clock import Clock
 from server.engines import EnginesFor
 from server.extension import ExtensionWindow
@@ -569,7 +569,7 @@ class CallRegistry:
         gone = () if elsewhere is None else tuple(call_id for call_id in unknown if call_id not in elsewhere)
         if gone and self.archive is not None:
             reading = missed(agent, gone, self.archive)
-            self._tasks.create_task(_guarded(reading), name=f"what {agent.agent_id} missed")
+            self._tasks.create_task(guarded(reading), name=f"what {agent.agent_id} missed")
             gone = ()
         self._give_back(back, agent, gone)
 
@@ -578,7 +578,7 @@ class CallRegistry:
         if owner is None or archive is None:
             return False
         reading = catch_up(part, owner, archive)
-        self._tasks.create_task(_guarded(reading), name=f"what was missed of {part.call_id}")
+        self._tasks.create_task(guarded(reading), name=f"what was missed of {part.call_id}")
         return True
 
     def _parts(self) -> Iterator[tuple[Call, Part]]:
@@ -669,14 +669,6 @@ def _teller(call: Call) -> Callable[[Event], None]:
             log.warning("provider.failed", call_id=call.call_id, **told, instead=event.fallback or "nothing")
 
     return tell
-
-
-async def _guarded(reading: Awaitable[None]) -> None:
-    try:
-        await reading
-    except Exception:
-        # In the group of all calls an exception would end all of them.
-        log.exception("call.not_caught_up")
 
 
 def _new_id() -> str:

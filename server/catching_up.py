@@ -6,7 +6,7 @@ It is told in order and once, as what is in memory is; events that come meanwhil
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -72,6 +72,15 @@ async def missed(agent: Agent, call_ids: Iterable[str], archive: Archive) -> Non
             owner.offer(to_json(ServerWarning(**place, code=WarningCode.EVENTS_LOST, warning=text)))
     if gone:
         owner.offer(to_json(AgentResumed(agent_id=agent.agent_id, calls=(), gone=tuple(gone))))
+
+
+async def guarded(reading: Awaitable[None]) -> None:
+    """One of these, as a task of the group of all calls."""
+    try:
+        await reading
+    except Exception:
+        # There an exception would end all of them.
+        log.exception("call.not_caught_up")
 
 
 async def _missed(agent: Agent, call_id: str, cursor: int, archive: Archive, gone: list[str]) -> None:

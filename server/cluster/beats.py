@@ -73,8 +73,9 @@ class Beats:
 
     async def beat(self) -> None:
         cluster, signs = self._cluster, self._signs
-        record = {**self.said(), "version": __version__}
-        known = await cluster.directory.beat(orjson.dumps({**record, **signs}))
+        said = self.said()
+        record = orjson.dumps({**said, "version": __version__, **signs})
+        known = await cluster.directory.beat(record, said["store"])
         now = self._loop.time()
         silent_s = now - self._beaten
         first, shaken = self._beaten <= 0, self._well_since is None or cluster.links.shaken

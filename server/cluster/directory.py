@@ -5,6 +5,7 @@ beats. Names:
 
     PREFIX:nodes               sorted set: node -> when it said last that it lives (Redis's clock, seconds)
     PREFIX:node:NODE           what it says of itself, JSON; gone a few seconds after its last word
+    PREFIX:stores              hash: node -> what the database calls it, until it is buried
     PREFIX:inbox:NODE          stream: what others tell it
     PREFIX:call:CALL           the node that has the call
     PREFIX:claim:WHAT          who answers an agent's id, a number or a line: "NODE/NAME"
@@ -45,6 +46,7 @@ local now = redis.call('TIME')
 redis.call('SET', KEYS[2] .. ARGV[1], ARGV[2], 'PX', ARGV[3])
 redis.call('ZADD', KEYS[1], now[1], ARGV[1])
 redis.call('EXPIRE', KEYS[3], ARGV[4])
+if ARGV[5] ~= '' then redis.call('HSET', KEYS[4], ARGV[1], ARGV[5]) end
 local told = {}
 for _, node in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   told[#told + 1] = node
@@ -78,6 +80,7 @@ class Directory:
         self._client: Any = client
         self._prefix = prefix
         self.node = node
+        self._stores = f"{prefix}:stores"
         self._beat = client.register_script(_BEAT)
         self._claim = client.register_script(_CLAIM)
         self._release = client.register_script(_RELEASE)
@@ -87,10 +90,11 @@ class Directory:
 
     # --- nodes --------------------------------------------------------------------------------------------
 
-    async def beat(self, record: bytes) -> dict[str, bytes]:
-        """Say that this node lives, and what it is. Returns all that did, with what they say; empty: it is silent."""
-        keys = [f"{self._prefix}:nodes", self.key("node", ""), self.key("inbox", self.node)]
-        args: list[Any] = [self.node, record, int(DEAD_S * 1000), int(DEAD_S * 20)]
+    async def beat(self, record: bytes, store: str = "") -> dict[str, bytes]:
+        """Say that this node lives, and what it is; ``store``: what the database calls it. Returns all that did, with
+        what they say; empty: it is silent."""
+        keys = [f"{self._prefix}:nodes", self.key("node", ""), self.key("inbox", self.node), self._stores]
+        args: list[Any] = [self.node, record, int(DEAD_S * 1000), int(DEAD_S * 20), store]
         told: list[bytes] = await answered(self._beat(keys=keys, args=args))
         return {told[i].decode(): told[i + 1] for i in range(0, len(told), 2)}
 
@@ -102,8 +106,14 @@ class Directory:
         """It left, or is dead and all is done that its death asks for."""
         pipe = self._client.pipeline(transaction=False)
         pipe.zrem(f"{self._prefix}:nodes", node)
+        pipe.hdel(self._stores, node)
         pipe.delete(self.key("node", node), self.key("inbox", node))
         await answered(pipe.execute())
+
+    async def stores(self) -> dict[str, str]:
+        """Of the nodes that were not buried: which the database calls what, by that."""
+        told: dict[bytes, bytes] = await answered(self._client.hgetall(self._stores))
+        return {store.decode(): node.decode() for node, store in told.items()}
 
     async def lock(self, name: str, seconds: float) -> bool:
         """True: this node does it."""

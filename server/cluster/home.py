@@ -16,6 +16,7 @@ import structlog
 
 from server import protocol as wire
 from server.agents import is_dev, slug
+from server.catching_up import guarded, missed
 from server.cluster.exchange import Exchange
 from server.cluster.messages import Message
 from server.cluster.registrations import Registrations
@@ -239,8 +240,31 @@ class Home:
     def ended(self, message: Message) -> None:
         """A call ended with its node."""
         call = message["i"], message["k"]
-        if call in self._taken and call not in self._ended:
-            self._give(Entry(call[0], message["s"], 0.0, "call.ended", message["d"].encode(), "", call[1]))
+        if call in self._ended:
+            return
+        end = Entry(call[0], message["s"], 0.0, "call.ended", message["d"].encode(), "", call[1])
+        if call in self._taken:
+            self._give(end)
+        elif call[0] in self.said() and call[1] in self.registered.agents:
+            self._end_of_missed(end)
+
+    def _end_of_missed(self, end: Entry) -> None:
+        """Of a call that the agent had at a connection before this one, to a node that is dead by now."""
+        services = self._cluster.services
+        agent = services.agents.get(end.key)
+        if services.calls.archive is None or agent is None:
+            self._give(end)
+            return
+        self._ended.add((end.call_id, end.key))
+        reading = missed(agent, (end.call_id,), services.calls.archive)
+        services.tasks.create_task(guarded(reading), name=f"what {agent.agent_id} missed")
+
+    def said(self) -> dict[str, int]:
+        """How far its agent says to be in calls of which it was told nothing here."""
+        known = {call_id for call_id, _ in self._taken}
+        said = self._connection.resume or {}
+        where = self._cluster.where
+        return {call: seq for call, seq in said.items() if call not in known and not where.is_here(call)}
 
     def _give(self, entry: Entry) -> None:
         if not self._connection.offer(entry.data, entry):

@@ -20,11 +20,13 @@ from server.cluster import forward
 from server.cluster.address import own_address
 from server.cluster.beats import AWAY_S, Beats
 from server.cluster.directory import Directory, RedisAway
+from server.cluster.feed import RedisFeed
 from server.cluster.home import Home
 from server.cluster.links import Links
 from server.cluster.messages import Message
 from server.cluster.peers import Peers
 from server.cluster.whereabouts import Whereabouts
+from server.past import StoreUnavailable
 from server.settings import Settings
 from server.version import __version__
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from server.doors.agent import AgentConnection
+    from server.ring import Entry
     from server.services import Services
     from server.summary import PastSummary
 
@@ -50,6 +53,7 @@ class RedisCluster:
     services: Services
     peers: Peers
     links: Links
+    feed: RedisFeed
 
     def __init__(self, settings: Settings, secret: str, keys: Iterable[str]) -> None:
         assert settings.redis_url is not None
@@ -79,13 +83,20 @@ class RedisCluster:
         self.peers = peers = Peers(self)
         writing, reading, _ = self._clients
         self.links = Links(writing, reading, self.directory, peers.take, peers.broke, peers.overflowed)
+        recent, prefix = services.book.recent, self._settings.redis_prefix
+        recent.feed = self.feed = RedisFeed(writing, reading, prefix, self.node, recent, self._forgotten)
         work: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "beats": self.beats.keep,
             "hears": self.links.read,
             "tells": self.links.write,
             "directory": self.where.keep,
             "list": peers.listing.keep,
+            "feed": self.feed.write,
+            "follows": self.feed.read,
         }
+        kept = services.kept
+        if kept.node is not None:
+            kept.node.bury = peers.burial.of_stores
         try:
             async with asyncio.TaskGroup() as tasks:
                 try:
@@ -95,6 +106,8 @@ class RedisCluster:
                 running = [
                     tasks.create_task(_forever(does), name=f"cluster {what}") for what, does in work.items()
                 ]
+                with suppress(StoreUnavailable):  # They are dead in an hour, too.
+                    await peers.burial.of_stores(kept.dead)
                 try:
                     yield
                 finally:
@@ -147,10 +160,25 @@ class RedisCluster:
     async def spend(self, claims: Mapping[str, Any]) -> bool:
         return await self.where.spend(claims)
 
+    def _forgotten(self, call_ids: list[str]) -> None:
+        """What is kept of these calls for those who follow all."""
+
+        async def delete() -> None:
+            try:
+                await self.feed.delete(call_ids)
+            except RedisAway as away:
+                log.error("cluster.not_forgotten", calls=len(call_ids), reason=str(away))
+
+        self.peers.tell_others({"t": "forget", "calls": call_ids}, 40 * len(call_ids) + 100)
+        self.services.tasks.create_task(delete(), name="forget calls")
+
     # --- looking ------------------------------------------------------------------------------------------
 
     def listed(self) -> list[PastSummary]:
         return self.peers.listing.all()
+
+    def firsts(self) -> list[Entry]:
+        return self.peers.listing.firsts()
 
     def health(self) -> dict[str, Any]:
         others = self.peers.all

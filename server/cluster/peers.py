@@ -29,8 +29,6 @@ class Peer:
     """Another node that lives."""
 
     url: str
-    store: str
-    """By which name the database knows it."""
     heard_at: float
     """When something came from it, on the loop's clock."""
     room: int = 0
@@ -52,7 +50,7 @@ class Peers:
         self._loop = asyncio.get_running_loop()
         self.all: dict[str, Peer] = {}
         self.listing = Listing(cluster.node, cluster.services.book, self.tell_others)
-        self._burial = Burial(cluster)
+        self.burial = Burial(cluster)
         self._homes: dict[str, Home] = {}
         self._lines: dict[str, tuple[Home, Line]] = {}
         self._opened = 0
@@ -154,9 +152,9 @@ class Peers:
     def there(self, node: str, told: Mapping[str, Any]) -> None:
         peer = self.all.get(node)
         if peer is None:
-            peer = self.all[node] = Peer(told["url"], told["store"], self._loop.time())
+            peer = self.all[node] = Peer(told["url"], self._loop.time())
             log.info("cluster.node_came", node=node, url=peer.url)
-        peer.url, peer.store = told["url"], told["store"]
+        peer.url = told["url"]
         if not peer.met:
             self._greet(node, ask=True)
 
@@ -175,7 +173,9 @@ class Peers:
             case "died":
                 self.died(message["node"])
             case "told":
-                self._burial.told(node, message)
+                self.burial.told(node, message)
+            case "forget":
+                self._cluster.services.book.forgotten(message["calls"])
             case "ended":
                 for home in list(self._homes.values()):
                     home.ended(message)
@@ -229,7 +229,7 @@ class Peers:
         """It begins anew, with all that it has."""
         peer = self.all.get(node)
         if peer is None:
-            peer = self.all[node] = Peer(message["url"], message["store"], self._loop.time())
+            peer = self.all[node] = Peer(message["url"], self._loop.time())
             log.info("cluster.node_came", node=node, url=peer.url)
         old, peer.mirrors = peer.mirrors, {}
         for mirror in old.values():
@@ -270,13 +270,11 @@ class Peers:
     # --- nodes that are gone ------------------------------------------------------------------------------
 
     def died(self, node: str) -> None:
-        """It was silent for too long."""
+        """It was silent for too long, or has left what the living hold."""
         if node == self._cluster.node:
             return
         peer = self.all.get(node)
-        store = peer.store if peer is not None else ""
-        told = [known for home in self._homes.values() for known in home.told(node)]
-        self._burial.begin(node, store, self.listing.of(node), told)
+        self.burial.begin(node)
         if peer is not None:
             log.error("cluster.node_died", node=node, url=peer.url)
             self._gone(node)

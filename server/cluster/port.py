@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from server.cluster.home import Home
     from server.doors.agent import AgentConnection
+    from server.ring import Entry
     from server.services import Services
     from server.summary import PastSummary
 
@@ -52,6 +53,9 @@ class Cluster(Protocol):
     def listed(self) -> list[PastSummary]:
         """The live calls of other nodes."""
 
+    def firsts(self) -> list[Entry]:
+        """How the live calls of other nodes began."""
+
     def health(self) -> dict[str, Any]:
         """For operators; empty: it is alone."""
 
@@ -90,6 +94,9 @@ class Alone:
         pass
 
     def listed(self) -> list[PastSummary]:
+        return []
+
+    def firsts(self) -> list[Entry]:
         return []
 
     def health(self) -> dict[str, Any]:

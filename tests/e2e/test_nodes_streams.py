@@ -1,0 +1,208 @@
+"""Whoever follows all calls has those of all nodes, at any of them, in one order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+
+from tests.e2e.harness import KEY, TIMEOUT_S, Agent, Frame, free_port, in_order
+from tests.e2e.test_nodes import BEARER, GREETING, Node, agent_at, call, nodes
+from tests.e2e.test_nodes_fail import a_redis
+
+pytestmark = pytest.mark.e2e
+
+
+@asynccontextmanager
+async def tapped(node: Node, query: str = "") -> AsyncIterator[Agent]:
+    """A watcher, which keeps what it is told."""
+    async with websockets.connect(f"{node.ws}/v1/tap{query}", compression=None) as socket:
+        tap = Agent(socket, on={})
+        await tap.send("connect", api_key=KEY, protocol="talkwire/1")
+        reader = asyncio.create_task(tap.read())
+        try:
+            await tap.wait("connected")
+            yield tap
+        finally:
+            await socket.close()
+            await reader
+
+
+@asynccontextmanager
+async def streamed(node: Node, query: str = "") -> AsyncIterator[Agent]:
+    """A reader of ``/ws/stream``, whose entries have their type as ``event``."""
+    address = f"{node.ws}/ws/stream?token={KEY}{query}"
+    async with websockets.connect(address, compression=None) as socket:
+        stream = Agent(socket, on={})
+
+        async def read() -> None:
+            async for text in socket:
+                entry = json.loads(text)
+                stream.frames.append({**entry, "event": entry["type"]})
+                stream._news.set()
+
+        reader = asyncio.create_task(read())
+        try:
+            yield stream
+        finally:
+            await socket.close()
+            await reader
+
+
+def told(stream: Agent) -> list[Frame]:
+    return [frame for frame in stream.frames if not frame["event"].startswith("log.")]
+
+
+async def spoken(agent: Agent, call_id: str) -> None:
+    await agent.send("bot.reply", call_id=call_id, message_id=f"m-{call_id}", text="One two three.")
+    await agent.wait("message.confirmed", call_id=call_id)
+
+
+async def test_a_tap_has_the_calls_of_all_nodes_from_their_beginning(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as (a, b), agent_at(a, b) as agent:
+        before = [await call(node, node) for node in (a, b)]
+        await agent.wait("call.started", count=2)
+        for placed in before:
+            await spoken(agent, placed.ids.call_sid)
+        async with tapped(a) as one, tapped(b) as two:
+            for tap in (one, two):
+                began = {(await tap.wait("call.started", count=n + 1))["call_id"] for n in range(2)}
+                assert began == {placed.ids.call_sid for placed in before}
+            after = [await call(node, node) for node in (a, b)]
+            await agent.wait("call.started", count=4)
+            for placed in (*before, *after):
+                placed.hang_up()
+                await agent.wait("call.ended", call_id=placed.ids.call_sid)
+            for tap in (one, two):
+                for placed in (*before, *after):
+                    await tap.wait("call.ended", call_id=placed.ids.call_sid)
+                for placed in after:
+                    mine = [f["seq"] for f in tap.frames if f.get("call_id") == placed.ids.call_sid]
+                    assert mine == list(range(1, len(mine) + 1)), "all of it, once, in order"
+                for placed in before:
+                    mine = [f["seq"] for f in tap.frames if f.get("call_id") == placed.ids.call_sid]
+                    assert mine == sorted(set(mine)), "its beginning, and what came, once"
+                assert "call.summary" not in tap.names()
+
+
+async def test_a_tap_of_a_call_to_come_has_it_from_another_node(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as (a, b), agent_at(a, b) as agent:
+        answer = await b.carrier.ring("+15550001111", "+15550002222")
+        async with tapped(a, f"?call={answer.call_sid}") as tap:
+            placed = await b.carrier.open_stream(answer.plan())
+            other = await call(b, b)
+            await tap.wait("call.started", call_id=answer.call_sid)
+            for one in (other, placed):
+                one.hang_up()
+                await agent.wait("call.ended", call_id=one.ids.call_sid)
+            await tap.wait("call.ended")
+            assert {f["call_id"] for f in tap.frames if "call_id" in f} == {answer.call_sid}
+
+
+async def test_a_cursor_of_one_node_is_good_at_the_other(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as (a, b), agent_at(a, b) as agent:
+        async with streamed(a) as here, streamed(b) as there:
+            for stream in (here, there):
+                await stream.wait("log.caught_up")
+            placed = [await call(node, node) for node in (a, b, a)]
+            await agent.wait("call.started", count=3)
+            for each in placed:
+                await spoken(agent, each.ids.call_sid)
+                each.hang_up()
+            for stream in (here, there):
+                await stream.wait("call.summary", count=3)
+            assert told(here) == told(there), "the same, at the same places"
+            seqs = [entry["seq"] for entry in told(here)]
+            assert seqs == sorted(set(seqs))
+            for each in placed:
+                page = await a.get(f"/v1/calls/{each.ids.call_sid}/events")
+                kept = [entry["type"] for entry in page.json()["entries"]]
+                mine = [entry["type"] for entry in told(here) if entry["call"] == each.ids.call_sid]
+                assert [kind for kind in mine if kind in kept] == mine
+                assert mine == kept
+            everything = told(here)
+        half = len(seqs) // 2
+        async with streamed(b, f"&after={seqs[half]}") as stream:
+            assert (await stream.wait("log.caught_up"))["seq"] == seqs[-1]
+            assert told(stream) == everything[half + 1 :]
+            assert stream.of("log.gap") == []
+
+
+async def sse(node: Node, path: str, until: str, **headers: str) -> list[tuple[str, str, Any]]:
+    """Its events, with their ids, up to one."""
+    found: list[tuple[str, str, Any]] = []
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        httpx.AsyncClient(base_url=node.server.url, trust_env=False) as http,
+        http.stream("GET", path, headers={**BEARER, **headers}) as reply,
+    ):
+        name = place = ""
+        async for line in reply.aiter_lines():
+            if line.startswith("event: "):
+                name = line[7:]
+            elif line.startswith("id: "):
+                place = line[4:]
+            elif line.startswith("data: "):
+                found.append((name, place, json.loads(line[6:])))
+            elif not line and name == until:
+                return found
+    raise AssertionError(found)
+
+
+async def test_a_page_follows_an_agent_at_any_node(tmp_path: Path) -> None:
+    async with nodes(tmp_path) as (a, b), agent_at(a, b) as agent:
+        path = "/v1/agents/tester/stream"
+        following = asyncio.create_task(sse(a, path, "call.ended"))
+        await asyncio.sleep(0.3)
+        placed = await call(b, b)
+        await agent.wait("call.started")
+        await spoken(agent, placed.ids.call_sid)
+        placed.hang_up()
+        events = await following
+        assert [events[0][0], events[1][0], events[-1][0]] == ["connected", "call.started", "call.ended"]
+        assert {data["callId"] for _, _, data in events[1:]} == {placed.ids.call_sid}
+        assert "bot.word" in [name for name, _, _ in events]
+        again = await sse(b, path, "call.ended", **{"Last-Event-ID": events[2][1]})
+        assert again[1:] == events[3:], "the rest, at another node"
+
+
+async def test_while_redis_is_away_each_node_tells_its_own_calls_and_later_those_of_all(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    async with (
+        a_redis(port) as first,
+        nodes(tmp_path, redis_url=f"redis://127.0.0.1:{port}/0") as (a, b),
+        agent_at(a, b) as agent,
+        streamed(a) as here,
+        streamed(b) as there,
+    ):
+        near = await call(a, a)
+        near_id = near.ids.call_sid
+        for stream in (here, there):
+            await stream.wait("call.started")
+        first.kill()
+        first.wait()
+        await agent.send("bot.reply", call_id=near_id, message_id="m1", text=GREETING)
+        await here.wait("bot.finished")
+        assert there.of("bot.finished") == []
+        async with a_redis(port):
+            await there.wait("bot.finished")
+            near.hang_up()
+            for stream in (here, there):
+                await stream.wait("call.summary")
+                mine = [(e["event"], e["data"]) for e in told(stream) if e["call"] == near_id]
+                seqs = [entry["seq"] for entry in told(stream)]
+                assert seqs == sorted(set(seqs))
+                if stream is here:
+                    everything = mine
+                assert mine == everything, "once, in order"
+            await agent.wait("call.ended")
+        in_order(agent.frames)
