@@ -100,6 +100,9 @@ async def _missed(agent: Agent, call_id: str, cursor: int, archive: Archive, gon
         if not all(owner.offer(entry.data, entry) for entry in entries):
             return
         page = await _page(archive, call_id, page.entries[-1].seq)
+    if mine and not told and orjson.loads(began[-1].data).get("reason") == "failed":
+        # A killed server may have told more than was written: then the end that was found for it is not news.
+        gone.append(call_id)
 
 
 async def _page(archive: Archive, call_id: str, after: int) -> Page | None:

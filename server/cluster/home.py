@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,7 +17,7 @@ import structlog
 
 from server import protocol as wire
 from server.agents import is_dev, slug
-from server.catching_up import guarded, missed
+from server.catching_up import Archive, guarded, missed
 from server.cluster.exchange import Exchange
 from server.cluster.messages import Message
 from server.cluster.registrations import Registrations
@@ -26,6 +27,7 @@ from server.ring import Entry
 from telephony.numbers import normalise
 
 if TYPE_CHECKING:
+    from server.agents import Agent
     from server.cluster.node import RedisCluster
     from server.doors.agent import AgentConnection
 
@@ -251,13 +253,20 @@ class Home:
     def _end_of_missed(self, end: Entry) -> None:
         """Of a call that the agent had at a connection before this one, to a node that is dead by now."""
         services = self._cluster.services
-        agent = services.agents.get(end.key)
-        if services.calls.archive is None or agent is None:
-            self._give(end)
+        agent, heard = services.agents.get(end.key), self.said()[end.call_id]
+        if heard >= end.seq:
+            # It was told more, at the last moment, than anybody wrote: for it the end comes behind that.
+            told = {**orjson.loads(end.data), "seq": heard + 1}
+            end = replace(end, seq=heard + 1, data=orjson.dumps(told))
+        elif services.calls.archive is not None and agent is not None:
+            self._read_missed(agent, end, services.calls.archive)
             return
+        self._give(end)
+
+    def _read_missed(self, agent: Agent, end: Entry, archive: Archive) -> None:
         self._ended.add((end.call_id, end.key))
-        reading = missed(agent, (end.call_id,), services.calls.archive)
-        services.tasks.create_task(guarded(reading), name=f"what {agent.agent_id} missed")
+        reading = missed(agent, (end.call_id,), archive)
+        self._cluster.services.tasks.create_task(guarded(reading), name=f"what {agent.agent_id} missed")
 
     def said(self) -> dict[str, int]:
         """How far its agent says to be in calls of which it was told nothing here."""
