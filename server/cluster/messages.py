@@ -19,6 +19,7 @@ that comes and a Redis that lost everything are one thing.
     told    how far agents were told its calls
     ended   the end of one of these, for whoever had it
     call    what a call looks like in the list, with how it began where that is new; without ``as``: it is over
+    noted   the logs of agents, by slug, have more
     forget  calls that were deleted
     bye     the node stops
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -171,6 +171,12 @@ class RedisCluster:
 
         self.peers.tell_others({"t": "forget", "calls": call_ids}, 40 * len(call_ids) + 100)
         self.services.tasks.create_task(delete(), name="forget calls")
+
+    def noted(self, slugs: Collection[str]) -> None:
+        self.peers.tell_others({"t": "noted", "slugs": sorted(slugs)})
+
+    def wakes(self) -> bool | None:
+        return self.beats.well
 
     # --- looking ------------------------------------------------------------------------------------------
 

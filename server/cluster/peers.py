@@ -174,6 +174,8 @@ class Peers:
                 self.died(message["node"])
             case "told":
                 self.burial.told(node, message)
+            case "noted":
+                self._cluster.services.book.noted(message["slugs"])
             case "forget":
                 self._cluster.services.book.forgotten(message["calls"])
             case "ended":
@@ -246,6 +248,7 @@ class Peers:
                 made.register(fields)
             self._apply_pauses(told["p"])
         self.listing.replace(node, message["calls"])
+        self._cluster.services.book.noted(None)  # What it told meanwhile may be lost.
 
     def _mirror(self, node: str, peer: Peer, told: Message) -> Mirror:
         def send(message: Message, size: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,6 +50,12 @@ class Cluster(Protocol):
     def over(self, call_id: str) -> None:
         """All was told of it."""
 
+    def noted(self, slugs: Collection[str]) -> None:
+        """The logs of these agents have more: whoever follows them elsewhere is woken."""
+
+    def wakes(self) -> bool | None:
+        """Whether other nodes can tell the same now. None: there are none."""
+
     def listed(self) -> list[PastSummary]:
         """The live calls of other nodes."""
 
@@ -92,6 +98,12 @@ class Alone:
 
     def over(self, call_id: str) -> None:
         pass
+
+    def noted(self, slugs: Collection[str]) -> None:
+        pass
+
+    def wakes(self) -> bool | None:
+        return None
 
     def listed(self) -> list[PastSummary]:
         return []

@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+import websockets
 
+from server import book
 from tests.e2e.harness import TIMEOUT_S, Agent, Frame, free_port, in_order
 from tests.e2e.test_nodes import BEARER, GREETING, Node, agent_at, call, nodes
 from tests.e2e.test_nodes_fail import a_redis
@@ -168,3 +170,52 @@ async def test_while_redis_is_away_each_node_tells_its_own_calls_and_later_those
                 assert mine == everything, "once, in order"
             await agent.wait("call.ended")
         in_order(agent.frames)
+
+
+async def test_the_log_of_an_agent_has_calls_of_other_nodes_at_once(tmp_path: Path, monkeypatch: Any) -> None:
+    """Without looking for them."""
+    monkeypatch.setattr(book, "SELDOM_S", 3600.0)
+    async with nodes(tmp_path) as (a, b), agent_at(a, b) as agent:
+        address = f"{a.ws}/v1/attach?agent=tester"
+        async with websockets.connect(address, additional_headers=BEARER, compression=None) as log:
+
+            async def next_of(call_id: str) -> str:
+                entry = json.loads(await log.recv())
+                assert entry["data"]["call"] == call_id
+                kind: str = entry["type"]
+                return kind
+
+            async with asyncio.timeout(TIMEOUT_S):
+                assert json.loads(await log.recv())["type"] == "log.caught_up"
+                for node in (a, b):
+                    placed = await call(node, node)
+                    call_id = placed.ids.call_sid
+                    assert await next_of(call_id) == "call.started"
+                    placed.hang_up()
+                    assert await next_of(call_id) == "call.ended"
+        await agent.wait("call.ended", count=2)
+        for node in (a, b):
+            assert node.server.services.book.poll_s == 3600.0
+
+
+async def test_while_redis_is_away_the_log_of_an_agent_is_looked_at(tmp_path: Path) -> None:
+    port = free_port()
+    async with (
+        a_redis(port) as first,
+        nodes(tmp_path, redis_url=f"redis://127.0.0.1:{port}/0") as (a, b),
+        agent_at(a, b) as agent,
+    ):
+        placed = await call(b, b)
+        await agent.wait("call.started")
+        first.kill()
+        first.wait()
+        async with asyncio.timeout(TIMEOUT_S):
+            while a.server.services.book.poll_s != book.OFTEN_S:
+                await asyncio.sleep(0.05)
+        address = f"{a.ws}/v1/attach?agent=tester"
+        async with websockets.connect(address, additional_headers=BEARER, compression=None) as log:
+            async with asyncio.timeout(TIMEOUT_S):
+                kinds = [json.loads(await log.recv())["type"] for _ in range(2)]
+                assert kinds == ["call.started", "log.caught_up"]
+                placed.hang_up()
+                assert json.loads(await log.recv())["type"] == "call.ended"
