@@ -68,7 +68,7 @@ class Beats:
     def fell(self, away: RedisAway) -> None:
         if self._well_since is not None or not self._beaten:
             log.error("cluster.redis_away", reason=str(away), instead="each node serves by itself")
-        self._well_since, self.why = None, str(away)
+        self._well_since, self.why = None, away.why
         self._beaten = self._beaten or -1.0
 
     async def beat(self) -> None:

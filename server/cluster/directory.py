@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
+from socket import gaierror
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ T = TypeVar("T")
 
 
 class RedisAway(Exception):
-    """Redis does not answer; ``str()`` says how."""
+    """Redis does not answer; ``str()`` says how, for the log, and ``why`` what that means, without its address."""
+
+    def __init__(self, text: str, why: str = "") -> None:
+        super().__init__(text)
+        self.why = why or text
 
 
 _BEAT: Final = """
@@ -185,4 +190,23 @@ async def answered(asked: Awaitable[T]) -> T:
     except TimeoutError:
         raise RedisAway(f"no answer within {PATIENCE_S:g} s") from None
     except (RedisError, OSError) as error:
-        raise RedisAway(str(error) or type(error).__name__) from None
+        raise RedisAway(str(error) or type(error).__name__, _meaning(error)) from None
+
+
+def _meaning(error: Exception) -> str:
+    """For those who may not know where Redis is."""
+    from redis.exceptions import AuthenticationError, ConnectionError, ResponseError
+
+    below = error.__cause__ or error.__context__
+    match error:
+        case AuthenticationError():
+            return "it refuses the user or password of TALKWIRE_REDIS_URL"
+        case ResponseError():
+            return f"it answers {str(error)[:200]}"
+        case ConnectionError() if isinstance(below, ConnectionRefusedError):
+            return "nothing listens at the address of TALKWIRE_REDIS_URL"
+        case ConnectionError() if isinstance(below, gaierror):
+            return "the host of TALKWIRE_REDIS_URL is not found"
+        case ConnectionError() if "connecting to" in str(error):
+            return "it cannot be reached at the address of TALKWIRE_REDIS_URL"
+    return "the connection broke" if isinstance(error, ConnectionError) else type(error).__name__

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -342,3 +344,49 @@ async def test_a_node_that_is_alone_closes_what_the_one_before_it_left(tmp_path:
             seqs = [frame["seq"] for frame in (*agent.frames, *back.frames) if "seq" in frame]
             assert seqs == list(range(1, len(seqs) + 1))
         placed.drop()
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+async def test_readyz_says_what_is_wrong_with_redis_and_calls_go_on(tmp_path: Path, how: str) -> None:
+    port = free_port()
+
+    async def redis_is(node: Node, *, well: bool) -> dict[str, Any]:
+        async with asyncio.timeout(TIMEOUT_S):
+            while True:
+                reply = await node.get("/readyz")
+                cluster: dict[str, Any] = reply.json()["cluster"]
+                if cluster["redis"] is well:
+                    assert (reply.status_code, reply.json()["status"]) == (200, "ready")
+                    return cluster
+                await asyncio.sleep(0.05)
+
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(a_redis(port))
+        a, b = await stack.enter_async_context(nodes(tmp_path, redis_url=f"redis://127.0.0.1:{port}/0"))
+        agent = await stack.enter_async_context(agent_at(a, b))
+        placed = await call(a, a)
+        call_id = (await agent.wait("call.started"))["call_id"]
+        assert "why" not in await redis_is(a, well=True)
+        if how == "killed":
+            first.kill()
+            first.wait()
+        else:
+            first.send_signal(signal.SIGSTOP)
+        why = (await redis_is(a, well=False))["why"]
+        assert ("no answer" in why) == (how == "stopped"), why
+        assert str(port) not in why, "anybody may ask, and need not know where it is"
+        await agent.send("bot.reply", call_id=call_id, message_id="m1", text="One two three.")
+        await agent.wait("message.confirmed", call_id=call_id)
+        other = await call(a, a)
+        await agent.wait("call.started", count=2)
+        other.hang_up()
+        await agent.wait("call.ended")
+        if how == "killed":
+            await stack.enter_async_context(a_redis(port))
+        else:
+            first.send_signal(signal.SIGCONT)
+        for node in (a, b):
+            assert "why" not in await redis_is(node, well=True)
+        placed.hang_up()
+        await agent.wait("call.ended", count=2)
+        in_order(agent.frames)
