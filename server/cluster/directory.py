@@ -184,9 +184,16 @@ async def answered(asked: Awaitable[T]) -> T:
     """What Redis answers, in time. Raises ``RedisAway``."""
     from redis.exceptions import RedisError
 
+    task = asyncio.current_task()
+    assert task is not None
+    cancelled = task.cancelling()
     try:
         async with asyncio.timeout(PATIENCE_S):
-            return await asked
+            told = await asked
+        if task.cancelling() > cancelled:
+            # The client swallows that, where its answer is there in the same moment.
+            raise asyncio.CancelledError
+        return told
     except TimeoutError:
         raise RedisAway(f"no answer within {PATIENCE_S:g} s") from None
     except (RedisError, OSError) as error:
