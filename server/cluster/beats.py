@@ -100,9 +100,10 @@ class Beats:
         self._ask_the_silent(now)
         self._acknowledge()
 
-    def said(self) -> dict[str, str]:
+    def said(self) -> dict[str, Any]:
         kept = self._cluster.services.kept.node
-        return {"url": self.address, "store": kept.name if kept is not None else ""}
+        store = kept.name if kept is not None else ""
+        return {"url": self.address, "store": store, "audio": self._cluster.audio_port}
 
     def _look_for_dead(self, known: Iterable[str], records: Mapping[str, Any], now: float) -> None:
         """Of those only that could have been heard: whoever was cut off himself judges nobody."""

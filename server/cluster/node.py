@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 from redis import DriverInfo
@@ -69,6 +70,7 @@ class RedisCluster:
 
         self._clients = client(), client(), client()
         self.directory = Directory(self._clients[2], settings.redis_prefix, self.node)
+        self.audio_port = 0
         self.beats = Beats(self, secret, keys)
         self.where = Whereabouts(self)
 
@@ -156,6 +158,15 @@ class RedisCluster:
     def url_of(self, node: str) -> str | None:
         peer = self.peers.all.get(node)
         return peer.url if peer is not None else None
+
+    def audio_port_of(self, node: str) -> int:
+        peer = self.peers.all.get(node)
+        here = urlsplit(self.beats.address).hostname
+        return peer.audio_port if peer is not None and urlsplit(peer.url).hostname == here else 0
+
+    async def announced(self, call_id: str) -> None:
+        with suppress(RedisAway):
+            await self.directory.put_calls([call_id])
 
     async def spend(self, claims: Mapping[str, Any]) -> bool:
         return await self.where.spend(claims)

@@ -29,6 +29,8 @@ class Peer:
     """Another node that lives."""
 
     url: str
+    audio_port: int
+    """Where it takes connections of AudioSocket from this machine; 0: nowhere."""
     heard_at: float
     """When something came from it, on the loop's clock."""
     room: int = 0
@@ -152,7 +154,7 @@ class Peers:
     def there(self, node: str, told: Mapping[str, Any]) -> None:
         peer = self.all.get(node)
         if peer is None:
-            peer = self.all[node] = Peer(told["url"], self._loop.time())
+            peer = self.all[node] = Peer(told["url"], told["audio"], self._loop.time())
             log.info("cluster.node_came", node=node, url=peer.url)
         peer.url = told["url"]
         if not peer.met:
@@ -231,7 +233,7 @@ class Peers:
         """It begins anew, with all that it has."""
         peer = self.all.get(node)
         if peer is None:
-            peer = self.all[node] = Peer(message["url"], self._loop.time())
+            peer = self.all[node] = Peer(message["url"], message["audio"], self._loop.time())
             log.info("cluster.node_came", node=node, url=peer.url)
         old, peer.mirrors = peer.mirrors, {}
         for mirror in old.values():

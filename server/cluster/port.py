@@ -23,6 +23,9 @@ class Cluster(Protocol):
     def node(self) -> str:
         """The id of this one, of this run; empty: it is alone."""
 
+    audio_port: int
+    """Where this process takes connections of AudioSocket from others on its machine; 0: nowhere."""
+
     def opened(self, services: Services) -> Any:
         """Be one of them until the context ends."""
 
@@ -40,6 +43,12 @@ class Cluster(Protocol):
 
     def url_of(self, node: str) -> str | None:
         """Where another node is reached. None: it is not there."""
+
+    def audio_port_of(self, node: str) -> int:
+        """The same of another node of this machine."""
+
+    async def announced(self, call_id: str) -> None:
+        """Until the others can know that a call is here."""
 
     async def spend(self, claims: Mapping[str, Any]) -> bool:
         """Use up a token that is good once. False: it was used at another node, or that cannot be known."""
@@ -70,6 +79,7 @@ class Alone:
     """The only one."""
 
     node = ""
+    audio_port = 0
 
     @asynccontextmanager
     async def opened(self, services: Services) -> AsyncIterator[None]:
@@ -89,6 +99,12 @@ class Alone:
 
     def url_of(self, node: str) -> str | None:
         return None
+
+    def audio_port_of(self, node: str) -> int:
+        return 0
+
+    async def announced(self, call_id: str) -> None:
+        pass
 
     async def spend(self, claims: Mapping[str, Any]) -> bool:
         return True

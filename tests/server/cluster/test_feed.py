@@ -28,7 +28,7 @@ class House:
     """One node's side."""
 
     def __init__(self, prefix: str, node: str) -> None:
-        self.clients: list[Any] = [_client() for _ in range(2)]
+        self.clients = _client(), _client()
         self.recent = Recent()
         self.forgotten: list[str] = []
         self.feed = RedisFeed(*self.clients, prefix, node, self.recent, self.forgotten.extend)
@@ -144,7 +144,8 @@ async def test_while_redis_is_away_a_node_tells_its_own_and_later_the_others() -
         async def away(keys: list[str], args: list[Any]) -> list[Any]:
             raise RedisAway("gone")
 
-        add, a.feed._add = a.feed._add, away
+        add = a.feed._add
+        a.feed._add = away  # type: ignore[assignment]
         a.happen("A", 2)
         second = await read(one, 1)
         a.happen("A", 3)
