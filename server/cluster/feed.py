@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -98,7 +99,7 @@ class RedisFeed:
         self._waiting: deque[_Told] = deque()
         self._sending: list[_Told] = []
         """On its way; it is sent again where it is not known to have come."""
-        self._wake = asyncio.Event()
+        self._wake, self._written = asyncio.Event(), asyncio.Event()
         self._last = 0
         """The place of the last that was added from here."""
         self._anybody = False
@@ -119,6 +120,7 @@ class RedisFeed:
         told = _Told("" if elsewhere else self._node, key, entry)
         self._waiting.append(told)
         self._wake.set()
+        self._written.clear()
         if self._away:
             self._tell_here(told)
 
@@ -149,6 +151,13 @@ class RedisFeed:
                 return
             behind = "(" + page[-1][0].decode()
 
+    async def flushed(self, patience_s: float) -> None:
+        """Until all is with Redis, or for so long."""
+        if self._sending or self._waiting:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self._written.wait()
+
     async def write(self) -> None:
         """Until cancelled."""
         while True:
@@ -158,6 +167,7 @@ class RedisFeed:
             try:
                 while self._sending or self._waiting:
                     await self._write_some()
+                self._written.set()
             except RedisAway:
                 self._fell()
                 self._wake.set()

@@ -126,6 +126,7 @@ class RedisCluster:
             home.leave()
         self.peers.tell_others({"t": "bye"})
         await self.links.flushed(FLUSH_S)
+        await self.feed.flushed(FLUSH_S)
         with suppress(RedisAway):
             await self.directory.bury(self.node)
 

@@ -12,10 +12,12 @@ import pytest
 import websockets
 
 from server import book
-from tests.e2e.harness import TIMEOUT_S, Agent, Frame, free_port, in_order
-from tests.e2e.test_nodes import BEARER, GREETING, Node, agent_at, call, nodes
+from telephony.carriers.twilio.simulator import SimulatedCarrier
+from tests.e2e.harness import TIMEOUT_S, Agent, Frame, free_port, in_order, running
+from tests.e2e.test_nodes import BEARER, GREETING, PUBLIC, TOKEN, Node, agent_at, call, known, nodes
 from tests.e2e.test_nodes_fail import a_redis
 from tests.e2e.watching import streamed, tapped
+from tests.redis import SERVER, redis_prefix
 
 pytestmark = pytest.mark.e2e
 
@@ -135,6 +137,27 @@ async def test_a_page_follows_an_agent_at_any_node(tmp_path: Path) -> None:
         assert "bot.word" in [name for name, _, _ in events]
         again = await sse(b, path, "call.ended", **{"Last-Event-ID": events[2][1]})
         assert again[1:] == events[3:], "the rest, at another node"
+
+
+async def test_the_end_of_calls_of_a_node_that_stops_is_told_at_the_others(tmp_path: Path) -> None:
+    with redis_prefix() as prefix:
+        shared = {
+            "redis_url": SERVER,
+            "redis_prefix": prefix,
+            "twilio_auth_token": TOKEN,
+            "public_url": PUBLIC,
+        }
+        async with running(tmp_path, **shared) as server:
+            a = Node(server, SimulatedCarrier(server.url, auth_token=TOKEN, public_url=PUBLIC))
+            async with agent_at(a) as agent, streamed(a) as stream:
+                async with running(tmp_path, **shared) as other:
+                    b = Node(other, SimulatedCarrier(other.url, auth_token=TOKEN, public_url=PUBLIC))
+                    await known(b)
+                    async with b.carrier:
+                        await call(b, b)
+                        await stream.wait("call.started")
+                await stream.wait("call.summary")
+                await agent.wait("call.ended")
 
 
 async def test_while_redis_is_away_each_node_tells_its_own_calls_and_later_those_of_all(

@@ -69,11 +69,6 @@ async def read(reader: RecentReader, count: int) -> list[Happened]:
     return found
 
 
-async def written(house: House) -> None:
-    while house.feed._waiting or house.feed._sending:
-        await asyncio.sleep(0.01)
-
-
 async def test_two_nodes_tell_the_same_in_the_same_order_at_the_same_places() -> None:
     async with houses() as (a, b):
         async with a.recent.following(None, None) as one, b.recent.following(None, None) as two:
@@ -99,7 +94,7 @@ async def test_whoever_comes_later_finds_what_is_kept_and_is_told_of_what_is_not
     monkeypatch.setattr(feed, "MAX_EVENTS", 200)
     async with houses() as (a, b):
         a.happen("A", *range(1, 101))
-        await written(a)
+        await a.feed.flushed(10.0)
         async with b.recent.following(None, 1) as reader:
             found = await read(reader, 100)
             assert [h.entry.seq for h in found] == list(range(1, 101))
@@ -109,7 +104,7 @@ async def test_whoever_comes_later_finds_what_is_kept_and_is_told_of_what_is_not
         async with b.recent.following(None, None) as reader:
             assert reader.read().happened == [], "from here on"
         a.happen("A", *range(101, 1001))
-        await written(a)
+        await a.feed.flushed(10.0)
         async with a.recent.following(None, found[0].place) as reader:
             page = reader.read()
             assert page.resume_from == page.happened[0].place
@@ -129,6 +124,14 @@ async def test_what_was_sent_again_is_told_once_and_what_is_forgotten_is_not() -
         assert a.forgotten == ["A"]
         await a.feed.delete(("A",))
         assert await b.feed.heard() == {"B": 1}
+
+
+async def test_what_was_told_last_is_with_redis_when_a_node_stops() -> None:
+    async with houses() as (a, b):
+        await a.feed.flushed(0.0)
+        a.happen("A", 1, 2)
+        await a.feed.flushed(10.0)
+        assert await b.feed.heard() == {"A": 2}
 
 
 async def test_while_redis_is_away_a_node_tells_its_own_and_later_the_others() -> None:
