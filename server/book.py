@@ -41,6 +41,10 @@ Summary = CallSummary | PastSummary
 MAX_CHANGED = 10_000
 """Calls that changed while a follower of the list was not reading; then it has to begin anew."""
 PAGE = 500
+OFTEN_S = 1.0
+"""So often the log of an agent is looked at while other nodes cannot tell that it has more."""
+SELDOM_S = 15.0
+"""The same while they can."""
 
 
 class _Seen:
@@ -121,6 +125,10 @@ class CallBook:
         self._bells: set[asyncio.Event] = set()
         self._agent_bells: dict[str, set[asyncio.Event]] = {}
         store.on_noted = self._noted
+        self.tell_noted: Callable[[Collection[str]], None] = lambda slugs: None
+        """Tells other nodes that the logs of agents, by slug, have more."""
+        self.woken: Callable[[], bool | None] = lambda: None
+        """Whether other nodes tell the same now. None: there are none."""
         self.recent = Recent()
         self.closed = False
         """The server stops: nobody follows anything any more."""
@@ -171,6 +179,12 @@ class CallBook:
             self.gone(self.store.keep(PastCall(past, call.events, seen.waveform)))
         seen.ring()
 
+    def closed_for_another(self, summary: PastSummary, added: Iterable[Entry]) -> None:
+        """A call whose server was killed was closed here; ``added``: to its log."""
+        self.changed(summary)
+        for entry in added:
+            self.recent.add(summary.slug, entry, elsewhere=True)
+
     def changed(self, summary: Summary) -> None:
         for follower in self._followers:
             follower.note(summary.call_id, summary)
@@ -183,15 +197,33 @@ class CallBook:
 
     def forget(self, call_ids: Collection[str]) -> None:
         """They are deleted: nothing of them is told any more."""
-        self.gone(call_ids)
         self.recent.forget(call_ids)
+        self.forgotten(call_ids)
+
+    def forgotten(self, call_ids: Collection[str]) -> None:
+        """They were deleted, at whatever node."""
+        self.gone(call_ids)
+        self.recent.drop(call_ids)
         forget_lately()
         narrated.cache_clear()
 
     def _noted(self, slugs: Collection[str]) -> None:
-        for slug in slugs:
+        self.noted(slugs)
+        self.tell_noted(slugs)
+
+    def noted(self, slugs: Collection[str] | None) -> None:
+        """The logs of these agents have more, at whatever node that was written. None: any may have."""
+        for slug in self._agent_bells.keys() if slugs is None else slugs:
             for bell in self._agent_bells.get(slug, ()):
                 bell.set()
+
+    @property
+    def poll_s(self) -> float | None:
+        """So often it is looked whether the log of an agent has more that nobody has told of. None: never."""
+        woken = self.woken() if self.store.durable else None
+        if woken is None:
+            return self.store.poll_s
+        return SELDOM_S if woken else OFTEN_S
 
     def close(self) -> None:
         """Let everybody go who follows something."""
@@ -220,6 +252,11 @@ class CallBook:
         """Those that ended last; ``before``: behind this place in the list. Raises ``StoreUnavailable``, as all that
         follows."""
         return list(await self.store.newest(limit, query or CallQuery(), before))
+
+    def first(self, call_id: str) -> Entry | None:
+        """How a live call began. None: nobody was told of it yet, or it is not here."""
+        seen = self._live.get(call_id)
+        return seen.call.first if seen is not None else None
 
     def is_live(self, call_id: str) -> bool:
         """It is here, and goes on."""
@@ -368,7 +405,7 @@ class AgentReader:
 
     async def wait(self, patience_s: float) -> bool:
         """Until there may be more. False: there was nothing for so long."""
-        poll_s = self._book.store.poll_s
+        poll_s = self._book.poll_s
         if poll_s is None or poll_s >= patience_s:
             return await _rung(self.bell, patience_s)
         await _rung(self.bell, poll_s)

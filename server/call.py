@@ -90,7 +90,8 @@ class Call:
         self.parts = {agent.slug: self.part}
         """Of all that have had it."""
         self._taps: set[Tap] = set()
-        self._first: Entry | None = None
+        self.first: Entry | None = None
+        """How it began, as it is told to those who come later."""
         self._asked_again: set[str] = set()
         self._audio: bytes | None = None
         """Of the recording that is being told."""
@@ -123,8 +124,8 @@ class Call:
         return self.state is CallState.ENDED
 
     def _tell(self, entry: Entry) -> None:
-        if self._first is None or (entry.event == "call.started" != self._first.event):
-            self._first = entry
+        if self.first is None or (entry.event == "call.started" != self.first.event):
+            self.first = entry
         self.events.append(entry)
         self.part.add(entry)
         self.part.flush(self._audio)
@@ -154,8 +155,8 @@ class Call:
 
     def watch(self, tap: Tap) -> None:
         """Tell a watcher of all that comes from here on; of a call's beginning, too."""
-        if self._first is not None:
-            tap.offer(self._first.data, self._first)
+        if self.first is not None:
+            tap.offer(self.first.data, self.first)
         self._taps.add(tap)
 
     def unwatch(self, tap: Tap) -> None:

@@ -6,7 +6,7 @@ It is told in order and once, as what is in memory is; events that come meanwhil
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -74,6 +74,15 @@ async def missed(agent: Agent, call_ids: Iterable[str], archive: Archive) -> Non
         owner.offer(to_json(AgentResumed(agent_id=agent.agent_id, calls=(), gone=tuple(gone))))
 
 
+async def guarded(reading: Awaitable[None]) -> None:
+    """One of these, as a task of the group of all calls."""
+    try:
+        await reading
+    except Exception:
+        # There an exception would end all of them.
+        log.exception("call.not_caught_up")
+
+
 async def _missed(agent: Agent, call_id: str, cursor: int, archive: Archive, gone: list[str]) -> None:
     page = await _page(archive, call_id, cursor)
     if page is None or not page.over or cursor > page.last_seq:
@@ -91,6 +100,9 @@ async def _missed(agent: Agent, call_id: str, cursor: int, archive: Archive, gon
         if not all(owner.offer(entry.data, entry) for entry in entries):
             return
         page = await _page(archive, call_id, page.entries[-1].seq)
+    if mine and not told and orjson.loads(began[-1].data).get("reason") == "failed":
+        # A killed server may have told more than was written: then the end that was found for it is not news.
+        gone.append(call_id)
 
 
 async def _page(archive: Archive, call_id: str, after: int) -> Page | None:

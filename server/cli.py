@@ -173,7 +173,9 @@ def _work(settings: Settings) -> int:
 
     sock, own = bind(settings, shared=True), bind_own(settings)
     url = own_address(settings, own.getsockname()[1])
-    uvloop.run(serve(settings.model_copy(update={"node_url": url}), sock, own, supervised=True))
+    # Whoever started it knows how many there are; here it matters that there are others.
+    shared = {"node_url": url, "workers": max(2, settings.workers)}
+    uvloop.run(serve(settings.model_copy(update=shared), sock, own, supervised=True))
     return 0
 
 

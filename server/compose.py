@@ -344,9 +344,9 @@ async def services(settings: Settings, load: LoadEngines = started) -> AsyncIter
         try:
             limits = CallLimits(settings.max_calls, settings.agent_grace_s)
             book = CallBook(kept.calls, clock, drawn=settings.console)
-            kept.on_closed = book.changed
+            kept.on_closed = book.closed_for_another
             sweeping = tasks.create_task(recordings.keep_house(clock.epoch), name="delete old recordings")
-            book.elsewhere = cluster.listed
+            book.elsewhere, book.tell_noted, book.woken = cluster.listed, cluster.noted, cluster.wakes
             seen = Observing(book, cluster)
             calls = CallRegistry(engines.for_call, limits, clock, recordings, tasks, seen)
             calls.lagging = lambda: admission.lagging

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 import structlog
@@ -16,7 +16,7 @@ import structlog
 from pipeline.events import EndReason
 from server.agents import Agent, Owner
 from server.call import Call
-from server.catching_up import Archive, catch_up, missed
+from server.catching_up import Archive, catch_up, guarded, missed
 from server.part import Part
 from server.protocol import AgentResumed, ResumedCall, to_json
 from server.ring import Entry
@@ -146,7 +146,7 @@ class Owners:
         gone = () if elsewhere is None else tuple(call_id for call_id in unknown if call_id not in elsewhere)
         if gone and self.archive is not None:
             reading = missed(agent, gone, self.archive)
-            self._tasks.create_task(_guarded(reading), name=f"what {agent.agent_id} missed")
+            self._tasks.create_task(guarded(reading), name=f"what {agent.agent_id} missed")
             gone = ()
         self._give_back(back, agent, gone)
 
@@ -156,7 +156,7 @@ class Owners:
         if owner is None or archive is None:
             return False
         reading = catch_up(part, owner, archive)
-        self._tasks.create_task(_guarded(reading), name=f"what was missed of {part.call_id}")
+        self._tasks.create_task(guarded(reading), name=f"what was missed of {part.call_id}")
         return True
 
     def _parts(self) -> Iterator[tuple[Call, Part]]:
@@ -201,11 +201,3 @@ class Owners:
 def _is_live(call: Call, part: Part) -> bool:
     """Whoever it is of has the call, and it is not over."""
     return part is call.part and not call.is_over
-
-
-async def _guarded(reading: Awaitable[None]) -> None:
-    try:
-        await reading
-    except Exception:
-        # In the group of all calls an exception would end all of them.
-        log.exception("call.not_caught_up")

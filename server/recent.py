@@ -1,18 +1,19 @@
-"""What has just happened in all calls of this process, in one order: for whoever follows agents rather than one call.
+"""What has just happened in all calls, in one order: for whoever follows agents rather than one call.
 
 Bounded in number and in bytes. A reader is a cursor into it; one that comes back too late is told of the gap, and finds
-what it has missed in the logs of the calls.
+what it has missed in the logs of the calls. Of several nodes all have one order, which a ``Feed`` gives them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
+from server.envelopes import SUMMARY
 from server.past import place_of
 from server.ring import Entry
 
@@ -28,6 +29,8 @@ class Happened:
     place: int
     key: str
     entry: Entry
+    elsewhere: bool = False
+    """In a call of another node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,23 @@ class RecentPage:
     happened: list[Happened]
     resume_from: int = 0
     """What came before this place is gone, wanted or not; 0: nothing is missing."""
+
+
+class Feed(Protocol):
+    """What happens at all nodes. It ``put``s what it is told of into the ``Recent`` that it was made for, in the order
+    that all have, while somebody reads there."""
+
+    def tell(self, key: str, entry: Entry, *, elsewhere: bool) -> None:
+        """It happened here, or is told here in another node's place."""
+
+    async def begin(self) -> None:
+        """Somebody reads: until what is kept is there."""
+
+    def end(self) -> None:
+        """He reads no more."""
+
+    def forget(self, call_ids: Collection[str]) -> None:
+        """Nothing of these calls is told any more, at any node."""
 
 
 class Recent:
@@ -50,18 +70,27 @@ class Recent:
         self.last = 0
         """The place of the last event."""
         self._readers: set[RecentReader] = set()
+        self.feed: Feed | None = None
+        """None: there are no other nodes."""
 
     @property
     def readers(self) -> int:
         return len(self._readers)
 
-    def add(self, key: str, entry: Entry) -> None:
-        """``key``: of the agent that it concerns."""
-        self.last = max(self.last + 1, place_of(entry))
+    def add(self, key: str, entry: Entry, *, elsewhere: bool = False) -> None:
+        """It happened here. ``key``: of the agent that it concerns; ``elsewhere``: in a call that another node had."""
+        if self.feed is None:
+            self.put(key, entry, place_of(entry), elsewhere=elsewhere)
+        else:
+            self.feed.tell(key, entry, elsewhere=elsewhere)
+
+    def put(self, key: str, entry: Entry, place: int, *, elsewhere: bool = False) -> None:
+        """It is the last that happened. ``place``: at least this one."""
+        self.last = max(self.last + 1, place)
         if not self._begun:
             # Whoever was told something before was so by another process.
             self._begun, self._gone_to = True, self.last - 1
-        self._kept.append(Happened(self.last, key, entry))
+        self._kept.append(Happened(self.last, key, entry, elsewhere))
         self._size += len(entry.data)
         while len(self._kept) > self._max_events or (self._size > self._max_bytes and len(self._kept) > 1):
             gone = self._kept.popleft()
@@ -70,6 +99,26 @@ class Recent:
         for reader in self._readers:
             if reader.wants(key):
                 reader.bell.set()
+
+    def begin_anew(self) -> None:
+        """Nothing is known of what has happened."""
+        self._kept.clear()
+        self._size = self._gone_to = self.last = 0
+        self._begun = False
+
+    @asynccontextmanager
+    async def following(self, keys: Collection[str] | None, after: int | None) -> AsyncIterator[RecentReader]:
+        """The same as ``reading``, once it is there what happened at other nodes."""
+        if self.feed is None:
+            with self.reading(keys, after) as reader:
+                yield reader
+            return
+        try:
+            await self.feed.begin()
+            with self.reading(keys, after) as reader:
+                yield reader
+        finally:
+            self.feed.end()
 
     @contextmanager
     def reading(self, keys: Collection[str] | None, after: int | None) -> Iterator[RecentReader]:
@@ -93,10 +142,26 @@ class Recent:
         return found[::-1], self._gone_to + 1 if 0 < place < self._gone_to else 0
 
     def forget(self, call_ids: Collection[str]) -> None:
-        """Nothing of these calls is told any more."""
+        """Nothing of these calls is told any more at other nodes."""
+        if self.feed is not None:
+            self.feed.forget(call_ids)
+
+    def drop(self, call_ids: Collection[str]) -> None:
+        """They are not kept here any more."""
         gone = frozenset(call_ids)
         self._kept = deque(happened for happened in self._kept if happened.entry.call_id not in gone)
         self._size = sum(len(happened.entry.data) for happened in self._kept)
+
+    def firsts(self) -> list[Happened]:
+        """Of each call that is not over, as far as that is known here: how it began."""
+        first: dict[str, Happened] = {}
+        for happened in self._kept:
+            entry = happened.entry
+            if entry.event == SUMMARY:
+                first.pop(entry.call_id, None)
+            elif entry.call_id not in first or entry.event == "call.started":
+                first[entry.call_id] = happened
+        return list(first.values())
 
     def close(self) -> None:
         """Let everybody see that this is the end."""

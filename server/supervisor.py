@@ -45,11 +45,6 @@ def check(settings: Settings) -> None:
             "TALKWIRE_WORKERS: with TALKWIRE_DATABASE_URL=memory each process would know its own past calls only: leave "
             "it unset, which is SQLite in the data directory, or name a PostgreSQL"
         )
-    if settings.audiosocket is not None:
-        raise SettingsError(
-            "TALKWIRE_WORKERS: TALKWIRE_AUDIOSOCKET is one address, which processes cannot share: run a server of its "
-            "own for Asterisk, on the same Redis"
-        )
 
 
 def supervise(settings: Settings) -> int:

@@ -5,6 +5,7 @@ beats. Names:
 
     PREFIX:nodes               sorted set: node -> when it said last that it lives (Redis's clock, seconds)
     PREFIX:node:NODE           what it says of itself, JSON; gone a few seconds after its last word
+    PREFIX:stores              hash: node -> what the database calls it, until it is buried
     PREFIX:inbox:NODE          stream: what others tell it
     PREFIX:call:CALL           the node that has the call
     PREFIX:claim:WHAT          who answers an agent's id, a number or a line: "NODE/NAME"
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
+from socket import gaierror
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
@@ -37,7 +39,11 @@ T = TypeVar("T")
 
 
 class RedisAway(Exception):
-    """Redis does not answer; ``str()`` says how."""
+    """Redis does not answer; ``str()`` says how, for the log, and ``why`` what that means, without its address."""
+
+    def __init__(self, text: str, why: str = "") -> None:
+        super().__init__(text)
+        self.why = why or text
 
 
 _BEAT: Final = """
@@ -45,6 +51,7 @@ local now = redis.call('TIME')
 redis.call('SET', KEYS[2] .. ARGV[1], ARGV[2], 'PX', ARGV[3])
 redis.call('ZADD', KEYS[1], now[1], ARGV[1])
 redis.call('EXPIRE', KEYS[3], ARGV[4])
+if ARGV[5] ~= '' then redis.call('HSET', KEYS[4], ARGV[1], ARGV[5]) end
 local told = {}
 for _, node in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   told[#told + 1] = node
@@ -78,6 +85,7 @@ class Directory:
         self._client: Any = client
         self._prefix = prefix
         self.node = node
+        self._stores = f"{prefix}:stores"
         self._beat = client.register_script(_BEAT)
         self._claim = client.register_script(_CLAIM)
         self._release = client.register_script(_RELEASE)
@@ -87,10 +95,11 @@ class Directory:
 
     # --- nodes --------------------------------------------------------------------------------------------
 
-    async def beat(self, record: bytes) -> dict[str, bytes]:
-        """Say that this node lives, and what it is. Returns all that did, with what they say; empty: it is silent."""
-        keys = [f"{self._prefix}:nodes", self.key("node", ""), self.key("inbox", self.node)]
-        args: list[Any] = [self.node, record, int(DEAD_S * 1000), int(DEAD_S * 20)]
+    async def beat(self, record: bytes, store: str = "") -> dict[str, bytes]:
+        """Say that this node lives, and what it is; ``store``: what the database calls it. Returns all that did, with
+        what they say; empty: it is silent."""
+        keys = [f"{self._prefix}:nodes", self.key("node", ""), self.key("inbox", self.node), self._stores]
+        args: list[Any] = [self.node, record, int(DEAD_S * 1000), int(DEAD_S * 20), store]
         told: list[bytes] = await answered(self._beat(keys=keys, args=args))
         return {told[i].decode(): told[i + 1] for i in range(0, len(told), 2)}
 
@@ -102,8 +111,14 @@ class Directory:
         """It left, or is dead and all is done that its death asks for."""
         pipe = self._client.pipeline(transaction=False)
         pipe.zrem(f"{self._prefix}:nodes", node)
+        pipe.hdel(self._stores, node)
         pipe.delete(self.key("node", node), self.key("inbox", node))
         await answered(pipe.execute())
+
+    async def stores(self) -> dict[str, str]:
+        """Of the nodes that were not buried: which the database calls what, by that."""
+        told: dict[bytes, bytes] = await answered(self._client.hgetall(self._stores))
+        return {store.decode(): node.decode() for node, store in told.items()}
 
     async def lock(self, name: str, seconds: float) -> bool:
         """True: this node does it."""
@@ -169,10 +184,36 @@ async def answered(asked: Awaitable[T]) -> T:
     """What Redis answers, in time. Raises ``RedisAway``."""
     from redis.exceptions import RedisError
 
+    task = asyncio.current_task()
+    assert task is not None
+    cancelled = task.cancelling()
     try:
         async with asyncio.timeout(PATIENCE_S):
-            return await asked
+            told = await asked
+        if task.cancelling() > cancelled:
+            # The client swallows that, where its answer is there in the same moment.
+            raise asyncio.CancelledError
+        return told
     except TimeoutError:
         raise RedisAway(f"no answer within {PATIENCE_S:g} s") from None
     except (RedisError, OSError) as error:
-        raise RedisAway(str(error) or type(error).__name__) from None
+        raise RedisAway(str(error) or type(error).__name__, _meaning(error)) from None
+
+
+def _meaning(error: Exception) -> str:
+    """For those who may not know where Redis is."""
+    from redis.exceptions import AuthenticationError, ConnectionError, ResponseError
+
+    below = error.__cause__ or error.__context__
+    match error:
+        case AuthenticationError():
+            return "it refuses the user or password of TALKWIRE_REDIS_URL"
+        case ResponseError():
+            return f"it answers {str(error)[:200]}"
+        case ConnectionError() if isinstance(below, ConnectionRefusedError):
+            return "nothing listens at the address of TALKWIRE_REDIS_URL"
+        case ConnectionError() if isinstance(below, gaierror):
+            return "the host of TALKWIRE_REDIS_URL is not found"
+        case ConnectionError() if "connecting to" in str(error):
+            return "it cannot be reached at the address of TALKWIRE_REDIS_URL"
+    return "the connection broke" if isinstance(error, ConnectionError) else type(error).__name__

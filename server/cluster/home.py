@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,6 +17,7 @@ import structlog
 
 from server import protocol as wire
 from server.agents import is_dev, slug
+from server.catching_up import Archive, guarded, missed
 from server.cluster.exchange import Exchange
 from server.cluster.messages import Message
 from server.cluster.registrations import Registrations
@@ -25,6 +27,7 @@ from server.ring import Entry
 from telephony.numbers import normalise
 
 if TYPE_CHECKING:
+    from server.agents import Agent
     from server.cluster.node import RedisCluster
     from server.doors.agent import AgentConnection
 
@@ -83,7 +86,7 @@ class Home:
         if isinstance(command, wire.CallDial) and self._cluster.services.calls.is_full:
             return self._passed(self._cluster.roomier(), text)
         call_id = getattr(command, "call_id", None) or getattr(command, "session_id", None)
-        if not isinstance(call_id, str) or self._cluster.is_here(call_id):
+        if not isinstance(call_id, str) or self._cluster.where.is_here(call_id):
             return None
         return self._passed(self._calls.get(call_id) or await self._cluster.node_of(call_id), text)
 
@@ -118,8 +121,10 @@ class Home:
 
     async def _look_up(self) -> None:
         """Before it is given back its calls: which of them other nodes have."""
-        unknown = [call_id for call_id in self._connection.resume or {} if not self._cluster.is_here(call_id)]
-        self._connection.elsewhere = await self._cluster.elsewhere(unknown)
+        unknown = [
+            call_id for call_id in self._connection.resume or {} if not self._cluster.where.is_here(call_id)
+        ]
+        self._connection.elsewhere = await self._cluster.where.elsewhere(unknown)
 
     async def _claim(self, command: wire.AnyCommand) -> wire.Event | None:
         """Have it answer what it asks for, on all nodes. Returns why it cannot."""
@@ -147,11 +152,11 @@ class Home:
             owner = held.owner if held is not None else None
             stale = owner if agents.may_take(key, self._loop.time()) else None
             if owner in (None, self._connection) or stale is not None:
-                holder = await self._cluster.claim(f"agent:{key}", self.name, stale)
+                holder = await self._cluster.where.claim(f"agent:{key}", self.name, stale)
                 if holder in (None, self.name):
                     self.claims[f"agent:{key}"] = self.name
                     return None
-            elif not self._cluster.suspect(owner):
+            elif not self._cluster.beats.suspect(owner):
                 return None  # It is connected here: its agent is told so as ever.
             if self._loop.time() >= until:
                 return _taken_agent(agent_id)
@@ -159,7 +164,7 @@ class Home:
 
     async def _claim_number(self, number: str, key: str, refusal: wire.Event) -> wire.Event | None:
         what = f"number:{number}"
-        holder = await self._cluster.claim(what, key, None)
+        holder = await self._cluster.where.claim(what, key, None)
         if holder is not None and holder != key:
             return refusal
         self.claims[what] = key
@@ -218,7 +223,7 @@ class Home:
 
     def _give_up(self, what: str) -> None:
         if (holder := self.claims.pop(what, None)) is not None:
-            self._cluster.release({what: holder})
+            self._cluster.where.release({what: holder})
 
     # --- what other nodes tell it -------------------------------------------------------------------------
 
@@ -237,8 +242,38 @@ class Home:
     def ended(self, message: Message) -> None:
         """A call ended with its node."""
         call = message["i"], message["k"]
-        if call in self._taken and call not in self._ended:
-            self._give(Entry(call[0], message["s"], 0.0, "call.ended", message["d"].encode(), "", call[1]))
+        if call in self._ended:
+            return
+        end = Entry(call[0], message["s"], 0.0, "call.ended", message["d"].encode(), "", call[1])
+        if call in self._taken:
+            self._give(end)
+        elif call[0] in self.said() and call[1] in self.registered.agents:
+            self._end_of_missed(end)
+
+    def _end_of_missed(self, end: Entry) -> None:
+        """Of a call that the agent had at a connection before this one, to a node that is dead by now."""
+        services = self._cluster.services
+        agent, heard = services.agents.get(end.key), self.said()[end.call_id]
+        if heard >= end.seq:
+            # It was told more, at the last moment, than anybody wrote: for it the end comes behind that.
+            told = {**orjson.loads(end.data), "seq": heard + 1}
+            end = replace(end, seq=heard + 1, data=orjson.dumps(told))
+        elif services.calls.owners.archive is not None and agent is not None:
+            self._read_missed(agent, end, services.calls.owners.archive)
+            return
+        self._give(end)
+
+    def _read_missed(self, agent: Agent, end: Entry, archive: Archive) -> None:
+        self._ended.add((end.call_id, end.key))
+        reading = missed(agent, (end.call_id,), archive)
+        self._cluster.services.tasks.create_task(guarded(reading), name=f"what {agent.agent_id} missed")
+
+    def said(self) -> dict[str, int]:
+        """How far its agent says to be in calls of which it was told nothing here."""
+        known = {call_id for call_id, _ in self._taken}
+        said = self._connection.resume or {}
+        where = self._cluster.where
+        return {call: seq for call, seq in said.items() if call not in known and not where.is_here(call)}
 
     def _give(self, entry: Entry) -> None:
         if not self._connection.offer(entry.data, entry):
@@ -301,7 +336,7 @@ class Home:
         for node, line in self.lines.items():
             unsent = [[call, key, seq] for (call, key), seq in first.items() if self._calls.get(call) == node]
             self._cluster.send(node, {"t": "gone", "c": line.name, "n": line.received, "u": unsent})
-        self._cluster.left(self)
+        self._cluster.peers.left(self)
 
 
 def _taken_agent(agent_id: str) -> ErrorEvent:

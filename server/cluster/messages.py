@@ -15,9 +15,12 @@ that comes and a Redis that lost everything are one thing.
     say     anything else for it
     slow    a connection that could not keep up: close it
     acks    how far connections were told, and when they were heard last; ``room``: for how many further calls
-    told    how far agents were told calls of a node that has died
+    died    a node is dead
+    told    how far agents were told its calls
     ended   the end of one of these, for whoever had it
-    call    what a call looks like in the list; without ``as``: it is over
+    call    what a call looks like in the list, with how it began where that is new; without ``as``: it is over
+    noted   the logs of agents, by slug, have more
+    forget  calls that were deleted
     bye     the node stops
 """
 

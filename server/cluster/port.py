@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from server.cluster.home import Home
     from server.doors.agent import AgentConnection
+    from server.ring import Entry
     from server.services import Services
     from server.summary import PastSummary
 
@@ -21,6 +22,9 @@ class Cluster(Protocol):
     @property
     def node(self) -> str:
         """The id of this one, of this run; empty: it is alone."""
+
+    audio_port: int
+    """Where this process takes connections of AudioSocket from others on its machine; 0: nowhere."""
 
     def opened(self, services: Services) -> Any:
         """Be one of them until the context ends."""
@@ -40,6 +44,12 @@ class Cluster(Protocol):
     def url_of(self, node: str) -> str | None:
         """Where another node is reached. None: it is not there."""
 
+    def audio_port_of(self, node: str) -> int:
+        """The same of another node of this machine."""
+
+    async def announced(self, call_id: str) -> None:
+        """Until the others can know that a call is here."""
+
     async def spend(self, claims: Mapping[str, Any]) -> bool:
         """Use up a token that is good once. False: it was used at another node, or that cannot be known."""
 
@@ -49,8 +59,17 @@ class Cluster(Protocol):
     def over(self, call_id: str) -> None:
         """All was told of it."""
 
+    def noted(self, slugs: Collection[str]) -> None:
+        """The logs of these agents have more: whoever follows them elsewhere is woken."""
+
+    def wakes(self) -> bool | None:
+        """Whether other nodes can tell the same now. None: there are none."""
+
     def listed(self) -> list[PastSummary]:
         """The live calls of other nodes."""
+
+    def firsts(self) -> list[Entry]:
+        """How the live calls of other nodes began."""
 
     def health(self) -> dict[str, Any]:
         """For operators; empty: it is alone."""
@@ -60,6 +79,7 @@ class Alone:
     """The only one."""
 
     node = ""
+    audio_port = 0
 
     @asynccontextmanager
     async def opened(self, services: Services) -> AsyncIterator[None]:
@@ -80,6 +100,12 @@ class Alone:
     def url_of(self, node: str) -> str | None:
         return None
 
+    def audio_port_of(self, node: str) -> int:
+        return 0
+
+    async def announced(self, call_id: str) -> None:
+        pass
+
     async def spend(self, claims: Mapping[str, Any]) -> bool:
         return True
 
@@ -89,7 +115,16 @@ class Alone:
     def over(self, call_id: str) -> None:
         pass
 
+    def noted(self, slugs: Collection[str]) -> None:
+        pass
+
+    def wakes(self) -> bool | None:
+        return None
+
     def listed(self) -> list[PastSummary]:
+        return []
+
+    def firsts(self) -> list[Entry]:
         return []
 
     def health(self) -> dict[str, Any]:

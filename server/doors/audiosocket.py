@@ -30,6 +30,7 @@ from server.tracing.received import received
 from telephony.carriers.audiosocket.carrier import ANNOUNCED, NAME, UNANNOUNCED
 from telephony.carriers.audiosocket.connection import Connection, NotIdentified
 from telephony.carriers.audiosocket.leg import AudioSocketLeg
+from telephony.carriers.audiosocket.onward import Onward
 from telephony.ports import Capabilities, HangUp, Incoming, Refuse
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,9 @@ MAX_UNKNOWN: Final = 64
 """Connections that have not said which call they are; a further one is closed."""
 LOG_EVERY_S: Final = 1.0
 """Connections that are refused are told of no oftener; whoever finds the port must not fill the log."""
+LOOPBACK: Final = "127.0.0.1"
+ONWARD_S: Final = 2.0
+"""For the process that has a call to take its connection."""
 FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -106,6 +110,7 @@ async def _announced(told: Mapping[str, Any], services: Services, trace: Mapping
     if services.calls.is_over(call_id) or (known is not None and known.state is not CallState.RINGING):
         raise NotTaken(409, "CALL_EXISTS", f"the UUID {call_id} was used already: each call has its own")
     await _taken(services, Incoming(call_id, caller, number, NAME, metadata or {}, trace), ANNOUNCED)
+    await services.cluster.announced(call_id)
     return call_id
 
 
@@ -177,18 +182,26 @@ async def listening(services: Services) -> AsyncIterator[None]:
         return
     door = _Door(services)
     host, port = host_and_port(where)
+    loop, shared = asyncio.get_running_loop(), services.settings.workers > 1
     try:
-        server = await asyncio.get_running_loop().create_server(lambda: Connection(door.opened), host, port)
+        server = await loop.create_server(lambda: Connection(door.opened), host, port, reuse_port=shared)
     except OSError as error:
         raise SettingsError(
             f"cannot listen for AudioSocket on {where}: {error.strerror or error}. Stop what uses it, or set "
             "TALKWIRE_AUDIOSOCKET to another address"
         ) from None
+    servers = [server]
+    if shared:
+        # The kernel deals connections out to all processes: the others pass on here those of calls that are here.
+        own = await loop.create_server(lambda: Connection(door.passed_on), LOOPBACK, 0)
+        services.cluster.audio_port = own.sockets[0].getsockname()[1]
+        servers.append(own)
     log.info("audiosocket.ready", address=where, allowed=services.settings.audiosocket_allow)
     try:
         yield
     finally:
-        server.close()
+        for each in servers:
+            each.close()
         door.close()
 
 
@@ -219,6 +232,10 @@ class _Door:
             self._unknown.add(connection)
             self._services.tasks.create_task(self._serve(connection), name="audiosocket")
 
+    def passed_on(self, connection: Connection) -> None:
+        """By another process on this machine, to which the PBX came."""
+        self._services.tasks.create_task(self._serve(connection, passed_on=True), name="audiosocket")
+
     def _may_come(self, peer: str) -> bool:
         if not self._allowed:
             return True  # The address that is listened on is loopback.
@@ -226,13 +243,16 @@ class _Door:
         found = getattr(found, "ipv4_mapped", None) or found
         return any(found in network for network in self._allowed)
 
-    async def _serve(self, connection: Connection) -> None:
+    async def _serve(self, connection: Connection, *, passed_on: bool = False) -> None:
         try:
             try:
                 call_id = str(await connection.identified())
             finally:
                 self._unknown.discard(connection)
-            await self._carry(connection, await self._called(call_id))
+            if not passed_on and await self._elsewhere(connection, call_id):
+                await connection.closed()
+            else:
+                await self._carry(connection, await self._called(call_id, announced=passed_on))
         except (NotIdentified, NotTaken) as refusal:
             self._tell(connection, str(refusal))
             connection.end()
@@ -243,9 +263,28 @@ class _Door:
             connection.close()
             await connection.let_go()
 
-    async def _called(self, call_id: str) -> Call:
+    async def _elsewhere(self, connection: Connection, call_id: str) -> bool:
+        """Pass it on where the call is in another process. Raises ``NotTaken`` where that does not take it."""
+        calls, cluster = self._services.calls, self._services.cluster
+        if not cluster.audio_port or calls.get(call_id) is not None or calls.is_over(call_id):
+            return False
+        node = await cluster.node_of(call_id)
+        port = cluster.audio_port_of(node) if node is not None else 0
+        if not port:
+            return False
+        try:
+            async with asyncio.timeout(ONWARD_S):
+                await self._loop.create_connection(lambda: Onward(connection), LOOPBACK, port)
+        except (OSError, TimeoutError):
+            raise NotTaken(
+                502, "CALL_OVER", f"the process that has the call {call_id} does not answer"
+            ) from None
+        return True
+
+    async def _called(self, call_id: str, *, announced: bool = False) -> Call:
+        """``announced``: it must have been."""
         call = self._services.calls.get(call_id)
-        number = self._services.settings.audiosocket_to
+        number = None if announced else self._services.settings.audiosocket_to
         if call is not None and call.state is CallState.RINGING:
             return call
         if call is not None or self._services.calls.is_over(call_id):

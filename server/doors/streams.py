@@ -52,7 +52,7 @@ def agent_stream(
 
     async def produce(write: Write) -> None:
         until = min(book.now() + STREAM_S, grant.until or float("inf"))
-        with book.recent.reading((key,), after) as reader:
+        async with book.recent.following((key,), after) as reader:
             await write(event("connected", orjson.dumps({"agent": key})))
             pinged = book.now()
             while not book.closed and book.now() < until:
@@ -188,7 +188,7 @@ class EventStreams:
         self, websocket: WebSocket, grant: Grant, keys: Collection[str] | None, after: int | None
     ) -> tuple[int, str]:
         """Calls as they come. ``seq`` is the place among the events of all calls, for each call counts from 1."""
-        with self._book.recent.reading(keys, after) as reader:
+        async with self._book.recent.following(keys, after) as reader:
             caught_up = False
             while (over := self._over(grant)) is None:
                 cursor = reader.after

@@ -7,30 +7,85 @@ import asyncio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.doors.handshake import close, handshake, receive
+from server.envelopes import SUMMARY
 from server.outbox import Outbox
 from server.protocol import CloseCode
+from server.recent import RecentReader
+from server.ring import Entry
 from server.services import Services
 
 
 async def tap_door(websocket: WebSocket, services: Services) -> None:
-    """``?call=<id>``: that call, also when it is yet to come; without it all calls. A watcher who does not
+    """``?call=<id>``: that call, also when it is yet to come; without it all calls, of all nodes. A watcher who does not
     keep up is closed."""
     if await handshake(websocket, services) is None:
         return
-    outbox = Outbox()
-    stop = services.calls.watch(outbox, websocket.query_params.get("call"))
+    outbox, call_id = Outbox(), websocket.query_params.get("call")
+    stop = services.calls.watch(outbox, call_id)
     try:
         async with asyncio.TaskGroup() as tasks:
-            reader = tasks.create_task(_wait_closed(websocket, outbox), name="tap reader")
+            elsewhere = tasks.create_task(_follow(services, outbox, call_id), name="tap of other nodes")
+            reader = tasks.create_task(_wait_closed(websocket, outbox, elsewhere), name="tap reader")
             tasks.create_task(_write(websocket, outbox, reader), name="tap writer")
     finally:
         stop()
 
 
-async def _wait_closed(websocket: WebSocket, outbox: Outbox) -> None:
-    while await receive(websocket) is not None:
-        pass
+async def _wait_closed(websocket: WebSocket, outbox: Outbox, elsewhere: asyncio.Task[None]) -> None:
+    try:
+        while await receive(websocket) is not None:
+            pass
+    finally:
+        elsewhere.cancel()
     outbox.close()
+
+
+async def _follow(services: Services, outbox: Outbox, call_id: str | None) -> None:
+    """Tell of the calls of other nodes, until cancelled."""
+    if not services.cluster.node:
+        return
+    async with services.book.recent.following(None, None) as reader:
+        told = _Told(outbox, call_id)
+        for entry in services.cluster.firsts():
+            told.tell(entry)
+        for happened in services.book.recent.firsts():
+            if happened.elsewhere and happened.place <= reader.after:
+                told.begin(happened.entry)
+        while await _told(reader, told):
+            pass
+
+
+async def _told(reader: RecentReader, told: _Told) -> bool:
+    """False: the watcher takes no more."""
+    for happened in reader.read().happened:
+        if happened.elsewhere and not told.tell(happened.entry):
+            return False
+    await reader.bell.wait()
+    return True
+
+
+class _Told:
+    """What a watcher was told of the calls of other nodes. ``call_id``: of this one only."""
+
+    def __init__(self, outbox: Outbox, call_id: str | None) -> None:
+        self._outbox = outbox
+        self._call_id = call_id
+        self._last: dict[str, int] = {}
+
+    def begin(self, entry: Entry) -> None:
+        """How a call began, unless that was told."""
+        if entry.call_id not in self._last:
+            self.tell(entry)
+
+    def tell(self, entry: Entry) -> bool:
+        """Once. False: it is not taken."""
+        if self._call_id not in (None, entry.call_id) or entry.seq <= self._last.get(entry.call_id, 0):
+            return True
+        if entry.event == SUMMARY:
+            self._last.pop(entry.call_id, None)
+            return True  # It is of the log only.
+        self._last[entry.call_id] = entry.seq
+        return self._outbox.offer(entry.data, entry)
 
 
 async def _write(websocket: WebSocket, outbox: Outbox, reader: asyncio.Task[None]) -> None:

@@ -37,6 +37,7 @@ class ClusterHealth(Answer):
 
     node: str
     redis: bool = Field(description="False: it serves on by itself.")
+    why: str | None = Field(default=None, description="What is wrong with Redis, where it is away.")
     nodes: int
     others: list[str]
     room: int = Field(description="Calls that the others would take.")

@@ -11,7 +11,7 @@ said in its place.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import structlog
@@ -44,7 +44,7 @@ class Node:
         name: str,
         epoch: Callable[[], float],
         recording: Callable[[str], OnDisk | None],
-        on_closed: Callable[[PastSummary], None],
+        on_closed: Callable[[PastSummary, Sequence[Entry]], None],
     ) -> None:
         self._database = database
         self.name = name
@@ -53,6 +53,8 @@ class Node:
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._well_since: float | None = None
+        self.bury: Callable[[Sequence[str]], Awaitable[object]] = self.close_calls_of
+        """Does what the death of servers asks for, by their names; where several are one server it asks the others."""
 
     async def beat(self) -> None:
         """Say that this server lives. Raises ``StoreUnavailable``."""
@@ -74,7 +76,7 @@ class Node:
                     self._well_since = now
                 beaten = now
                 if now - self._well_since >= DEAD_S:
-                    await self.close_calls_of(await self._silent())
+                    await self.bury(await self._silent())
             except StoreUnavailable as error:
                 self._well_since = None
                 log.debug("node.not_told", reason=str(error))
@@ -142,7 +144,7 @@ class Node:
             noted = await self._database.note(connection, added)
         self._database.on_noted(noted)
         log.warning("call.closed_after_crash", call_id=call_id, node=node, events=len(entries))
-        self._on_closed(summary)
+        self._on_closed(summary, added)
         return next((entry for entry in added if entry.event == "call.ended"), True)
 
     async def _log(self, call_id: str) -> Sequence[Entry]:

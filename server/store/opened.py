@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,7 @@ from server.summary import PastSummary
 if TYPE_CHECKING:
     from server.clock import Clock
     from server.recordings import Recordings
+    from server.ring import Entry
     from server.store.database import Database
     from server.store.kept import KeptCalls
     from server.store.nodes import Node
@@ -38,6 +39,10 @@ SWEEP_S = 3600.0
 DAY_S = 86_400.0
 
 
+async def _nothing() -> None:
+    """There is nothing to do."""
+
+
 class Kept:
     """The store, and what goes on behind it."""
 
@@ -46,8 +51,12 @@ class Kept:
         self.writer = writer
         self.node: Node | None = None
         """This server, as the database knows it."""
-        self.on_closed: Callable[[PastSummary], None] = lambda _: None
-        """Is told of calls that another server left open, and that were closed here."""
+        self.on_closed: Callable[[PastSummary, Sequence[Entry]], None] = lambda summary, added: None
+        """Is told of calls that another server left open and that were closed here, with what was added to the log."""
+        self.dead: tuple[str, ...] = ()
+        """Servers that were killed on this data directory, whose calls are still to be closed: by their names."""
+        self.adopt: Callable[[], Awaitable[object]] = _nothing
+        """Writes what killed servers on this data directory had left in their spools. Raises ``StoreUnavailable``."""
 
     def figures(self) -> dict[str, Any]:
         """For operators. ``late_ms``: how long the oldest event of a transaction had waited when it was in the
@@ -138,6 +147,7 @@ class _Opening:
         self._calls: KeptCalls
         self._spool: Spool
         self._settled = False
+        self._dead: list[str] = []
         self._starting = True
 
     async def begin(self, spool: Spool) -> Kept:
@@ -159,9 +169,9 @@ class _Opening:
             self.name,
             self._clock.epoch,
             self._recordings.told,
-            lambda summary: kept.on_closed(summary),
+            lambda summary, added: kept.on_closed(summary, added),
         )
-        kept.node = self.node
+        kept.node, kept.adopt = self.node, self._adopt
         self._tokens.on_used = lambda token_id, until: self.writer.put(Used(token_id, until))
         try:
             async with asyncio.timeout(START_S):
@@ -174,6 +184,7 @@ class _Opening:
                 ) from None
             self.writer.fell(StoreUnavailable(str(error) or "it is too slow"))
         self._starting = False
+        kept.dead = tuple(self._dead)
         return kept
 
     async def _settle(self) -> None:
@@ -195,8 +206,11 @@ class _Opening:
             raise StoreUnavailable(str(error)) from None
         await self.node.beat()
         dead = await self._adopt()
-        if count := await self.node.close_calls_of(dead):
-            log.warning("journal.recovered", calls=count)
+        if self._settings.redis_url is not None and self._starting:
+            # Other nodes may have been told more of these calls than was written: they are asked first.
+            self._dead = dead
+        else:
+            await self.node.bury(dead)
         await self._remember_tokens()
         self._settled = True
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from telephony.carriers.twilio.simulator import SimulatedCarrier
 from tests.e2e.harness import KEY, ROOT, TIMEOUT_S, Frame, connected, free_port, in_order, running
 from tests.e2e.test_nodes import FROM, GREETING, PUBLIC, TO, TOKEN, Node, agent_at, call, known, nodes
 from tests.e2e.test_process import environment
+from tests.e2e.watching import streamed
 from tests.redis import SERVER, redis_prefix
 
 pytestmark = pytest.mark.e2e
@@ -211,7 +214,7 @@ async def test_an_agent_whose_node_was_killed_is_taken_at_once_by_another(tmp_pa
 
 
 def lose(cluster: RedisCluster, node: str) -> None:
-    out = cluster._links._out.get(node)
+    out = cluster.links._out.get(node)
     if out is not None:
         out.first += 1
 
@@ -238,9 +241,9 @@ async def test_links_break_at_random_and_each_event_is_told_once(tmp_path: Path,
                 case 1:  # Or of what was on the way from it.
                     lose(here, there.node)
                 case 2:
-                    here._broke(there.node)
+                    here.peers.broke(there.node)
                 case 3:
-                    there._part(here.node)
+                    there.peers.part(here.node)
         for placed in calls:
             call_id = placed.ids.call_sid
             await agent.wait("message.confirmed", count=3, call_id=call_id)
@@ -248,3 +251,142 @@ async def test_links_break_at_random_and_each_event_is_told_once(tmp_path: Path,
             assert (await agent.wait("call.ended", call_id=call_id))["reason"] == "hangup"
         in_order(agent.frames)
         assert [f["ack"] for f in agent.of("ack")] == [f"{number}" for number in range(sent)]
+
+
+@pytest.mark.parametrize("restarted", ["at once", "later"])
+async def test_the_calls_of_a_node_that_is_killed_and_restarted_end_once(
+    tmp_path: Path, restarted: str
+) -> None:
+    """Whoever comes first: the next server on its data directory, or those that bury it."""
+    port = free_port()
+    with redis_prefix() as prefix:
+        shared = {
+            "redis_url": SERVER,
+            "redis_prefix": prefix,
+            "public_url": PUBLIC,
+            "twilio_auth_token": TOKEN,
+        }
+        url = f"http://127.0.0.1:{port}"
+        async with running(tmp_path, **shared) as server:
+            a = Node(server, SimulatedCarrier(server.url, auth_token=TOKEN, public_url=PUBLIC))
+            async with agent_at(a) as agent, streamed(a) as stream:
+                async with (
+                    a_process(a_node(tmp_path, port, prefix)) as process,
+                    connected(f"ws://127.0.0.1:{port}", resume={}) as other,
+                    SimulatedCarrier(url, auth_token=TOKEN, public_url=PUBLIC) as there,
+                ):
+                    await other.send("agent.create", agent_id="other")
+                    await other.send("channel.add", agent_id="other", type="phone", ref="+15550003333")
+                    await other.wait("channel.added")
+                    placed = []
+                    for number, who in ((TO, agent), ("+15550003333", other)):
+                        async with asyncio.timeout(TIMEOUT_S):
+                            while "Reject" in (answer := await there.ring(FROM, number)).body:
+                                await asyncio.sleep(0.1)
+                        placed.append(await there.open_stream(answer.plan()))
+                        call_id = (await who.wait("call.started"))["call_id"]
+                        await who.send("bot.reply", call_id=call_id, message_id="m1", text=GREETING)
+                        await who.wait("bot.word", count=2)
+                    first, second = (one.ids.call_sid for one in placed)
+                    process.kill()
+                    await other.wait_closed()
+                async with AsyncExitStack() as later:
+                    if restarted == "at once":
+                        # Its predecessor's silence is not noticed yet.
+                        await later.enter_async_context(running(tmp_path, **shared))
+                    cursors = {second: [frame for frame in other.frames if "seq" in frame][-1]["seq"]}
+                    back = await later.enter_async_context(connected(a.ws, resume=cursors))
+                    await back.send("agent.create", agent_id="other")
+                    ended = await agent.wait("call.ended")
+                    if restarted == "later":
+                        await later.enter_async_context(running(tmp_path, **shared))
+                    assert (await back.wait("call.ended"))["reason"] == "failed"
+                    await stream.wait("call.summary", count=2)
+                    await asyncio.sleep(1.0)
+                    assert len(agent.of("call.ended")) == len(back.of("call.ended")) == 1
+                    for frames in (agent.frames, [*other.frames, *back.frames]):
+                        seqs = [frame["seq"] for frame in frames if "seq" in frame]
+                        assert seqs == list(range(1, len(seqs) + 1)), "the end comes next, and nothing twice"
+                    for call_id in (first, second):
+                        log = (await a.get(f"/v1/calls/{call_id}/events?format=wire&limit=1000")).json()
+                        ends = [event for event in log["events"] if event["event"] == "call.ended"]
+                        assert [event["reason"] for event in ends] == ["failed"]
+                        assert log["events"][-1]["event"] == "call.summary"
+                        if call_id == first:
+                            assert ends == [ended], "what was told is what is kept"
+                        for kind in ("call.ended", "call.summary"):
+                            assert [f["call"] for f in stream.of(kind)].count(call_id) == 1
+                for one in placed:
+                    one.drop()
+
+
+async def test_a_node_that_is_alone_closes_what_the_one_before_it_left(tmp_path: Path) -> None:
+    port = free_port()
+    with redis_prefix() as prefix:
+        env, url = a_node(tmp_path, port, prefix), f"http://127.0.0.1:{port}"
+        async with (
+            a_process(env) as process,
+            connected(f"ws://127.0.0.1:{port}", resume={}) as agent,
+            SimulatedCarrier(url, auth_token=TOKEN, public_url=PUBLIC) as carrier,
+        ):
+            await agent.send("agent.create", agent_id="tester")
+            await agent.send("channel.add", agent_id="tester", type="phone", ref="*")
+            await agent.wait("channel.added")
+            placed = await carrier.place_call(FROM, TO)
+            call_id = (await agent.wait("call.started"))["call_id"]
+            await asyncio.sleep(0.3)
+            process.kill()
+            await agent.wait_closed()
+        cursors = {call_id: [frame for frame in agent.frames if "seq" in frame][-1]["seq"]}
+        async with a_process(env), connected(f"ws://127.0.0.1:{port}", resume=cursors) as back:
+            await back.send("agent.create", agent_id="tester")
+            assert (await back.wait("call.ended"))["reason"] == "failed"
+            seqs = [frame["seq"] for frame in (*agent.frames, *back.frames) if "seq" in frame]
+            assert seqs == list(range(1, len(seqs) + 1))
+        placed.drop()
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+async def test_readyz_says_what_is_wrong_with_redis_and_calls_go_on(tmp_path: Path, how: str) -> None:
+    port = free_port()
+
+    async def redis_is(node: Node, *, well: bool) -> dict[str, Any]:
+        async with asyncio.timeout(TIMEOUT_S):
+            while True:
+                reply = await node.get("/readyz")
+                cluster: dict[str, Any] = reply.json()["cluster"]
+                if cluster["redis"] is well:
+                    assert (reply.status_code, reply.json()["status"]) == (200, "ready")
+                    return cluster
+                await asyncio.sleep(0.05)
+
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(a_redis(port))
+        a, b = await stack.enter_async_context(nodes(tmp_path, redis_url=f"redis://127.0.0.1:{port}/0"))
+        agent = await stack.enter_async_context(agent_at(a, b))
+        placed = await call(a, a)
+        call_id = (await agent.wait("call.started"))["call_id"]
+        assert "why" not in await redis_is(a, well=True)
+        if how == "killed":
+            first.kill()
+            first.wait()
+        else:
+            first.send_signal(signal.SIGSTOP)
+        why = (await redis_is(a, well=False))["why"]
+        assert ("no answer" in why) == (how == "stopped"), why
+        assert str(port) not in why, "anybody may ask, and need not know where it is"
+        await agent.send("bot.reply", call_id=call_id, message_id="m1", text="One two three.")
+        await agent.wait("message.confirmed", call_id=call_id)
+        other = await call(a, a)
+        await agent.wait("call.started", count=2)
+        other.hang_up()
+        await agent.wait("call.ended")
+        if how == "killed":
+            await stack.enter_async_context(a_redis(port))
+        else:
+            first.send_signal(signal.SIGCONT)
+        for node in (a, b):
+            assert "why" not in await redis_is(node, well=True)
+        placed.hang_up()
+        await agent.wait("call.ended", count=2)
+        in_order(agent.frames)

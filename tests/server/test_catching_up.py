@@ -180,3 +180,24 @@ def test_of_a_call_that_is_over_and_forgotten_the_rest_is_told(tmp_path: Path) -
             assert other.back() == [({}, [])]
 
     run_virtual(main())
+
+
+def test_whoever_knows_more_than_a_killed_server_wrote_is_told_that_the_call_is_gone(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with house(tmp_path) as at:
+            at.calls.owners.archive = kept = Kept()
+            first = Owner({})
+            call = at.call(at.comes(first))
+            kept.keeps(call)
+            happen(call, 9)
+            at.goes(first)
+            now = asyncio.get_running_loop().time()
+            at.calls._finish(call, CallEnded(EndReason.FAILED, "", now, 1.0, ()))
+            at.calls.owners.drop(["CA1"])
+            kept.over.add("CA1")
+            knows = Owner({"CA1": 10})
+            at.comes(knows)
+            await asyncio.sleep(1)
+            assert (knows.seqs(), knows.back()) == ([], [({}, []), ({}, ["CA1"])])
+
+    run_virtual(main())

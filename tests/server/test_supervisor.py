@@ -21,7 +21,6 @@ def test_a_redis_and_a_database_are_enough() -> None:
     [
         ({}, "TALKWIRE_REDIS_URL"),
         ({"redis_url": REDIS, "database_url": "memory"}, "SQLite"),
-        ({"redis_url": REDIS, "audiosocket": "127.0.0.1:9092"}, "Asterisk"),
     ],
 )
 def test_what_is_missing_is_told(more: dict[str, Any], told: str) -> None:

@@ -22,6 +22,8 @@ LINGER_S: Final = 2.0
 """What a peer may take to read the rest."""
 MAX_WAITING: Final = 200
 """Messages that are kept until the call is taken."""
+MAX_BEFORE: Final = 256 << 10
+"""Bytes that are kept until it is known where the call is."""
 SEND_BUFFER: Final = 16 << 10
 """Bytes, about a second at 8 kHz: what the system takes for a PBX that reads no more is late when that does again."""
 
@@ -45,6 +47,9 @@ class Connection(asyncio.Protocol):
         self._uuid: asyncio.Future[UUID] = loop.create_future()
         self._rate_hz: asyncio.Future[int] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
+        self._before: bytearray | None = bytearray()
+        """What came before it was known where the call is. None: that is known, or it is too much."""
+        self._onward: asyncio.Transport | None = None
         self.peer = ""
         """The other side's address."""
 
@@ -60,6 +65,13 @@ class Connection(asyncio.Protocol):
         self._on_open(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._onward is not None:
+            self._onward.write(data)
+            return
+        if self._before is not None:
+            self._before += data
+            if len(self._before) > MAX_BEFORE:
+                self._before = None
         for message in self._parser.feed(data):
             if self._reader is not None:
                 self._reader.on_message(message)
@@ -83,6 +95,16 @@ class Connection(asyncio.Protocol):
             self._gone.set_result(None)
         if self._reader is not None:
             self._reader.on_gone()
+        if self._onward is not None:
+            self._onward.close()
+
+    def pause_writing(self) -> None:
+        if self._onward is not None:
+            self._onward.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._onward is not None:
+            self._onward.resume_reading()
 
     # --- what the door does -------------------------------------------------------------------------------
 
@@ -93,6 +115,18 @@ class Connection(asyncio.Protocol):
                 return await asyncio.shield(self._uuid)
         except TimeoutError:
             raise NotIdentified(f"no UUID came within {IDENTIFY_S:g} s") from None
+
+    def pass_on(self, onward: asyncio.Transport) -> None:
+        """The call is in another process: all that came, and comes, goes there."""
+        if self._before is None or self._gone.done() or self._transport is None:
+            onward.close()
+            self.close()
+            return
+        self._onward = onward
+        self._transport.set_write_buffer_limits(SEND_BUFFER)
+        onward.write(bytes(self._before))
+        self._before = None
+        self._waiting.clear()
 
     async def rate_hz(self) -> int:
         """The rate of the caller's audio. Where none comes it is 8 kHz, what the application ``AudioSocket()`` has."""
@@ -126,7 +160,7 @@ class Connection(asyncio.Protocol):
     # --- what the leg does --------------------------------------------------------------------------------
 
     def deliver(self, reader: Reader) -> None:
-        self._reader = reader
+        self._reader, self._before = reader, None
         while self._waiting:
             reader.on_message(self._waiting.popleft())
         if self._gone.done():

@@ -13,7 +13,8 @@ import pytest
 from structlog.contextvars import bind_contextvars, get_contextvars
 
 from server.cluster.mirror import Mirror
-from server.cluster.node import Peer, RedisCluster
+from server.cluster.node import RedisCluster
+from server.cluster.peers import Peer, Peers
 from server.settings import Settings
 from tests.e2e.harness import free_port
 
@@ -23,7 +24,9 @@ async def a_node(tmp_path: Path) -> AsyncIterator[RedisCluster]:
     settings = Settings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0")
     cluster = RedisCluster(settings, "secret", ["key"])
     async with asyncio.TaskGroup() as tasks:
-        cluster.services = cast(Any, SimpleNamespace(tasks=tasks))
+        book = SimpleNamespace(follow=lambda *_: None)
+        cluster.services = cast(Any, SimpleNamespace(tasks=tasks, book=book))
+        cluster.peers = Peers(cluster)
         yield cluster
     for client in cluster._clients:
         await client.aclose()
@@ -40,14 +43,14 @@ async def test_its_own_tasks_are_no_calls(tmp_path: Path, monkeypatch: pytest.Mo
 
     async with a_node(tmp_path) as cluster:
         monkeypatch.setattr(cluster.directory, "release", release)
-        monkeypatch.setattr(cluster, "died", lambda node: note("died"))
-        monkeypatch.setattr(cluster, "_part", lambda node: note("part"))
-        peer = Peer(f"http://127.0.0.1:{free_port()}", "store", 0.0)
-        cluster.peers["n2"] = peer
+        monkeypatch.setattr(cluster.peers, "died", lambda node: note("died"))
+        monkeypatch.setattr(cluster.peers, "part", lambda node: note("part"))
+        peer = Peer(f"http://127.0.0.1:{free_port()}", 0.0)
+        cluster.peers.all["n2"] = peer
         owner = Mirror.__new__(Mirror)
         owner.node = "n2"
         bind_contextvars(call_id="CA1")
-        cluster.release({"agent:x": "c1"})
-        assert cluster.suspect(owner)
-        cluster._overflowed("n2")
+        cluster.where.release({"agent:x": "c1"})
+        assert cluster.beats.suspect(owner)
+        cluster.peers.overflowed("n2")
     assert whose == {"release": None, "died": None, "part": None}

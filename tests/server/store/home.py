@@ -102,5 +102,5 @@ async def home(url: str, data_dir: Path, *, migrate: bool = True, **settings: An
     recordings = Recordings(data_dir / "recordings")
     async with opened(made, clock, recordings, tokens) as kept:
         book = CallBook(kept.calls, clock, drawn=True)
-        kept.on_closed = book.changed
+        kept.on_closed = book.closed_for_another
         yield Home(kept, book, clock, tokens, recordings, data_dir)

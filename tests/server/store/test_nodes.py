@@ -168,7 +168,7 @@ async def test_of_several_that_close_a_call_one_does(url: str, tmp_path: Path) -
                 "x",
                 made.clock.epoch,
                 made.recordings.told,
-                lambda call: found.append(call.call_id),
+                lambda call, _: found.append(call.call_id),
             )
             await node.close_calls_of(["dead"])
 
@@ -187,7 +187,7 @@ async def test_whoever_was_taken_for_dead_has_the_last_word(url: str, tmp_path: 
             "x",
             made.clock.epoch,
             made.recordings.told,
-            lambda call: None,
+            lambda call, _: None,
         )
         assert await node.close_calls_of(["dead"]) == 1
         true = [
