@@ -375,6 +375,8 @@ class Playout:
         at = self._anchor_at + (position - self._anchor_position) / self.sample_rate_hz
         if self._anchor_position <= self._run_position < position:
             at = max(at, self._run_at + self._way_s + (position - self._run_position) / self.sample_rate_hz)
+            # A way may be less than none, where the far end plays ahead of the pace: not before anything was sent.
+            at = max(at, self._run_at)
         return at
 
     def _give_up_lost_marks(self, now: float) -> None:
