@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { apply, fold } from "../src/fold/fold.ts";
 import { heardOf } from "../src/fold/heard.ts";
 import { type Entry, emptyCall } from "../src/fold/model.ts";
-import { timings } from "../src/fold/timing.ts";
+import { timings, turnsTaken } from "../src/fold/timing.ts";
 import { GOLDEN, event } from "./golden.ts";
 
 const call = fold(GOLDEN);
@@ -137,6 +137,7 @@ test("a wait that goes on grows, and stops with the call", () => {
   assert.deepEqual(timings(told, 3000).map(({ phase, endpointMs, totalMs }) => [phase, endpointMs, totalMs]), [["answering", 500, 1000]]);
   apply(told, event(4000, "call.ended", { reason: "hangup" }));
   assert.equal(timings(told, 9000)[0]?.totalMs, 2000);
+  assert.equal(turnsTaken(told), 1, "nobody answers it, and it was a turn");
 });
 
 test("a message that nobody heard is told as such", () => {
