@@ -298,7 +298,12 @@ class Playout:
 
     def begin_of(self, position: int) -> float | None:
         """When the sample at a position is or was heard; None as for ``time_of``."""
-        return None if position > self._limit(self._way_s) else self._begin(position)
+        if position > self._limit(self._way_s):
+            return None
+        at = self._begin(position)
+        # A way may be less than none, where the far end plays ahead of the pace: what begins a run is not heard
+        # before it was sent all the same.
+        return max(at, self._run_at) if position >= self._run_position else at
 
     def _begin(self, position: int) -> float:
         """When the sample at a position is heard: other than the end of all before it where the far end ran dry in
@@ -375,8 +380,6 @@ class Playout:
         at = self._anchor_at + (position - self._anchor_position) / self.sample_rate_hz
         if self._anchor_position <= self._run_position < position:
             at = max(at, self._run_at + self._way_s + (position - self._run_position) / self.sample_rate_hz)
-            # A way may be less than none, where the far end plays ahead of the pace: not before anything was sent.
-            at = max(at, self._run_at)
         return at
 
     def _give_up_lost_marks(self, now: float) -> None:

@@ -333,8 +333,8 @@ def test_nothing_is_heard_before_it_was_sent_where_the_far_end_plays_ahead_of_th
     playout.know_way(-0.065, 0.015)
     playout.write(audio(1000))
     playout.pull(20.0)
-    assert playout.time_of(1) == 20.0
-    assert playout.time_of(RATE // 10) == pytest.approx(20.035)
+    assert playout.begin_of(0) == 20.0
+    assert playout.begin_of(RATE // 10) == pytest.approx(20.035)
 
 
 def test_what_the_far_end_says_of_the_way_counts_more_than_marks() -> None:
