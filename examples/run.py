@@ -53,7 +53,9 @@ def main() -> int:
             agent.setdefault("TALKWIRE_DEMO_LLM", "1")
         children.append(subprocess.Popen([sys.executable, str(HERE / "demo_agent.py")], env=agent))
         print(f"\n  Talkwire runs. Open http://{local}/ or, in a second shell, call it:\n")
-        print("    .venv/bin/talkwire call examples/clips/time.wav examples/clips/goodbye.wav\n", flush=True)
+        elsewhere = f" --server http://{local}" if settings.port != 8080 else ""
+        clips = "examples/clips/time.wav examples/clips/goodbye.wav"
+        print(f"    .venv/bin/talkwire call{elsewhere} {clips}\n", flush=True)
         return server.wait()
     finally:
         for child in reversed(children):

@@ -298,7 +298,12 @@ class Playout:
 
     def begin_of(self, position: int) -> float | None:
         """When the sample at a position is or was heard; None as for ``time_of``."""
-        return None if position > self._limit(self._way_s) else self._begin(position)
+        if position > self._limit(self._way_s):
+            return None
+        at = self._begin(position)
+        # A way may be less than none, where the far end plays ahead of the pace: what begins a run is not heard
+        # before it was sent all the same.
+        return max(at, self._run_at) if position >= self._run_position else at
 
     def _begin(self, position: int) -> float:
         """When the sample at a position is heard: other than the end of all before it where the far end ran dry in

@@ -227,7 +227,10 @@ class AgentRegistry:
         claims = self._claims.setdefault(number, [])
         if agent.slug not in claims:
             if not is_dev(agent.slug) and not all(map(is_dev, claims)):
-                raise NumberInUse(f"another agent answers {ref}; remove that channel first")
+                holder = next(key for key in claims if not is_dev(key))
+                raise NumberInUse(
+                    f"agent {holder!r} answers {ref} already: remove its channel first, or add another number"
+                )
             claims.append(agent.slug)
         agent.channels[number] = channel = Channel("phone", ref, merged({}, configuration), ringing)
         return channel

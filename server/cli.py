@@ -73,11 +73,11 @@ def _peek(argv: list[str]) -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from pipeline.errors import ProviderUnavailable
+    from pipeline.errors import ProviderError
     from server.secrets import DataDirError
     from server.settings import SettingsError
 
-    told = (SettingsError, DataDirError, ProviderUnavailable)
+    told = (SettingsError, DataDirError, ProviderError)
     try:
         return _dispatch(args)
     except KeyboardInterrupt:

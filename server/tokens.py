@@ -93,6 +93,8 @@ class Tokens:
             )
         except jwt.ExpiredSignatureError:
             raise TokenError("the token has expired") from None
+        except jwt.InvalidAudienceError:
+            raise TokenError("a token of another kind: it does not open this") from None
         except jwt.InvalidTokenError as error:
             raise TokenError(f"not a valid token: {error}") from None
         return claims

@@ -352,7 +352,8 @@ def _taken_agent(agent_id: str) -> ErrorEvent:
 
 def _taken_number(command: wire.ChannelAdd) -> ErrorEvent:
     return ErrorEvent(
-        error=f"another agent answers {command.ref} at another node; remove that channel first",
+        error=f"an agent at another node answers {command.ref} already: remove its channel first, or add another "
+        "number",
         code=ErrorCode.PHONE_IN_USE,
         agent_id=command.agent_id,
         phone=command.ref,

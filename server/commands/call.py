@@ -128,7 +128,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("SECONDS", "FILE.wav"),
         help="say the next turn so many seconds after the bot began to speak, without waiting for its end",
     )
-    parser.add_argument("--server", default="http://127.0.0.1:8080", help="where it listens (%(default)s)")
+    parser.add_argument(
+        "--server", help="where it listens (http://127.0.0.1 with the port of TALKWIRE_PORT, or else 8080)"
+    )
     parser.add_argument(
         "--public-url",
         help="what the server has as TALKWIRE_PUBLIC_URL, for signatures (that variable, or --server)",
@@ -163,18 +165,19 @@ async def _run(args: argparse.Namespace) -> int:
         raise CommandFailed("nothing to say: name a WAV file or give --say TEXT")
     if args.barge_in_s is not None:
         raise CommandFailed("--barge-in needs a file or a --say behind it")
-    if not args.server.startswith(("http://", "https://")):
-        raise CommandFailed(f"--server must be an http or https address (got {args.server!r})")
-    clips = [await asyncio.to_thread(_load, turn) for turn in turns]
     environment = await asyncio.to_thread(_environment)
+    server = args.server or f"http://127.0.0.1:{environment.get('TALKWIRE_PORT') or 8080}"
+    if not server.startswith(("http://", "https://")):
+        raise CommandFailed(f"--server must be an http or https address (got {server!r})")
+    clips = [await asyncio.to_thread(_load, turn) for turn in turns]
     printer = Printer(show_marks=args.marks)
     carrier = SimulatedCarrier(
-        args.server,
+        server,
         auth_token=environment.get("TWILIO_AUTH_TOKEN") or None,
         public_url=args.public_url or environment.get("TALKWIRE_PUBLIC_URL") or None,
     )
     call_sid = new_sid("CA")
-    async with carrier, tapped(args.server, call_sid, environment, printer):
+    async with carrier, tapped(server, call_sid, environment, printer):
         options = CallOptions(on_fact=printer.fact)
         try:
             call = await carrier.place_call(args.from_, args.to, call_sid=call_sid, options=options)
@@ -403,7 +406,10 @@ def _load(turn: Turn) -> Clip:
 def _speak(text: str) -> Clip:
     program = shutil.which("flite")
     if program is None:
-        raise CommandFailed("--say needs the program flite (Debian: apt install flite); or name a WAV file")
+        raise CommandFailed(
+            "--say needs the program flite (Debian: apt install flite); or name a WAV file, such as "
+            "`talkwire say TEXT --out FILE.wav` makes with the configured voice"
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "say.wav"
         try:
@@ -418,7 +424,9 @@ def _explain(error: SimulatorError, to: str) -> str:
     shown = str(error)
     if isinstance(error, CallRejected):
         why = (
-            f"no agent that is connected answers {to}" if error.reason == "rejected" else "it is at capacity"
+            f"no agent that is connected answers {to}"
+            if error.reason == "rejected"
+            else "it is at capacity, too busy or about to stop"
         )
         return f"{shown} ({why})"
     if getattr(error, "status", None) == 403:

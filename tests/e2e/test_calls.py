@@ -362,9 +362,12 @@ async def test_unsigned_requests_are_refused_but_by_the_open_door(tmp_path: Path
             assert (await http.post(f"{server.url}/twilio/voice", data=form)).status_code == 403
         async with running(tmp_path / "signed", twilio_auth_token="secret") as server:
             url = f"{server.url}/twilio/voice"
-            assert (await http.post(url, data=form)).status_code == 403
+            unsigned = await http.post(url, data=form)
+            assert unsigned.status_code == 403
+            assert "there is no X-Twilio-Signature" in unsigned.text
             wrong = await http.post(url, data=form, headers={"X-Twilio-Signature": "AAAA"})
             assert wrong.status_code == 403
+            assert "the signature does not fit" in wrong.text
             assert "secret" not in wrong.text
 
 

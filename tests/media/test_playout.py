@@ -328,6 +328,15 @@ def test_what_a_clear_cannot_take_back_counts_as_heard() -> None:
     assert playout.clear(0.2) == pytest.approx(0.28 * RATE, abs=1)
 
 
+def test_nothing_is_heard_before_it_was_sent_where_the_far_end_plays_ahead_of_the_pace() -> None:
+    playout = Playout(RATE, lead_ms=160)
+    playout.know_way(-0.065, 0.015)
+    playout.write(audio(1000))
+    playout.pull(20.0)
+    assert playout.begin_of(0) == 20.0
+    assert playout.begin_of(RATE // 10) == pytest.approx(20.035)
+
+
 def test_what_the_far_end_says_of_the_way_counts_more_than_marks() -> None:
     playout = Playout(RATE, lead_ms=120, mark_every_ms=100)
     playout.know_way(0.05, 0.01)

@@ -82,7 +82,7 @@ def test_a_number_belongs_to_one_agent_and_is_free_when_it_leaves() -> None:
     assert b is not None
     channel = ChannelAdd(agent_id="x", type="phone", ref="+1")
     registry.add_number(a, "+1 (555) 000-2222", channel)
-    with pytest.raises(NumberInUse):
+    with pytest.raises(NumberInUse, match="agent 'a' answers \\+15550002222 already: remove its channel"):
         registry.add_number(b, "+15550002222", channel)
     assert registry.remove_number(a, "+1 555 000 2222")
     assert not registry.remove_number(a, "+1 555 000 2222")

@@ -25,7 +25,7 @@ def test_it_expires() -> None:
 
 def test_it_is_good_for_one_thing_and_from_one_server() -> None:
     token = Tokens(SECRET).issue("CA1", MEDIA, time.time(), 60)
-    with pytest.raises(TokenError):
+    with pytest.raises(TokenError, match="a token of another kind"):
         Tokens(SECRET).check(token, "something-else")
     with pytest.raises(TokenError):
         Tokens("t" * 64).check(token, MEDIA)

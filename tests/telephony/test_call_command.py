@@ -29,7 +29,13 @@ TONE = (8000 * np.sin(np.arange(8000) * 0.7)).astype(np.int16)
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting and no ``.env`` of the machine reaches the command."""
-    for name in ("TWILIO_AUTH_TOKEN", "TALKWIRE_PUBLIC_URL", "TALKWIRE_API_KEYS", "TALKWIRE_DATA_DIR"):
+    for name in (
+        "TWILIO_AUTH_TOKEN",
+        "TALKWIRE_PUBLIC_URL",
+        "TALKWIRE_API_KEYS",
+        "TALKWIRE_DATA_DIR",
+        "TALKWIRE_PORT",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     wav.write_mono(tmp_path / "a.wav", TONE[:1600], 8000)
@@ -102,6 +108,17 @@ async def test_what_cannot_be_done_is_said(
     assert match in error
 
 
+async def test_the_server_is_where_its_settings_have_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("TALKWIRE_PORT=9\n", encoding="utf-8")
+    assert await call.run(parse("a.wav")) == 1
+    assert "no server answers at http://127.0.0.1:9:" in capsys.readouterr().err
+    monkeypatch.setenv("TALKWIRE_PORT", "1")
+    assert await call.run(parse("a.wav")) == 1
+    assert "no server answers at http://127.0.0.1:1:" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
 def test_say_is_spoken_by_flite() -> None:
     clip = call._load(Turn(None, "hello there"))
@@ -119,7 +136,7 @@ async def test_say_needs_flite(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 @pytest.mark.parametrize(
     ("body", "status", "match"),
     [
-        (twiml.reject("busy"), 200, "rejected the call: busy (it is at capacity)"),
+        (twiml.reject("busy"), 200, "rejected the call: busy (it is at capacity, too busy or about to stop)"),
         (twiml.hangup(), 200, "without opening a stream"),
         ("no", 403, "TWILIO_AUTH_TOKEN"),
     ],

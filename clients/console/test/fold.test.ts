@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { apply, fold } from "../src/fold/fold.ts";
 import { heardOf } from "../src/fold/heard.ts";
 import { type Entry, emptyCall } from "../src/fold/model.ts";
-import { timings } from "../src/fold/timing.ts";
+import { timings, turnsTaken } from "../src/fold/timing.ts";
 import { GOLDEN, event } from "./golden.ts";
 
 const call = fold(GOLDEN);
@@ -137,6 +137,33 @@ test("a wait that goes on grows, and stops with the call", () => {
   assert.deepEqual(timings(told, 3000).map(({ phase, endpointMs, totalMs }) => [phase, endpointMs, totalMs]), [["answering", 500, 1000]]);
   apply(told, event(4000, "call.ended", { reason: "hangup" }));
   assert.equal(timings(told, 9000)[0]?.totalMs, 2000);
+  assert.equal(turnsTaken(told), 1, "nobody answers it, and it was a turn");
+});
+
+test("an answer that was begun anew is an answer, though only the first one was measured", () => {
+  const signal = { turn_id: 1, text: "hello", message_id: "u", latency_ms: 500, probability: 1, reason: "silence" };
+  const told = fold([
+    event(0, "call.started"),
+    event(2500, "turn.end", signal),
+    event(2600, "bot.speaking", { turn_id: 1, message_id: "a", text: "Yes?" }),
+    event(2600, "turn.metrics", { turn_id: 1, message_id: "a", total_ms: 600, slowest: "endpointing" }),
+    event(2900, "bot.interrupted", { turn_id: 1, message_id: "a", played_ms: 300, words_spoken: 0, reason: "early" }),
+    event(3000, "turn.continued", { turn_id: 1 }),
+    event(4500, "turn.end", signal),
+  ]);
+  assert.equal(timings(told, 4600)[0]?.phase, "answering");
+  apply(told, event(4700, "bot.speaking", { turn_id: 1, message_id: "b", text: "No." }));
+  assert.deepEqual(timings(told, 9000).map(({ phase, totalMs, answerMs }) => [phase, totalMs, answerMs]), [["answered", 700, 200]]);
+});
+
+test("what is typed stands where it was typed, also where speech had announced its turn before", () => {
+  const told = fold([
+    event(0, "call.started"),
+    event(1000, "speech.started", { turn_id: 2, segment_id: 1, timestamp: 1_700_000_001 }),
+    event(2000, "speech.ended", { turn_id: 2, segment_id: 1, timestamp: 1_700_000_002, duration_ms: 1000 }),
+    event(9000, "user.message", { turn_id: 2, text: "thank you", message_id: "u", segment_ids: [] }),
+  ]);
+  assert.deepEqual(told.entries.map((entry) => entry.kind === "user" && entry.said.startMs), [9000]);
 });
 
 test("a message that nobody heard is told as such", () => {

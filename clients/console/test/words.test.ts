@@ -7,7 +7,7 @@ import { emptyCall } from "../src/fold/model.ts";
 import { median } from "../src/fold/timing.ts";
 import type { CallFacts } from "../src/net/api.ts";
 import { inOrder, lasted, listed, withCall } from "../src/state/list.ts";
-import { clockTime, duration, partyOf, plural, reasonOf, transportOf } from "../src/ui/words.ts";
+import { clockTime, duration, partyOf, plural, reasonOf, shortId, transportOf } from "../src/ui/words.ts";
 import { GOLDEN } from "./golden.ts";
 
 const facts = (call_id: string, change: Partial<CallFacts> = {}): CallFacts => ({
@@ -60,6 +60,11 @@ test("reasons in words, and nothing said twice", () => {
   assert.equal(reasonOf("hangup", "the caller hung up"), "The caller hung up");
   assert.equal(reasonOf("failed", "the carrier closed the socket"), "Failed: the carrier closed the socket");
   assert.equal(reasonOf("something_new"), "something_new");
+});
+
+test("ids are told from one another by what differs", () => {
+  assert.equal(shortId("15f4f387-4583-4729-805c-1a52a9055c5a"), "15f4f387");
+  assert.equal(shortId("bridge-3eb4d0b936b68c6bce9dddc4"), "3eb4d0b9");
 });
 
 test("figures", () => {

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from server.commands.doctor import carrier, engines, house, public, relays
 from server.commands.doctor.case import TIMEOUT_S, Case, examined
-from server.commands.doctor.findings import Check, Finding, fail, skipped
+from server.commands.doctor.findings import Check, Finding, fail, skipped, without_server
 from server.secrets import API_KEY_FILE
 from server.settings import Settings, SettingsError
 
@@ -220,9 +220,7 @@ def lines(result: Result) -> list[str]:
 
 def summary(results: Sequence[Result]) -> str:
     counts = {status: sum(r.finding.status == status for r in results) for status in _MARKS}
-    needing = sorted(
-        r.check.name for r in results if r.finding.status == "skipped" and r.check.server == "yes"
-    )
+    needing = sorted(r.check.name for r in results if r.finding == without_server())
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     return told + (f"; with the server running also: {', '.join(needing)}" if needing else "")
 

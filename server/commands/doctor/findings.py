@@ -40,6 +40,15 @@ def skipped(why: str, remedy: str = "") -> Finding:
     return Finding("skipped", why, remedy)
 
 
+NO_SERVER: Final = "the server does not run"
+START: Final = "start the server (talkwire serve), and point the proxy or tunnel at its port"
+
+
+def without_server() -> Finding:
+    """Not looked at, for the server does not run."""
+    return skipped(NO_SERVER, START)
+
+
 _ORDER: Final[tuple[Status, ...]] = ("fail", "warn", "ok", "skipped")
 
 

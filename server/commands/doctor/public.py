@@ -14,13 +14,12 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from server.auth import is_loopback
 from server.commands.doctor.case import Case, new_nonce
-from server.commands.doctor.findings import Finding, fail, ok, skipped, warn
+from server.commands.doctor.findings import START, Finding, fail, ok, skipped, warn, without_server
 from server.doors.twilio.checked import CHECK_PATH, CHECK_STREAM_PATH
 from telephony.carriers.twilio import signature
 
 BROWSER: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 SOON_DAYS: Final = 14
-START: Final = "start the server (talkwire serve), and point the proxy or tunnel at its port"
 _FRAME: Final = "x" * 240
 """As long as a media stream's message."""
 _TUNNELS: Final = {
@@ -136,7 +135,7 @@ async def _unreached(case: Case, error: httpx.HTTPError) -> Finding:
         )
     cause = str(error) or type(error).__name__
     if not case.is_public and not (await case.local()).ours:
-        return skipped("the server does not run", START)
+        return without_server()
     return fail(
         f"{url} cannot be reached: {cause}", "check the name in DNS, and that the proxy or tunnel runs"
     )
@@ -195,7 +194,7 @@ async def signed(case: Case) -> Finding:
     if not found.twilio_auth_tokens:
         return skipped("TWILIO_AUTH_TOKEN is unset", "set it before calls of Twilio's are to come")
     if not (await case.local()).ours:
-        return skipped("the server does not run", START)
+        return without_server()
     last: dict[str, Any] = {}
     for setting, token in found.twilio_auth_tokens.items():
         nonce = new_nonce()
@@ -284,7 +283,7 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
 async def media(case: Case) -> Finding:
     """A WebSocket where media streams are, through the public address."""
     if not (await case.local()).ours:
-        return skipped("the server does not run", START)
+        return without_server()
     found = case.settings
     url = signature.websocket_url(found.public_url, CHECK_STREAM_PATH)
     headers = {

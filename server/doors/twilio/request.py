@@ -92,6 +92,10 @@ def verify(connection: HTTPConnection, services: Services, form: Params) -> str 
             "TALKWIRE_TWILIO_UNSIGNED=loopback, which needs a loopback address and no proxy"
         )
     given = connection.headers.get(signature.HEADER)
+    if not given:
+        raise NotTwilio(
+            f"there is no {signature.HEADER}: whoever called is not Twilio, or a proxy takes the header away"
+        )
     names, values = list(tokens), list(tokens.values())
     place = signature.signed_by(values, settings.public_url, path, form, given, websocket=websocket)
     if place is None:
@@ -99,7 +103,7 @@ def verify(connection: HTTPConnection, services: Services, form: Params) -> str 
         shown = [
             url.partition(MEDIA_PATH)[0] + MEDIA_PATH + "..." if MEDIA_PATH in url else url for url in urls
         ]
-        log.warning("twilio.bad_signature", urls=shown, signature_present=given is not None, params=len(form))
+        log.warning("twilio.bad_signature", urls=shown, params=len(form))
         raise NotTwilio(
             "the signature does not fit: TWILIO_AUTH_TOKEN must be the account's, and TALKWIRE_PUBLIC_URL the "
             "address that Twilio calls"

@@ -59,6 +59,8 @@ export const botHandlers: Record<string, Handler> = {
     message.startMs = at(call, event);
     message.played = [{ startMs: message.startMs, endMs: null }];
     message.text = text(event, "text") || message.text;
+    const turn = message.turnId === null ? undefined : call.turns.get(message.turnId);
+    if (turn?.measured && turn.endMs !== null) turn.answerMs ??= message.startMs;
     call.entries.push({ kind: "bot", message });
   }),
   "bot.word": with_((_call, event, message) => {

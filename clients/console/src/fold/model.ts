@@ -98,6 +98,8 @@ export interface Turn {
   probability: number | null;
   text: string;
   answerMs: number | null;
+  /** It was told how long an answer took, which is told once; `turn.continued` may have made that answer void. */
+  measured: boolean;
   metrics: Metrics | null;
   completedMs: number | null;
   interrupted: boolean;

@@ -66,6 +66,11 @@ export function timings(call: Call, nowMs: number): Timing[] {
   return turns.sort((a, b) => a.id - b.id).map((turn) => timingOf(turn, call.ending?.ms ?? nowMs));
 }
 
+/** How many turns the user took, answered or not. */
+export function turnsTaken(call: Call): number {
+  return [...call.turns.values()].filter((turn) => turn.endMs !== null).length;
+}
+
 /** The median, lower of the two in the middle; null of nothing. */
 export function median(values: readonly number[]): number | null {
   const sorted = [...values].sort((a, b) => a - b);

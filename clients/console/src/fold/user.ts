@@ -20,6 +20,7 @@ export function turnOf(call: Call, event: WireEvent): Turn | null {
       probability: null,
       text: "",
       answerMs: null,
+      measured: false,
       metrics: null,
       completedMs: null,
       interrupted: false,
@@ -32,12 +33,14 @@ export function turnOf(call: Call, event: WireEvent): Turn | null {
 
 /** The part of the turn that is being said: a new one where the bot was heard since, and the user spoke after that. */
 function saying(call: Call, event: WireEvent, turnId: number, all: string): Saying {
+  const segments = event["segment_ids"];
+  const typed = Array.isArray(segments) && segments.length === 0;
   const last = lastOf(call, turnId);
   if (last && !brokenInto(call, last, all)) return last;
   const said: Saying = {
     turnId,
     seq: event.seq,
-    startMs: voiceBegan(call, turnId) ?? at(call, event),
+    startMs: (typed ? null : voiceBegan(call, turnId)) ?? at(call, event),
     base: last ? last.base + last.text : "",
     text: "",
     settled: "",
@@ -169,6 +172,7 @@ export const userHandlers: Record<string, Handler> = {
       transportMs: number(event, "transport_ms"),
       slowest: text(event, "slowest"),
     };
+    turn.measured = true;
     turn.answerMs = call.messages.get(turn.metrics.messageId)?.startMs ?? at(call, event);
   },
 };

@@ -31,6 +31,11 @@ export function transportOf(transport: string): string {
   return { phone: "Phone", webrtc: "Browser", chat: "Chat", whatsapp: "WhatsApp", bridge: "Agent" }[transport] ?? transport;
 }
 
+/** As much of a call's id as tells it from others: behind what is the same for all of its kind. */
+export function shortId(callId: string): string {
+  return callId.replace(/^[a-z]+-/, "").slice(0, 8);
+}
+
 export function duration(ms: number): string {
   return stamp(ms);
 }

@@ -1,7 +1,7 @@
 import { useEffect, useMemo } from "preact/hooks";
 
 import { EventTable } from "../events/table.tsx";
-import { median, timings } from "../fold/timing.ts";
+import { median, timings, turnsTaken } from "../fold/timing.ts";
 import { CallFeed } from "../state/feed.ts";
 import { Look } from "../state/look.ts";
 import { Beside } from "../live/beside.tsx";
@@ -56,7 +56,7 @@ function Facts({ feed }: { feed: CallFeed }) {
       </div>
       <dl class="figures">
         <div><dt>Duration</dt><dd class="figure">{duration(feed.nowMs())}</dd></div>
-        <div><dt>Turns</dt><dd class="figure">{answered.length}</dd></div>
+        <div><dt>Turns</dt><dd class="figure">{turnsTaken(call)}</dd></div>
         <div><dt>Response, median</dt><dd class="figure">{response === null ? "–" : millis(response)}</dd></div>
         <div><dt>Cut off</dt><dd class="figure">{cuts}</dd></div>
         {facts?.started_at && <div><dt>Started</dt><dd class="figure">{clockTime(facts.started_at)}</dd></div>}

@@ -9,7 +9,7 @@ import { useStore } from "../state/store.ts";
 import { millis } from "../timeline/items.ts";
 import { Copy } from "../ui/copy.tsx";
 import { useTicking } from "../ui/ticking.ts";
-import { clockTime, duration, partyOf, plural, reasonOf, transportOf } from "../ui/words.ts";
+import { clockTime, duration, partyOf, plural, reasonOf, shortId, transportOf } from "../ui/words.ts";
 
 export function CallsPage() {
   useEffect(followCalls, []);
@@ -29,7 +29,7 @@ export function CallsPage() {
         <>
           <div class="head">
             <h2>Just ended</h2>
-            <span class="muted">kept in the server's memory</span>
+            <span class="muted">newest first</span>
           </div>
           <Table calls={ended} now={now} live={false} />
         </>
@@ -88,7 +88,7 @@ function Row({ call, now }: { call: Listed; now: number }) {
 
 /** What tells it from other calls of the same caller. */
 function lineOf(call: CallFacts): string {
-  if (call.transport !== "phone") return `${call.transport === "webrtc" ? "" : `${transportOf(call.transport)} `}${call.call_id.slice(0, 8)}`;
+  if (call.transport !== "phone") return `${call.transport === "webrtc" ? "" : `${transportOf(call.transport)} `}${shortId(call.call_id)}`;
   return call.direction === "outbound" ? `called from ${call.from}` : `to ${call.to}`;
 }
 
