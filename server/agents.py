@@ -29,6 +29,11 @@ def slug(agent_id: str) -> str:
     return re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9-]", "", text)).strip("-")
 
 
+def key_for(agent_id: str) -> str:
+    """By which whoever has calls is known: an agent by its slug, a line by its number; empty: it is no id."""
+    return key_of(agent_id.removeprefix(PREFIX)) if is_line(agent_id) else slug(agent_id)
+
+
 def is_dev(key: str) -> bool:
     """By its slug, an agent is a developer's own copy of another one."""
     return key.startswith("dev-")

@@ -14,9 +14,11 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.monitor import Listener
+from server.bell import Bell
 from server.call import Call
 from server.clock import Clock
 from server.envelopes import forget_lately
+from server.followed import Followed
 from server.narration import narrated
 from server.past import (
     AgentPage,
@@ -52,7 +54,7 @@ class _Seen:
         self.tally = Tally()
         self.last: Entry | None = None
         self.waveform: Waveform | None = None
-        self.bells: set[asyncio.Event] = set()
+        self.bells: set[Bell] = set()
         self._book = book
 
     def offer(self, data: bytes, entry: Entry | None = None) -> bool:
@@ -84,7 +86,7 @@ class Changes:
     """What became of the list of calls since somebody looked."""
 
     def __init__(self) -> None:
-        self.news = asyncio.Event()
+        self.news = Bell()
         self.overflowed = False
         self._changed: dict[str, Summary | None] = {}
 
@@ -97,7 +99,7 @@ class Changes:
 
     async def wait(self, patience_s: float) -> bool:
         """Until there is something to take. False: there was nothing for so long."""
-        return await _rung(self.news, patience_s)
+        return await self.news.wait(patience_s)
 
     def take(self) -> dict[str, Summary | None]:
         """The calls that changed; None: it is not in the list any more."""
@@ -118,10 +120,11 @@ class CallBook:
         self._followers: set[Changes] = set()
         self.elsewhere: Callable[[], Iterable[PastSummary]] = tuple
         """The live calls of other nodes."""
-        self._bells: set[asyncio.Event] = set()
-        self._agent_bells: dict[str, set[asyncio.Event]] = {}
+        self._bells: set[Bell] = set()
+        self._agent_bells: dict[str, set[Bell]] = {}
         store.on_noted = self._noted
         self.recent = Recent()
+        self.followed = Followed()
         self.closed = False
         """The server stops: nobody follows anything any more."""
 
@@ -288,6 +291,7 @@ class CallBook:
         finally:
             self._followers.discard(changes)
             self._bells.discard(changes.news)
+            changes.news.close()
 
     @contextmanager
     def reading_agents(self, slugs: Collection[str], after: int) -> Iterator[AgentReader]:
@@ -304,6 +308,7 @@ class CallBook:
             for slug in reader.slugs:
                 if not self._agent_bells.get(slug, True):
                     del self._agent_bells[slug]
+            reader.bell.close()
 
     @contextmanager
     def reading(self, call_id: str, after: int) -> Iterator[Reader]:
@@ -318,6 +323,7 @@ class CallBook:
         finally:
             for among in bells:
                 among.discard(reader.bell)
+            reader.bell.close()
 
 
 class Reader:
@@ -328,21 +334,20 @@ class Reader:
         self._call_id = call_id
         self.after = after
         """The last event that was read."""
-        self.bell = asyncio.Event()
-        self.bell.set()
+        self.bell = Bell(rung=True)
 
     async def wait(self, patience_s: float) -> bool:
         """Until there may be more. False: there was nothing for so long."""
         poll_s = self._book.store.poll_s
         if poll_s is None or poll_s >= patience_s or self._book.is_live(self._call_id):
-            return await _rung(self.bell, patience_s)
-        await _rung(self.bell, poll_s)  # Another server may have it.
+            return await self.bell.wait(patience_s)
+        await self.bell.wait(poll_s)  # Another server may have it.
         return True
 
     async def rest(self, patience_s: float) -> None:
         """Until something rings, at most so long."""
         self.bell.clear()
-        await _rung(self.bell, patience_s)
+        await self.bell.wait(patience_s)
 
     async def read(self) -> Page | None:
         """What has come, which may be nothing; at most so much as is told at once. None: the call is not kept."""
@@ -363,15 +368,14 @@ class AgentReader:
         self.slugs = slugs
         self.after = after
         """The place of the last that was read."""
-        self.bell = asyncio.Event()
-        self.bell.set()
+        self.bell = Bell(rung=True)
 
     async def wait(self, patience_s: float) -> bool:
         """Until there may be more. False: there was nothing for so long."""
         poll_s = self._book.store.poll_s
         if poll_s is None or poll_s >= patience_s:
-            return await _rung(self.bell, patience_s)
-        await _rung(self.bell, poll_s)
+            return await self.bell.wait(patience_s)
+        await self.bell.wait(poll_s)
         return True
 
     async def read(self) -> AgentPage:
@@ -383,14 +387,3 @@ class AgentReader:
             if len(page.entries) == PAGE:
                 self.bell.set()
         return page
-
-
-async def _rung(bell: asyncio.Event, patience_s: float) -> bool:
-    if bell.is_set():
-        return True
-    try:
-        async with asyncio.timeout(patience_s):
-            await bell.wait()
-    except TimeoutError:
-        return False
-    return True

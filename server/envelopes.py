@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from server.agents import slug
+from server.agents import key_for
 from server.ring import Entry
 
 Told = dict[str, Any]
@@ -164,9 +164,12 @@ def _made(
 
 
 def slug_of(event: Told) -> str:
-    """By what the agent of an event is known; a line by the text that it has for an id."""
-    agent_id = str(event.get("agent_id") or "")
-    return agent_id if ":" in agent_id else slug(agent_id)
+    """By what the agent, or the line, of an event is known."""
+    return _key_of(str(event.get("agent_id") or ""))
+
+
+# The calls of a server are those of few agents.
+_key_of = lru_cache(maxsize=256)(key_for)
 
 
 # --- calls ------------------------------------------------------------------------------------------------

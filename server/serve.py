@@ -15,15 +15,18 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from server.app import create_app
 from server.compose import services as composed
+from server.frames import EXTENSION
 from server.services import Services
 from server.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
+    from websockets.http11 import Request
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +44,23 @@ MAX_MESSAGE = 1 << 20
 
 class _WebSocket(WebSocketsSansIOProtocol):
     """Uvicorn's, but a peer that does not read cannot keep its socket: it would wait for ever to get rid of what is
-    still to be sent."""
+    still to be sent. And doors may write frames themselves (``server.frames.FrameWriter``)."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:  # Else it was refused, and nobody serves it.
+            self.scope["extensions"][EXTENSION] = {"writer": self}
+
+    def has_room(self) -> bool:
+        return self.writable.is_set()
+
+    async def room(self) -> None:
+        await self.writable.wait()
+
+    def write(self, frames: bytes) -> None:
+        if self.disconnected or self.close_sent or self.transport.is_closing():
+            raise ClientDisconnected
+        self.transport.write(frames)
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "websocket.close":

@@ -15,10 +15,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from structlog.contextvars import bound_contextvars
 
 from server import protocol as wire
-from server.agents import slug
+from server.agents import key_for
 from server.doors.desk import Desk
 from server.doors.handshake import close, handshake, receive
-from server.lines import PREFIX, is_line, key_of
+from server.lines import PREFIX, is_line
 from server.outbox import Outbox, takes
 from server.protocol import CloseCode, Outcome, ProtocolError
 from server.ring import Entry
@@ -111,7 +111,7 @@ class AgentConnection:
         else:
             self._send(wire.AgentDisplaced(agent_id=agent_id, reason=reason))
         agents, calls = self._services.agents, self._services.calls
-        key = key_of(number) if is_line(agent_id) else slug(agent_id)
+        key = key_for(agent_id)
         if self._home is not None:
             self._home.displaced(key)
         if agents.has_agents(self):

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
 from pipeline.events import TurnRef, UserMessage
-from server.doors import attach, handshake
+from server.doors import handshake, readers
 from server.serve import bind, listener, raise_file_limit
 from server.settings import Settings
 from tests.e2e.harness import free_port
@@ -53,14 +53,14 @@ async def test_a_reader_of_the_log_that_never_reads_is_let_go_and_holds_up_nobod
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a real socket, where the system's buffers have to be full first."""
-    monkeypatch.setattr(attach, "SLOW_S", 0.3)
+    monkeypatch.setattr(readers, "SLOW_S", 0.3)
     closed: list[tuple[int, str]] = []
 
     async def close(websocket: WebSocket, code: int, reason: str) -> None:
         closed.append((code, reason))
         await handshake.close(websocket, code, reason)
 
-    monkeypatch.setattr(attach, "close", close)
+    monkeypatch.setattr(readers, "close", close)
     async with site(tmp_path) as made, asyncio.TaskGroup() as tasks:
         sock = bind(Settings(port=free_port(), data_dir=tmp_path))
         server = listener(made.web.app)  # type: ignore[arg-type]
