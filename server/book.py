@@ -128,11 +128,6 @@ class CallBook:
         self.closed = False
         """The server stops: nobody follows anything any more."""
 
-    @property
-    def readers(self) -> int:
-        """Who follows something: the list, a log, or what happens in all calls."""
-        return len(self._bells) + self.recent.readers
-
     def now(self) -> float:
         """Epoch seconds."""
         return self._epoch()

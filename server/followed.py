@@ -13,6 +13,8 @@ two streams for pages."""
 Reason = Literal["slow_consumer", "unavailable", "full"]
 """He took too little; the database did not answer; there are too many."""
 DOORS: Final[tuple[Door, ...]] = get_args(Door)
+STREAMS: Final[tuple[Door, ...]] = ("list", "events", "agent_stream", "call_stream")
+"""Those that are server-sent events."""
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 
 

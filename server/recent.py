@@ -51,10 +51,6 @@ class Recent:
         """The place of the last event."""
         self._readers: set[RecentReader] = set()
 
-    @property
-    def readers(self) -> int:
-        return len(self._readers)
-
     def add(self, key: str, entry: Entry) -> None:
         """``key``: of the agent that it concerns."""
         self.last = max(self.last + 1, place_of(entry))

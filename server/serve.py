@@ -23,6 +23,7 @@ from server.compose import services as composed
 from server.frames import EXTENSION
 from server.services import Services
 from server.settings import Settings, SettingsError
+from server.sse import STALLED
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -89,7 +90,7 @@ class _Http(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._impatient is None:
-            self._impatient = self.loop.call_later(STALLED_S, self.transport.abort)
+            self._impatient = self.loop.call_later(STALLED_S, self._cut_off)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -98,6 +99,10 @@ class _Http(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._be_patient()
+
+    def _cut_off(self) -> None:
+        self.scope["state"][STALLED] = True
+        self.transport.abort()
 
     def _be_patient(self) -> None:
         if self._impatient is not None:

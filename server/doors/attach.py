@@ -12,12 +12,13 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
+from server.agents import key_asked
 from server.book import CallBook
 from server.call import Call
 from server.doors.browser import Refused
 from server.doors.grants import Grant
 from server.doors.guard import Guard
-from server.doors.log_query import after_of, key_asked, wanted_of
+from server.doors.log_query import after_of, wanted_of
 from server.doors.readers import IDLE_S, NORMAL, UNKNOWN, Ended, Readers, Reading, over
 from server.following import Follower, following_agent, following_call
 from server.frames import Send

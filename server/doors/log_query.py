@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from server.agents import key_for
 from server.doors.browser import Refused
 from server.doors.call_query import number
 from server.doors.grants import Grant
 from server.envelopes import TYPES, Wanted
-from server.lines import PREFIX
 
 MAX_TYPES: Final = 32
 MAX_SEQ: Final = 1 << 53
@@ -31,14 +29,6 @@ def wanted_of(params: Mapping[str, str], grant: Grant) -> Wanted:
         if unknown := sorted(types - TYPES - LATER):
             raise Refused(400, f"types names {unknown[0][:50]!r}; there are: {', '.join(sorted(TYPES))}")
     return Wanted(types or None, durable == "1", grant.agents)
-
-
-def key_asked(agent_id: str) -> str:
-    """By which the agent, or the line, that somebody names in an address is known; empty: it is no id. Of a line's
-    number the plus comes as a space where it was not escaped."""
-    return key_for(
-        f"{PREFIX}+{agent_id[len(PREFIX) + 1 :]}" if agent_id.startswith(f"{PREFIX} ") else agent_id
-    )
 
 
 def after_of(params: Mapping[str, str]) -> int:

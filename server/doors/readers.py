@@ -20,6 +20,7 @@ from server.doors.browser import Refused
 from server.doors.grants import Grant, granted
 from server.doors.guard import Guard
 from server.doors.handshake import close, receive
+from server.followed import Door
 from server.frames import Send, sending
 from server.past import StoreUnavailable
 from server.protocol import CloseCode
@@ -67,7 +68,7 @@ Wanted = Callable[[WebSocket, Grant], Awaitable[Reading]]
 class Readers:
     """All readers on one kind of socket, which is called ``door``."""
 
-    def __init__(self, door: str, wanted: Wanted, services: Services, guard: Guard) -> None:
+    def __init__(self, door: Door, wanted: Wanted, services: Services, guard: Guard) -> None:
         self._door = door
         self._wanted = wanted
         self._services = services
@@ -106,12 +107,12 @@ class Readers:
             code, reason = await reading.tell(sending(websocket, SLOW_S))
         except TimeoutError:
             code, reason = CloseCode.SLOW_CONSUMER, "slow_consumer"
+            self._followed.let_go(self._door, "slow_consumer")
         except StoreUnavailable:
             code, reason = TRY_AGAIN, "unavailable"
+            self._followed.let_go(self._door, "unavailable")
         except (WebSocketDisconnect, RuntimeError, OSError):
             return  # The reader is gone.
-        if code == TRY_AGAIN:
-            self._followed.let_go(self._door, reason)
         await close(websocket, code, reason)
 
 

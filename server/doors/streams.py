@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
+from server.agents import key_asked
 from server.book import Summary
 from server.doors.browser import Refused
 from server.doors.call_log import STREAM_S, Streamed, headers_for
 from server.doors.call_query import number, whole
 from server.doors.grants import Grant
 from server.doors.guard import Guard
-from server.doors.log_query import MAX_SEQ, key_asked
+from server.doors.log_query import MAX_SEQ
 from server.doors.readers import IDLE_S, Ended, Readers, Reading, over
 from server.envelopes import CAUGHT_UP, GAP, Wanted, in_call, marker
 from server.following import following_call

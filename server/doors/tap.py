@@ -17,14 +17,17 @@ async def tap_door(websocket: WebSocket, services: Services) -> None:
     keep up is closed."""
     if await handshake(websocket, services) is None:
         return
-    outbox = Outbox()
+    outbox, followed = Outbox(), services.book.followed
     stop = services.calls.watch(outbox, websocket.query_params.get("call"))
     try:
-        async with asyncio.TaskGroup() as tasks:
-            reader = tasks.create_task(_wait_closed(websocket, outbox), name="tap reader")
-            tasks.create_task(_write(websocket, outbox, reader), name="tap writer")
+        with followed.reading("tap"):
+            async with asyncio.TaskGroup() as tasks:
+                reader = tasks.create_task(_wait_closed(websocket, outbox), name="tap reader")
+                tasks.create_task(_write(websocket, outbox, reader), name="tap writer")
     finally:
         stop()
+    if outbox.overflowed:
+        followed.let_go("tap", "slow_consumer")
 
 
 async def _wait_closed(websocket: WebSocket, outbox: Outbox) -> None:

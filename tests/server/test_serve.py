@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
 from pipeline.events import TurnRef, UserMessage
+from server import serve
 from server.doors import handshake, readers
 from server.serve import bind, listener, raise_file_limit
 from server.settings import Settings
@@ -89,6 +90,36 @@ async def test_a_reader_of_the_log_that_never_reads_is_let_go_and_holds_up_nobod
         assert closed == [(1013, "slow_consumer")]
         assert [text["type"] for text in texts] == ["call.started", "log.caught_up"]
         assert longest < 0.25, "whoever tells waits for nobody"
+        deaf.close()
+        made.book.close()
+        server.should_exit = True
+        await serving
+
+
+async def test_a_stream_whose_reader_never_reads_is_cut_off_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "STALLED_S", 0.3)
+    async with site(tmp_path) as made, asyncio.TaskGroup() as tasks:
+        sock = bind(Settings(port=free_port(), data_dir=tmp_path))
+        server = listener(made.web.app)  # type: ignore[arg-type]
+        serving = tasks.create_task(server.serve(sockets=[sock]))
+        call = made.begin()
+        while not server.started:
+            await asyncio.sleep(0.01)
+        _, deaf = await asyncio.open_connection(*sock.getsockname(), limit=1)
+        deaf.write(
+            b"GET /v1/calls/CA1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n"
+            b"Authorization: Bearer " + KEY.encode() + b"\r\n\r\n"
+        )
+        followed = made.book.followed
+        async with asyncio.timeout(30):
+            while not followed.by("events"):
+                await asyncio.sleep(0.01)
+            while followed.by("events"):
+                call.journal.append(UserMessage(TurnRef(1, "c0ffee"), "m1", "x" * 200_000, 1.0, (1,)))
+                await asyncio.sleep(0.001)
+        assert followed.gone["events", "slow_consumer"] == 1
         deaf.close()
         made.book.close()
         server.should_exit = True
