@@ -62,6 +62,7 @@ TYPES: Final = frozenset(
 )
 """All that there are; of some this server has nothing to tell yet."""
 LATENCY: Final = {
+    "vad_ms": "vad",
     "endpointing_ms": "eou",
     "stt_ms": "asr",
     "llm_first_token_ms": "llm_ttft",
@@ -234,7 +235,14 @@ def _word(event: Told) -> tuple[str, Told]:
 
 
 def _finished(event: Told) -> tuple[str, Told]:
-    return "bot.finished", {"id": event["message_id"]}
+    # What was heard comes first: readers drop a message that is over and has no text.
+    return _corrected(event) or ("bot.finished", {"id": event["message_id"]})
+
+
+def _confirmed(event: Told) -> tuple[str, Told] | None:
+    if event.get("finished") and event.get("corrects") is not None:
+        return "bot.finished", {"id": event["message_id"]}
+    return _corrected(event)
 
 
 def _interrupted(event: Told) -> tuple[str, Told] | None:
@@ -327,7 +335,7 @@ MAPPED: Final[Mapping[str, _Tell]] = {
     "bot.word": _word,
     "bot.finished": _finished,
     "bot.interrupted": _interrupted,
-    "message.confirmed": _corrected,
+    "message.confirmed": _confirmed,
     "message.aborted": _corrected,
     "turn.started": _users_turn,
     "turn.end": _bots_turn,

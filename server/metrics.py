@@ -38,6 +38,7 @@ from server.store.opened import Kept
 from server.version import __version__
 
 PARTS: Final = {
+    "vad_ms": "vad",
     "endpointing_ms": "endpointing",
     "stt_ms": "stt",
     "llm_first_token_ms": "llm_first_token",
