@@ -62,15 +62,15 @@ def pieces(texts: Sequence[bytes]) -> Iterator[bytes]:
         yield b"".join(joined)
 
 
-def sending(websocket: WebSocket, patience_s: float) -> Send:
-    """How texts go to a peer that may leave them unread for so long."""
+def sending(websocket: WebSocket, patience_s: float | None = None) -> Send:
+    """How texts go to a peer that may leave them unread for so long; None: its sender has a patience of its own."""
     extension = websocket.scope.get("extensions", {}).get(EXTENSION)
     if extension is None:
         return _as_messages(websocket, patience_s)
     return _as_frames(extension["writer"], patience_s)
 
 
-def _as_frames(writer: FrameWriter, patience_s: float) -> Send:
+def _as_frames(writer: FrameWriter, patience_s: float | None) -> Send:
     async def send(texts: Sequence[bytes]) -> None:
         for piece in pieces(texts):
             if not writer.has_room():
@@ -81,7 +81,7 @@ def _as_frames(writer: FrameWriter, patience_s: float) -> Send:
     return send
 
 
-def _as_messages(websocket: WebSocket, patience_s: float) -> Send:
+def _as_messages(websocket: WebSocket, patience_s: float | None) -> Send:
     async def send(texts: Sequence[bytes]) -> None:
         async with asyncio.timeout(patience_s):
             for text in texts:

@@ -18,6 +18,7 @@ from server import protocol as wire
 from server.agents import key_for
 from server.doors.desk import Desk
 from server.doors.handshake import close, handshake, receive
+from server.frames import sending
 from server.lines import PREFIX, is_line
 from server.outbox import Outbox, takes
 from server.protocol import CloseCode, Outcome, ProtocolError
@@ -160,7 +161,7 @@ class AgentConnection:
 
     async def _write(self, reader: asyncio.Task[None]) -> None:
         try:
-            await self._outbox.run(self._websocket.send_text)
+            await self._outbox.run(sending(self._websocket))
             if self._outbox.overflowed:
                 self._log.warning("agent.slow_consumer")
                 await close(self._websocket, CloseCode.SLOW_CONSUMER, "slow_consumer")

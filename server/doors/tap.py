@@ -7,6 +7,7 @@ import asyncio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.doors.handshake import close, handshake, receive
+from server.frames import sending
 from server.outbox import Outbox
 from server.protocol import CloseCode
 from server.services import Services
@@ -38,7 +39,7 @@ async def _wait_closed(websocket: WebSocket, outbox: Outbox) -> None:
 
 async def _write(websocket: WebSocket, outbox: Outbox, reader: asyncio.Task[None]) -> None:
     try:
-        await outbox.run(websocket.send_text)
+        await outbox.run(sending(websocket))
         if outbox.overflowed:
             await close(websocket, CloseCode.SLOW_CONSUMER, "slow_consumer")
     except (WebSocketDisconnect, RuntimeError, OSError):
