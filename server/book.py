@@ -8,7 +8,7 @@ and finds in the end that some of it is not kept any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -230,10 +230,9 @@ class CallBook:
 
     async def page(self, call_id: str, after: int, limit: int = PAGE) -> Page | None:
         """A part of a call's log, behind an event."""
-        seen = self._live.get(call_id)
-        if seen is None:
+        page = self.page_in_memory(call_id, after, limit)
+        if page is None:
             return await self.store.events(call_id, after, limit)
-        page = page_of(seen.call.events, after, limit, over=False)
         if not page.lost or not self.store.durable:
             return page
         # It has gone out of memory, and is kept nevertheless.
@@ -243,6 +242,11 @@ class CallBook:
         if kept is None or not kept.entries:
             raise StoreUnavailable("these events are on their way to the database")
         return replace(kept, last_seq=max(kept.last_seq, page.last_seq), over=False)
+
+    def page_in_memory(self, call_id: str, after: int, limit: int = PAGE) -> Page | None:
+        """The same of a live call, with what is lost of it in memory. None: it is not live."""
+        seen = self._live.get(call_id)
+        return page_of(seen.call.events, after, limit, over=False) if seen is not None else None
 
     async def told(self, call_id: str, names: Sequence[str]) -> list[Entry]:
         """All events of a call that have these names, as far as they are kept, in order."""
@@ -331,11 +335,14 @@ class Reader:
         """The last event that was read."""
         self.bell = Bell(rung=True)
 
-    async def wait(self, patience_s: float) -> bool:
+    def wait(self, patience_s: float) -> Coroutine[None, None, bool]:
         """Until there may be more. False: there was nothing for so long."""
         poll_s = self._book.store.poll_s
         if poll_s is None or poll_s >= patience_s or self._book.is_live(self._call_id):
-            return await self.bell.wait(patience_s)
+            return self.bell.wait(patience_s)
+        return self._poll(poll_s)
+
+    async def _poll(self, poll_s: float) -> bool:
         await self.bell.wait(poll_s)  # Another server may have it.
         return True
 
@@ -347,7 +354,9 @@ class Reader:
     async def read(self) -> Page | None:
         """What has come, which may be nothing; at most so much as is told at once. None: the call is not kept."""
         self.bell.clear()
-        page = await self._book.page(self._call_id, self.after)
+        page = self._book.page_in_memory(self._call_id, self.after)
+        if page is None or page.lost:
+            page = await self._book.page(self._call_id, self.after)
         if page is not None and page.entries:
             self.after = page.entries[-1].seq
             if page.over or self.after < page.last_seq:

@@ -47,9 +47,6 @@ def frame(text: bytes) -> bytes:
 
 def pieces(texts: Sequence[bytes]) -> Iterator[bytes]:
     """The frames of texts, joined up to ``AT_ONCE``."""
-    if len(texts) == 1:
-        yield frame(texts[0])
-        return
     joined: list[bytes] = []
     size = 0
     for made in map(frame, texts):
@@ -72,7 +69,7 @@ def sending(websocket: WebSocket, patience_s: float | None = None) -> Send:
 
 def _as_frames(writer: FrameWriter, patience_s: float | None) -> Send:
     async def send(texts: Sequence[bytes]) -> None:
-        for piece in pieces(texts):
+        for piece in pieces(texts) if len(texts) > 1 else map(frame, texts):
             if not writer.has_room():
                 async with asyncio.timeout(patience_s):
                     await writer.room()
