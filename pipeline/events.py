@@ -210,6 +210,8 @@ class BotFinished:
     turn: TurnRef | None
     message_id: str
     duration_ms: int
+    text: str = ""
+    """What the caller heard: all of it, also of one that was streamed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,8 @@ class MessageConfirmed:
     message_id: str
     text: str
     """What the caller heard of it."""
+    finished: bool = False
+    """To its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +317,7 @@ class TurnMetrics:
     input_tokens: int | None
     output_tokens: int | None
     slowest: LatencyPart | None
+    vad_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,12 @@ The parts overlap, for work begins before the turn is over: none of them is to b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from pipeline.events import LatencyPart, TurnMetrics, TurnRef
+
+SAME_S: Final = 0.002
+"""The end of a turn's voice is told in whole milliseconds."""
 
 
 @dataclass(slots=True)
@@ -19,6 +23,8 @@ class Signal:
     at: float | None = None
     """The first signal went out that it is over, or may be."""
     voice_end: float | None = None
+    detected: tuple[float, float] | None = None
+    """A voice's end, and when it was told: of the last."""
     endpointing_ms: int | None = None
     """End of voice to the end of the turn."""
 
@@ -71,8 +77,17 @@ def metrics(
         total_ms=_ms(signal.voice_end, sent_at if heard_at is None else heard_at),
         input_tokens=answer.input_tokens,
         output_tokens=answer.output_tokens,
+        vad_ms=_detection_ms(signal),
         slowest=max(known, key=lambda part: part[0])[1] if known else None,
     )
+
+
+def _detection_ms(signal: Signal) -> int | None:
+    """None: the last voice that ended was not that of the turn's end."""
+    if signal.voice_end is None or signal.detected is None:
+        return None
+    end, told_at = signal.detected
+    return _ms(end, told_at) if abs(end - signal.voice_end) < SAME_S else None
 
 
 def _ms(start: float | None, end: float | None) -> int | None:

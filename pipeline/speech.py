@@ -241,8 +241,9 @@ class SpeechQueue:
                 out += self._ended_short(message, message.length, "cancelled", "cancelled")
             elif message.started:
                 duration_ms = self._ms(message.length + message.replayed)
-                out.append(BotFinished(message.turn, message.message_id, duration_ms))
-                out.append(MessageConfirmed(message.turn, message.message_id, message.text.strip()))
+                text = message.text.strip()
+                out.append(BotFinished(message.turn, message.message_id, duration_ms, text))
+                out.append(MessageConfirmed(message.turn, message.message_id, text, finished=True))
             else:
                 out += self._never_played(message, "cancelled", "cancelled")
         return out

@@ -123,6 +123,7 @@ class TurnLog:
         match event:
             case SpeechEnded():
                 self._voice_ended(event)
+                self._turn(event.turn).signal.detected = (event.at, now)
             case UserMessage():
                 event = self._lagging(event, now)
                 self._turn(event.turn).signal.text_at = now

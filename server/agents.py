@@ -29,6 +29,22 @@ def slug(agent_id: str) -> str:
     return re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9-]", "", text)).strip("-")
 
 
+def key_for(agent_id: str) -> str:
+    """By which whoever has calls is known: an agent by its slug, a line by its number; empty: it is no id."""
+    if not is_line(agent_id):
+        return slug(agent_id)
+    number = agent_id.removeprefix(PREFIX).strip()
+    return key_of(number) if number else ""
+
+
+def key_asked(agent_id: str) -> str:
+    """By which the agent, or the line, that somebody names in an address is known; empty: it is no id. Of a line's
+    number the plus comes as a space where it was not escaped."""
+    return key_for(
+        f"{PREFIX}+{agent_id[len(PREFIX) + 1 :]}" if agent_id.startswith(f"{PREFIX} ") else agent_id
+    )
+
+
 def is_dev(key: str) -> bool:
     """By its slug, an agent is a developer's own copy of another one."""
     return key.startswith("dev-")

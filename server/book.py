@@ -8,15 +8,17 @@ and finds in the end that some of it is not kept any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from pipeline.monitor import Listener
+from server.bell import Bell
 from server.call import Call
 from server.clock import Clock
 from server.envelopes import forget_lately
+from server.followed import Followed
 from server.narration import narrated
 from server.past import (
     AgentPage,
@@ -56,7 +58,7 @@ class _Seen:
         self.tally = Tally()
         self.last: Entry | None = None
         self.waveform: Waveform | None = None
-        self.bells: set[asyncio.Event] = set()
+        self.bells: set[Bell] = set()
         self._book = book
 
     def offer(self, data: bytes, entry: Entry | None = None) -> bool:
@@ -88,7 +90,7 @@ class Changes:
     """What became of the list of calls since somebody looked."""
 
     def __init__(self) -> None:
-        self.news = asyncio.Event()
+        self.news = Bell()
         self.overflowed = False
         self._changed: dict[str, Summary | None] = {}
 
@@ -101,7 +103,7 @@ class Changes:
 
     async def wait(self, patience_s: float) -> bool:
         """Until there is something to take. False: there was nothing for so long."""
-        return await _rung(self.news, patience_s)
+        return await self.news.wait(patience_s)
 
     def take(self) -> dict[str, Summary | None]:
         """The calls that changed; None: it is not in the list any more."""
@@ -122,21 +124,17 @@ class CallBook:
         self._followers: set[Changes] = set()
         self.elsewhere: Callable[[], Iterable[PastSummary]] = tuple
         """The live calls of other nodes."""
-        self._bells: set[asyncio.Event] = set()
-        self._agent_bells: dict[str, set[asyncio.Event]] = {}
+        self._bells: set[Bell] = set()
+        self._agent_bells: dict[str, set[Bell]] = {}
         store.on_noted = self._noted
         self.tell_noted: Callable[[Collection[str]], None] = lambda slugs: None
         """Tells other nodes that the logs of agents, by slug, have more."""
         self.woken: Callable[[], bool | None] = lambda: None
         """Whether other nodes tell the same now. None: there are none."""
         self.recent = Recent()
+        self.followed = Followed()
         self.closed = False
         """The server stops: nobody follows anything any more."""
-
-    @property
-    def readers(self) -> int:
-        """Who follows something: the list, a log, or what happens in all calls."""
-        return len(self._bells) + self.recent.readers
 
     def now(self) -> float:
         """Epoch seconds."""
@@ -269,10 +267,9 @@ class CallBook:
 
     async def page(self, call_id: str, after: int, limit: int = PAGE) -> Page | None:
         """A part of a call's log, behind an event."""
-        seen = self._live.get(call_id)
-        if seen is None:
+        page = self.page_in_memory(call_id, after, limit)
+        if page is None:
             return await self.store.events(call_id, after, limit)
-        page = page_of(seen.call.events, after, limit, over=False)
         if not page.lost or not self.store.durable:
             return page
         # It has gone out of memory, and is kept nevertheless.
@@ -282,6 +279,11 @@ class CallBook:
         if kept is None or not kept.entries:
             raise StoreUnavailable("these events are on their way to the database")
         return replace(kept, last_seq=max(kept.last_seq, page.last_seq), over=False)
+
+    def page_in_memory(self, call_id: str, after: int, limit: int = PAGE) -> Page | None:
+        """The same of a live call, with what is lost of it in memory. None: it is not live."""
+        seen = self._live.get(call_id)
+        return page_of(seen.call.events, after, limit, over=False) if seen is not None else None
 
     async def told(self, call_id: str, names: Sequence[str]) -> list[Entry]:
         """All events of a call that have these names, as far as they are kept, in order."""
@@ -325,6 +327,7 @@ class CallBook:
         finally:
             self._followers.discard(changes)
             self._bells.discard(changes.news)
+            changes.news.close()
 
     @contextmanager
     def reading_agents(self, slugs: Collection[str], after: int) -> Iterator[AgentReader]:
@@ -341,6 +344,7 @@ class CallBook:
             for slug in reader.slugs:
                 if not self._agent_bells.get(slug, True):
                     del self._agent_bells[slug]
+            reader.bell.close()
 
     @contextmanager
     def reading(self, call_id: str, after: int) -> Iterator[Reader]:
@@ -355,6 +359,7 @@ class CallBook:
         finally:
             for among in bells:
                 among.discard(reader.bell)
+            reader.bell.close()
 
 
 class Reader:
@@ -365,26 +370,30 @@ class Reader:
         self._call_id = call_id
         self.after = after
         """The last event that was read."""
-        self.bell = asyncio.Event()
-        self.bell.set()
+        self.bell = Bell(rung=True)
 
-    async def wait(self, patience_s: float) -> bool:
+    def wait(self, patience_s: float) -> Coroutine[None, None, bool]:
         """Until there may be more. False: there was nothing for so long."""
         poll_s = self._book.store.poll_s
         if poll_s is None or poll_s >= patience_s or self._book.is_live(self._call_id):
-            return await _rung(self.bell, patience_s)
-        await _rung(self.bell, poll_s)  # Another server may have it.
+            return self.bell.wait(patience_s)
+        return self._poll(poll_s)
+
+    async def _poll(self, poll_s: float) -> bool:
+        await self.bell.wait(poll_s)  # Another server may have it.
         return True
 
     async def rest(self, patience_s: float) -> None:
         """Until something rings, at most so long."""
         self.bell.clear()
-        await _rung(self.bell, patience_s)
+        await self.bell.wait(patience_s)
 
     async def read(self) -> Page | None:
         """What has come, which may be nothing; at most so much as is told at once. None: the call is not kept."""
         self.bell.clear()
-        page = await self._book.page(self._call_id, self.after)
+        page = self._book.page_in_memory(self._call_id, self.after)
+        if page is None or page.lost:
+            page = await self._book.page(self._call_id, self.after)
         if page is not None and page.entries:
             self.after = page.entries[-1].seq
             if page.over or self.after < page.last_seq:
@@ -400,15 +409,14 @@ class AgentReader:
         self.slugs = slugs
         self.after = after
         """The place of the last that was read."""
-        self.bell = asyncio.Event()
-        self.bell.set()
+        self.bell = Bell(rung=True)
 
     async def wait(self, patience_s: float) -> bool:
         """Until there may be more. False: there was nothing for so long."""
         poll_s = self._book.poll_s
         if poll_s is None or poll_s >= patience_s:
-            return await _rung(self.bell, patience_s)
-        await _rung(self.bell, poll_s)
+            return await self.bell.wait(patience_s)
+        await self.bell.wait(poll_s)
         return True
 
     async def read(self) -> AgentPage:
@@ -420,14 +428,3 @@ class AgentReader:
             if len(page.entries) == PAGE:
                 self.bell.set()
         return page
-
-
-async def _rung(bell: asyncio.Event, patience_s: float) -> bool:
-    if bell.is_set():
-        return True
-    try:
-        async with asyncio.timeout(patience_s):
-            await bell.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from server.agents import slug
+from server.agents import key_for
 from server.ring import Entry
 
 Told = dict[str, Any]
@@ -62,6 +62,7 @@ TYPES: Final = frozenset(
 )
 """All that there are; of some this server has nothing to tell yet."""
 LATENCY: Final = {
+    "vad_ms": "vad",
     "endpointing_ms": "eou",
     "stt_ms": "asr",
     "llm_first_token_ms": "llm_ttft",
@@ -164,9 +165,12 @@ def _made(
 
 
 def slug_of(event: Told) -> str:
-    """By what the agent of an event is known; a line by the text that it has for an id."""
-    agent_id = str(event.get("agent_id") or "")
-    return agent_id if ":" in agent_id else slug(agent_id)
+    """By what the agent, or the line, of an event is known."""
+    return _key_of(str(event.get("agent_id") or ""))
+
+
+# The calls of a server are those of few agents.
+_key_of = lru_cache(maxsize=256)(key_for)
 
 
 # --- calls ------------------------------------------------------------------------------------------------
@@ -231,7 +235,14 @@ def _word(event: Told) -> tuple[str, Told]:
 
 
 def _finished(event: Told) -> tuple[str, Told]:
-    return "bot.finished", {"id": event["message_id"]}
+    # What was heard comes first: readers drop a message that is over and has no text.
+    return _corrected(event) or ("bot.finished", {"id": event["message_id"]})
+
+
+def _confirmed(event: Told) -> tuple[str, Told] | None:
+    if event.get("finished") and event.get("corrects") is not None:
+        return "bot.finished", {"id": event["message_id"]}
+    return _corrected(event)
 
 
 def _interrupted(event: Told) -> tuple[str, Told] | None:
@@ -324,7 +335,7 @@ MAPPED: Final[Mapping[str, _Tell]] = {
     "bot.word": _word,
     "bot.finished": _finished,
     "bot.interrupted": _interrupted,
-    "message.confirmed": _corrected,
+    "message.confirmed": _confirmed,
     "message.aborted": _corrected,
     "turn.started": _users_turn,
     "turn.end": _bots_turn,

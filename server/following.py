@@ -4,7 +4,7 @@ comes. A reader is a cursor and waits for nobody; what he does not take stays wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,7 +28,7 @@ class Follower(Protocol):
     async def read(self) -> Batch | None:
         """What has come, which may be nothing. None: the log is not kept any more. Raises ``StoreUnavailable``."""
 
-    async def wait(self, patience_s: float) -> bool:
+    def wait(self, patience_s: float) -> Coroutine[None, None, bool]:
         """Until there may be more. False: there was nothing for so long."""
 
 
@@ -45,10 +45,6 @@ class _Telling:
 
     def _mark(self, kind: str, **data: int) -> LogEntry:
         return marker(kind, data, self._last, self._book.now(), self._call, self._agent)
-
-    def _told(self, entry: LogEntry) -> LogEntry:
-        self._last = entry.seq
-        return entry
 
     def _all_read(self, cursor: int) -> list[LogEntry]:
         """Once."""
@@ -67,8 +63,8 @@ class CallFollower(_Telling):
         self._wanted = wanted
         self._gap_told = False
 
-    async def wait(self, patience_s: float) -> bool:
-        return await self._reader.wait(patience_s)
+    def wait(self, patience_s: float) -> Coroutine[None, None, bool]:
+        return self._reader.wait(patience_s)
 
     async def rest(self, patience_s: float) -> None:
         """For so long, or until the server stops: there is nothing to read any more."""
@@ -87,7 +83,8 @@ class CallFollower(_Telling):
         for entry in page.entries:
             told = in_call(entry)
             if told is not None and self._wanted.takes(told):
-                out.append(self._told(told))
+                out.append(told)
+                self._last = told.seq
         if self._reader.after < page.last_seq and page.entries:
             return Batch(out)
         out += self._all_read(self._reader.after)
@@ -102,8 +99,8 @@ class AgentFollower(_Telling):
         self._reader = reader
         self._wanted = wanted
 
-    async def wait(self, patience_s: float) -> bool:
-        return await self._reader.wait(patience_s)
+    def wait(self, patience_s: float) -> Coroutine[None, None, bool]:
+        return self._reader.wait(patience_s)
 
     async def read(self) -> Batch:
         cursor = self._reader.after
@@ -114,7 +111,8 @@ class AgentFollower(_Telling):
         for place, entry in page.entries:
             told = of_agent(entry, place)
             if told is not None and self._wanted.takes(told):
-                out.append(self._told(told))
+                out.append(told)
+                self._last = told.seq
         if len(page.entries) < PAGE:
             out += self._all_read(self._reader.after)
         return Batch(out)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.events import BotSpeaking, Event, MessageAborted, MessageConfirmed, ToolCallsRequested
+from pipeline.events import (
+    BotFinished,
+    BotSpeaking,
+    Event,
+    MessageAborted,
+    MessageConfirmed,
+    ToolCallsRequested,
+)
 from server.clock import Clock
 from server.protocol import AnyCallEvent, to_json
 from server.ring import Entry
@@ -49,6 +56,11 @@ class Journal:
                 self._begun[event.message_id] = (self._seq, event.text)
                 if len(self._begun) > MAX_BEGUN:
                     del self._begun[next(iter(self._begun))]
+            case BotFinished():
+                # It is told here already: whoever reads that a message is over need not wait for what it was.
+                seq, text = self._begun.get(event.message_id, (0, ""))
+                if seq and event.text.split() != text.split():
+                    return message.model_copy(update={"corrects": seq, "text": event.text})
             case MessageConfirmed() | MessageAborted():
                 seq, text = self._begun.pop(event.message_id, (0, ""))
                 heard = event.text if isinstance(event, MessageConfirmed) else None

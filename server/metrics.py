@@ -30,6 +30,7 @@ from server.book import CallBook
 from server.calls import CallRegistry
 from server.cluster.port import Alone, Cluster
 from server.dialling import Dialling
+from server.followed import DOORS, Followed
 from server.looplag import LoopLag
 from server.ring import Entry
 from server.ringing import Ringing
@@ -37,6 +38,7 @@ from server.store.opened import Kept
 from server.version import __version__
 
 PARTS: Final = {
+    "vad_ms": "vad",
     "endpointing_ms": "endpointing",
     "stt_ms": "stt",
     "llm_first_token_ms": "llm_first_token",
@@ -174,6 +176,7 @@ class Metrics(Collector):
         for reason, count in standing.ringing.refused.items():
             refused.add_metric([reason], count)
         yield refused
+        yield from _readers(standing.book.followed)
         lag = GaugeMetricFamily(
             "talkwire_loop_lag_seconds",
             "How late the event loop was in the last minute.",
@@ -203,7 +206,6 @@ class Metrics(Collector):
                 "Events of live calls that no connection has taken yet.",
                 sum(call.undelivered for call in calls.all()),
             ),
-            ("readers", "Who follows lists and logs of calls.", standing.book.readers),
             ("dials_waiting", "Dials that wait for their turn.", standing.dialling.waiting),
             ("tasks", "Tasks of the event loop.", len(asyncio.all_tasks())),
         ):
@@ -217,6 +219,19 @@ class Metrics(Collector):
         """All figures, in Prometheus' text format."""
         # Those of the process are read from files.
         return generate_latest(self.registry) + await asyncio.to_thread(generate_latest, self._process)
+
+
+def _readers(followed: Followed) -> Iterator[Metric]:
+    now = GaugeMetricFamily("talkwire_readers", "Who follows lists and logs of calls.", labels=["door"])
+    for door in DOORS:
+        now.add_metric([door], followed.by(door))
+    yield now
+    gone = CounterMetricFamily(
+        "talkwire_readers_closed", "Readers that were closed, or not let in.", labels=["door", "reason"]
+    )
+    for (door, reason), count in followed.gone.items():
+        gone.add_metric([door, reason], count)
+    yield gone
 
 
 CLUSTER: Final = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 
+from server.frames import Send
 from server.ring import Entry
 
 ENVELOPE_BYTES = 4096
@@ -60,8 +60,9 @@ class Outbox:
         self._closing = True
         self._wake.set()
 
-    async def run(self, send: Callable[[str], Awaitable[None]]) -> None:
-        """Send until closed or overflowed. What ``send`` raises passes through."""
+    async def run(self, send: Send) -> None:
+        """Send until closed or overflowed: one by one, for what was not sent is told again elsewhere. What ``send``
+        raises passes through."""
         try:
             async with asyncio.timeout(None) as self._patience:
                 await self._run(send)
@@ -71,10 +72,10 @@ class Outbox:
         finally:
             self._patience = None
 
-    async def _run(self, send: Callable[[str], Awaitable[None]]) -> None:
+    async def _run(self, send: Send) -> None:
         while True:
             while self._queue and not self.overflowed:
-                await send(self._queue[0][0].decode())
+                await send((self._queue[0][0],))
                 self._bytes -= len(self._queue.popleft()[0])
             if self._closing or self.overflowed:
                 return

@@ -6,13 +6,13 @@ what it has missed in the logs of the calls. Of several nodes all have one order
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from server.bell import Bell
 from server.envelopes import SUMMARY
 from server.past import place_of
 from server.ring import Entry
@@ -73,10 +73,6 @@ class Recent:
         self.feed: Feed | None = None
         """None: there are no other nodes."""
 
-    @property
-    def readers(self) -> int:
-        return len(self._readers)
-
     def add(self, key: str, entry: Entry, *, elsewhere: bool = False) -> None:
         """It happened here. ``key``: of the agent that it concerns; ``elsewhere``: in a call that another node had."""
         if self.feed is None:
@@ -131,6 +127,7 @@ class Recent:
             yield reader
         finally:
             self._readers.discard(reader)
+            reader.bell.close()
 
     def behind(self, place: int) -> tuple[list[Happened], int]:
         """What came after, and where that begins if something before it is gone; else 0."""
@@ -176,8 +173,7 @@ class RecentReader:
         self._recent = recent
         self._keys = keys
         self.after = after
-        self.bell = asyncio.Event()
-        self.bell.set()
+        self.bell = Bell(rung=True)
 
     def wants(self, key: str) -> bool:
         return self._keys is None or key in self._keys
@@ -197,9 +193,4 @@ class RecentReader:
 
     async def wait(self, patience_s: float) -> bool:
         """Until there may be more. False: there was nothing for so long."""
-        try:
-            async with asyncio.timeout(patience_s):
-                await self.bell.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self.bell.wait(patience_s)

@@ -9,7 +9,6 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile
 
 MAX_EVENTS = 4000
 MAX_BYTES = 1 << 20
@@ -95,4 +94,10 @@ class Ring:
 
 
 def _after(entries: deque[Entry], cursor: int) -> list[Entry]:
-    return list(takewhile(lambda entry: entry.seq > cursor, reversed(entries)))[::-1]
+    found = []
+    for entry in reversed(entries):
+        if entry.seq <= cursor:
+            break
+        found.append(entry)
+    found.reverse()
+    return found

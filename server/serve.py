@@ -15,15 +15,19 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from server.app import create_app
 from server.compose import services as composed
+from server.frames import EXTENSION
 from server.services import Services
 from server.settings import Settings, SettingsError
+from server.sse import STALLED
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
+    from websockets.http11 import Request
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +45,23 @@ MAX_MESSAGE = 1 << 20
 
 class _WebSocket(WebSocketsSansIOProtocol):
     """Uvicorn's, but a peer that does not read cannot keep its socket: it would wait for ever to get rid of what is
-    still to be sent."""
+    still to be sent. And doors may write frames themselves (``server.frames.FrameWriter``)."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:  # Else it was refused, and nobody serves it.
+            self.scope["extensions"][EXTENSION] = {"writer": self}
+
+    def has_room(self) -> bool:
+        return self.writable.is_set()
+
+    async def room(self) -> None:
+        await self.writable.wait()
+
+    def write(self, frames: bytes) -> None:
+        if self.disconnected or self.close_sent or self.transport.is_closing():
+            raise ClientDisconnected
+        self.transport.write(frames)
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "websocket.close":
@@ -70,7 +90,7 @@ class _Http(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._impatient is None:
-            self._impatient = self.loop.call_later(STALLED_S, self.transport.abort)
+            self._impatient = self.loop.call_later(STALLED_S, self._cut_off)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -79,6 +99,10 @@ class _Http(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._be_patient()
+
+    def _cut_off(self) -> None:
+        self.scope["state"][STALLED] = True
+        self.transport.abort()
 
     def _be_patient(self) -> None:
         if self._impatient is not None:

@@ -23,23 +23,30 @@ def event(name: str, data: bytes, seq: int | None = None) -> bytes:
     return b"%sevent: %s\ndata: %s\n\n" % (place, name.encode(), data)
 
 
+STALLED: Final = "talkwire.stalled"
+"""In ``scope["state"]``: the web server has cut the reader off, who took nothing."""
+
 Write = Callable[[bytes], Awaitable[None]]
 
 
 class EventStream(Response):
     """An answer that ``produce`` writes. It is cancelled when the reader is gone; a reader that takes nothing is the web
-    server's to cut off (``server.serve``)."""
+    server's to cut off (``server.serve``), which then says so in the request's state: that is what ``stalled`` hears."""
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, produce: Callable[[Write], Awaitable[None]], headers: Mapping[str, str] | None = None
+        self,
+        produce: Callable[[Write], Awaitable[None]],
+        headers: Mapping[str, str] | None = None,
+        stalled: Callable[[], None] = lambda: None,
     ) -> None:
         # A proxy in between must neither keep nor collect what it passes on.
         kept = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(headers={**(headers or {}), **kept})
         del self.headers["content-length"]
         self._produce = produce
+        self._stalled = stalled
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def write(data: bytes) -> None:
@@ -52,6 +59,8 @@ class EventStream(Response):
             await asyncio.wait((watching, writing), return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
             writing.cancel()
+        if scope.get("state", {}).get(STALLED):
+            self._stalled()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _write_all(self, write: Write) -> None:

@@ -147,7 +147,9 @@ def to_wire(event: events.Event, call: CallFacts, stamp: Stamp, clock: Clock) ->
                 reason=event.reason,
             )
         case events.MessageConfirmed():
-            return wire.MessageConfirmed(**ids, message_id=event.message_id, text=event.text)
+            return wire.MessageConfirmed(
+                **ids, message_id=event.message_id, text=event.text, finished=event.finished
+            )
         case events.MessageAborted():
             return wire.MessageAborted(**ids, message_id=event.message_id, reason=event.reason)
         case events.ReplyRejected():

@@ -15,10 +15,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from structlog.contextvars import bound_contextvars
 
 from server import protocol as wire
-from server.agents import slug
+from server.agents import key_for
 from server.doors.desk import Desk
 from server.doors.handshake import close, handshake, receive
-from server.lines import PREFIX, is_line, key_of
+from server.frames import sending
+from server.lines import PREFIX, is_line
 from server.outbox import Outbox, takes
 from server.protocol import CloseCode, Outcome, ProtocolError
 from server.ring import Entry
@@ -112,7 +113,7 @@ class AgentConnection:
         else:
             self._send(wire.AgentDisplaced(agent_id=agent_id, reason=reason))
         agents, calls = self._services.agents, self._services.calls
-        key = key_of(number) if is_line(agent_id) else slug(agent_id)
+        key = key_for(agent_id)
         if self._home is not None:
             self._home.displaced(key)
         if agents.has_agents(self):
@@ -161,7 +162,7 @@ class AgentConnection:
 
     async def _write(self, reader: asyncio.Task[None]) -> None:
         try:
-            await self._outbox.run(self._websocket.send_text)
+            await self._outbox.run(sending(self._websocket))
             if self._outbox.overflowed:
                 self._log.warning("agent.slow_consumer")
                 await close(self._websocket, CloseCode.SLOW_CONSUMER, "slow_consumer")

@@ -17,7 +17,7 @@ import orjson
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
-from server.agents import Agent, slug
+from server.agents import Agent, key_asked, slug
 from server.auth import is_loopback
 from server.ice import Ice, Turn, servers
 from server.origins import allowed
@@ -96,7 +96,7 @@ def _agents(request: Request, services: Services, *, several: bool, key: bool) -
     names = [name.strip() for name in (named.split(",") if several else [named]) if name.strip()]
     if not names or len(names) > MAX_AGENTS:
         raise Refused(400, f"agent_id is missing, or names more than {MAX_AGENTS} agents")
-    found = [(name, services.agents.get(slug(name))) for name in names]
+    found = [(name, services.agents.get(key_asked(name) if several else slug(name))) for name in names]
     if not key and not at_home(request, services):
         origin = request.headers.get("origin")
         if origin is None:

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import orjson
 
-from server.agents import slug
+from server.agents import key_asked
 from server.book import Summary
 from server.doors.browser import Refused
 from server.past import CallQuery, Place
@@ -50,7 +50,7 @@ def asked(params: Mapping[str, str]) -> Asked:
             raise Refused(400, "state must be live or ended")
     named = params.get("agent_id")
     query = CallQuery(
-        slug(named) if named else None,
+        key_asked(named) if named else None,
         _text(params, "from"),
         _text(params, "to"),
         _text(params, "reason"),

@@ -7,7 +7,9 @@ import asyncio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.doors.handshake import close, handshake, receive
+from server.doors.readers import IDLE_S
 from server.envelopes import SUMMARY
+from server.frames import sending
 from server.outbox import Outbox
 from server.protocol import CloseCode
 from server.recent import RecentReader
@@ -20,15 +22,19 @@ async def tap_door(websocket: WebSocket, services: Services) -> None:
     keep up is closed."""
     if await handshake(websocket, services) is None:
         return
-    outbox, call_id = Outbox(), websocket.query_params.get("call")
+    outbox, followed = Outbox(), services.book.followed
+    call_id = websocket.query_params.get("call")
     stop = services.calls.watch(outbox, call_id)
     try:
-        async with asyncio.TaskGroup() as tasks:
-            elsewhere = tasks.create_task(_follow(services, outbox, call_id), name="tap of other nodes")
-            reader = tasks.create_task(_wait_closed(websocket, outbox, elsewhere), name="tap reader")
-            tasks.create_task(_write(websocket, outbox, reader), name="tap writer")
+        with followed.reading("tap"):
+            async with asyncio.TaskGroup() as tasks:
+                elsewhere = tasks.create_task(_follow(services, outbox, call_id), name="tap of other nodes")
+                reader = tasks.create_task(_wait_closed(websocket, outbox, elsewhere), name="tap reader")
+                tasks.create_task(_write(websocket, outbox, reader), name="tap writer")
     finally:
         stop()
+    if outbox.overflowed:
+        followed.let_go("tap", "slow_consumer")
 
 
 async def _wait_closed(websocket: WebSocket, outbox: Outbox, elsewhere: asyncio.Task[None]) -> None:
@@ -60,7 +66,7 @@ async def _told(reader: RecentReader, told: _Told) -> bool:
     for happened in reader.read().happened:
         if happened.elsewhere and not told.tell(happened.entry):
             return False
-    await reader.bell.wait()
+    await reader.bell.wait(IDLE_S)
     return True
 
 
@@ -90,7 +96,7 @@ class _Told:
 
 async def _write(websocket: WebSocket, outbox: Outbox, reader: asyncio.Task[None]) -> None:
     try:
-        await outbox.run(websocket.send_text)
+        await outbox.run(sending(websocket))
         if outbox.overflowed:
             await close(websocket, CloseCode.SLOW_CONSUMER, "slow_consumer")
     except (WebSocketDisconnect, RuntimeError, OSError):

@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from media.peaks import HOP_MS, MAX_MS
-from server.agents import slug
+from server.agents import key_asked
 from server.book import PAGE, CallBook, Changes, Summary
 from server.clock import Clock
 from server.doors import call_log, streams
@@ -24,6 +25,7 @@ from server.doors.call_query import Asked, asked, cursor, number, whole
 from server.doors.callers import forget_caller
 from server.doors.grants import Grant, granted
 from server.doors.guard import PRIVATE, Guard, denied
+from server.followed import STREAMS, Door
 from server.past import Page, StoreUnavailable
 from server.services import Services
 from server.sse import PING, EventStream, Write, event
@@ -54,8 +56,6 @@ class CallsDoor:
         self._guard = guard
         self._book: CallBook = services.book
         self._clock: Clock = services.clock
-        self.streams = 0
-        """Server-sent events that are being read."""
 
     async def answer(self, request: Request, handler: Handler) -> Response:
         """What ``handler`` says, for those who may see it."""
@@ -140,7 +140,7 @@ class CallsDoor:
                 await write(event("calls", orjson.dumps(known)))
                 return await self._tell_changes(changes, wanted.wants, write)
 
-        return self._stream(produce)
+        return self._stream("list", produce)
 
     async def _listed(self, wanted: Asked) -> dict[str, Any]:
         """``next``: where it goes on; null: nowhere."""
@@ -163,6 +163,7 @@ class CallsDoor:
         until = self._clock.epoch() + STREAM_S
         while not self._book.closed:
             if changes.overflowed:
+                self._book.followed.let_go("list", "slow_consumer")
                 return await write(_closed("slow_consumer"))
             if self._clock.epoch() >= until:
                 return await write(_closed("renew"))
@@ -183,7 +184,7 @@ class CallsDoor:
     async def calls_of_agent(self, request: Request, grant: Grant) -> Response:
         """The list, of one agent."""
         wanted = asked(request.query_params)
-        key = slug(request.path_params["agent_id"])
+        key = key_asked(request.path_params["agent_id"])
         if not grant.allows_agent(key):
             raise Refused(403, "the token is for another agent, or for one call")
         told = await self._listed(replace(wanted, query=replace(wanted.query, slug=key)))
@@ -193,13 +194,15 @@ class CallsDoor:
 
     async def agent_stream(self, request: Request, grant: Grant) -> Response:
         """What happens in the calls of one agent, for a page."""
-        key = slug(request.path_params["agent_id"])
-        return streams.agent_stream(request, key, self._services, grant, self._stream)
+        key = key_asked(request.path_params["agent_id"])
+        return streams.agent_stream(
+            request, key, self._services, grant, partial(self._stream, "agent_stream")
+        )
 
     async def call_stream(self, request: Request, grant: Grant) -> Response:
         """What happens in one call, for a page."""
         call = await self._found(request)
-        return streams.call_stream(request, call, self._services, grant, self._stream)
+        return streams.call_stream(request, call, self._services, grant, partial(self._stream, "call_stream"))
 
     # --- one call -----------------------------------------------------------------------------------------
 
@@ -257,7 +260,7 @@ class CallsDoor:
             raise Refused(403, "the token is for another agent, or another call")
         if not _wants_stream(request):
             return await call_log.page(request, summary, self._book, grant)
-        return await call_log.stream(request, summary, self._book, grant, self._stream)
+        return await call_log.stream(request, summary, self._book, grant, partial(self._stream, "events"))
 
     async def _wire_events(self, request: Request) -> Response:
         """The same as the call's agent was told it."""
@@ -274,7 +277,7 @@ class CallsDoor:
         async def produce(write: Write) -> None:
             await self._tell_log(summary.call_id, after, write)
 
-        return self._stream(produce)
+        return self._stream("events", produce)
 
     async def _tell_log(self, call_id: str, after: int, write: Write) -> None:
         until = self._clock.epoch() + STREAM_S
@@ -291,6 +294,7 @@ class CallsDoor:
                     return await write(_closed("expired"))
                 if page.lost and began:
                     # It came from here and was overtaken: it may come back, and is told what it has lost.
+                    self._book.followed.let_go("events", "slow_consumer")
                     return await write(_closed("slow_consumer"))
                 if page.lost:
                     await write(event("lost", orjson.dumps({"lost": page.lost})))
@@ -332,19 +336,21 @@ class CallsDoor:
         return summary
 
     def _stream(
-        self, produce: Callable[[Write], Awaitable[None]], headers: Mapping[str, str] | None = None
+        self,
+        door: Door,
+        produce: Callable[[Write], Awaitable[None]],
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
-        if self.streams >= MAX_STREAMS:
+        followed = self._book.followed
+        if followed.by(*STREAMS) >= MAX_STREAMS:
+            followed.let_go(door, "full")
             raise Refused(503, f"{MAX_STREAMS} streams are being read, and no more are allowed")
 
         async def counted(write: Write) -> None:
-            self.streams += 1
-            try:
+            with followed.reading(door):
                 await produce(write)
-            finally:
-                self.streams -= 1
 
-        return EventStream(counted, headers)
+        return EventStream(counted, headers, partial(followed.let_go, door, "slow_consumer"))
 
 
 def _unknown(call_id: str) -> Refused:

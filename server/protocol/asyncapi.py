@@ -100,8 +100,8 @@ CHANNELS += (
         "attach",
         "/v1/attach",
         "The log of a call, or of an agent (docs/log.md). With a token of `scope=supervise` it hears verbs as well.",
-        heard=(SupervisorVerb,),
-        own=(LogEnvelope, VerbDone, VerbRefused),
+        heard=(StreamPing, SupervisorVerb),
+        own=(LogEnvelope, StreamPong, VerbDone, VerbRefused),
         params=(
             ("call", "The log of this call; or"),
             ("agent", "that of this agent."),

@@ -107,6 +107,13 @@ class BotFinished(CallEvent):
     event: Literal["bot.finished"] = "bot.finished"
     message_id: str = Field(description="The message.")
     duration_ms: int = Field(ge=0, description="Audio that was heard, milliseconds.")
+    text: str | None = Field(
+        default=None,
+        description="What the caller heard, where its `bot.speaking` had another text, or none. Absent: that was it.",
+    )
+    corrects: int | None = Field(
+        default=None, description="The `seq` of that `bot.speaking`, where there is a `text`."
+    )
 
 
 class BotInterrupted(CallEvent):
@@ -129,6 +136,9 @@ class MessageConfirmed(CallEvent):
     event: Literal["message.confirmed"] = "message.confirmed"
     message_id: str = Field(description="The message.")
     text: str = Field(description="What the caller heard of it.")
+    finished: bool = Field(
+        default=False, description="True: it was heard to its end (`bot.finished`); false: it was cut off."
+    )
     corrects: int | None = Field(
         default=None,
         description="The `seq` of its `bot.speaking`, where that had another text, or none. Absent: it was heard as "

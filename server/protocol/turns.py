@@ -148,6 +148,12 @@ class LatencyParts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    vad_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="From the end of the user's voice to `speech.ended`: until it was clear that it was the end, "
+        "milliseconds.",
+    )
     endpointing_ms: int | None = Field(
         default=None, ge=0, description="From the end of the user's voice to `turn.end`, milliseconds."
     )

@@ -211,7 +211,23 @@ def test_the_parts_of_an_answer_of_the_servers_model() -> None:
         input_tokens=120,
         output_tokens=4,
         slowest="endpointing",
+        vad_ms=300,
     )
+
+
+@pytest.mark.parametrize(("voice_end", "vad_ms"), [(10.0, 300), (9.4, None)])
+def test_the_end_of_a_voice_counts_where_it_was_that_of_the_turn(
+    voice_end: float, vad_ms: int | None
+) -> None:
+    turns = log()
+    turns.see(SpeechStarted(ONE, 1, 0.9, 0.5), 8.0)
+    turns.see(SpeechEnded(ONE, 1, 500, voice_end), voice_end + 0.3)
+    turns.see(said(), 10.25)
+    turns.see(ended(latency_ms=500), 10.5)
+    turns.queued("b1", ONE, holding=False)
+    _, told = turns.see(BotSpeaking(ONE, "b1", "Hi."), 11.5)
+    assert isinstance(told, TurnMetrics)
+    assert told.vad_ms == vad_ms
 
 
 def test_no_metrics_where_they_are_not_wanted() -> None:

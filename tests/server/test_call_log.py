@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.events import BotSpeaking, BotWord, MessageConfirmed, Routed
 from server.call import Call
-from server.doors import attach
+from server.doors import attach, readers
 from server.doors.browser import AUDIENCES, STREAM
 from server.envelopes import in_call
 from server.ring import Entry
@@ -328,7 +328,7 @@ def test_one_that_does_not_read_is_closed_and_the_others_and_the_call_go_on(tmp_
                 await quick.until(lambda: len(quick.frames) == 52)
                 assert loop.time() == at
                 assert await slow.end() == (1013, "slow_consumer")
-                assert loop.time() - at == pytest.approx(attach.SLOW_S)
+                assert loop.time() - at == pytest.approx(readers.SLOW_S)
                 made.end(call)
                 assert await quick.end() == (1000, "sealed")
 
@@ -471,10 +471,10 @@ def test_verbs_are_handed_on_for_a_supervisor_of_a_live_call(tmp_path: Path) -> 
                 return {"type": "ack", "verb": command["type"]}
 
             said_of = attach.Said(made.services, verbs, "CA1")
-            assert await said_of.answer('{"type":"say","text":"hi"}') == {"type": "ack", "verb": "say"}
+            assert await said_of.answer({"type": "say", "text": "hi"}) == {"type": "ack", "verb": "say"}
             assert heard == [(call, {"type": "say", "text": "hi"})]
             made.end(call)
-            over = await said_of.answer('{"type":"end"}')
+            over = await said_of.answer({"type": "end"})
             assert over is not None
             assert over["code"] == "CALL_OVER"
 

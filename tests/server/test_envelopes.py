@@ -86,6 +86,9 @@ def test_who_reads_the_log_knows_what_was_said(durable: bool) -> None:
             case "bot.corrected":
                 assert places[data["supersedes"]] == data["id"]
                 lines[data["id"]][1] = data["text"]
+            case "bot.finished":
+                # A message that is over and has no text is not shown.
+                assert lines[data["id"]][1], "its text comes first"
     ended = next(e for e in golden.load() if e["event"] == "call.ended")
     transcript = [[line["role"], line["content"]] for line in ended["transcript"]]
     assert [line for line in lines.values() if line[1]] == transcript
@@ -107,10 +110,10 @@ def test_durable_readers_are_spared_what_only_leads_up_to_something() -> None:
 
 
 def test_times_of_a_turn_are_seconds_and_what_is_not_known_is_left_out() -> None:
-    latency = {"endpointing_ms": 300, "agent_ms": 250, "total_ms": 1210}
+    latency = {"vad_ms": 280, "endpointing_ms": 300, "agent_ms": 250, "total_ms": 1210}
     made = told("turn.completed", turn_id=3, latency=latency)
     assert made is not None
-    assert made["data"] == {"turn": 3, "latency": {"eou": 0.3, "agent": 0.25, "e2e": 1.21}}
+    assert made["data"] == {"turn": 3, "latency": {"vad": 0.28, "eou": 0.3, "agent": 0.25, "e2e": 1.21}}
     unanswered = told("turn.completed", turn_id=4)
     assert unanswered is not None
     assert unanswered["data"] == {"turn": 4, "latency": {}}
@@ -180,7 +183,26 @@ def test_a_call_begins_and_ends_once_in_its_log_and_for_each_of_its_agents_in_th
         ),
         ("message.aborted", {"message_id": "m", "corrects": 3}, "bot.corrected", None),
         ("error", {"code": "X"}, None, None),
-        ("message.confirmed", {"message_id": "m", "text": "as told"}, None, None),
+        ("bot.finished", {"message_id": "m", "duration_ms": 9}, "bot.finished", {"id": "m"}),
+        (
+            "bot.finished",
+            {"message_id": "m", "duration_ms": 9, "text": "heard", "corrects": 3},
+            "bot.corrected",
+            {"supersedes": 3, "id": "m", "text": "heard"},
+        ),
+        (
+            "message.confirmed",
+            {"message_id": "m", "text": "heard", "corrects": 3, "finished": True},
+            "bot.finished",
+            {"id": "m"},
+        ),
+        (
+            "message.confirmed",
+            {"message_id": "m", "text": "hea", "corrects": 3, "finished": False},
+            "bot.corrected",
+            {"supersedes": 3, "id": "m", "text": "hea"},
+        ),
+        ("message.confirmed", {"message_id": "m", "text": "as told", "finished": True}, None, None),
         ("bot.interrupted", {"message_id": "m", "played_ms": 0, "words_spoken": 0}, None, None),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,10 @@ from pipeline.events import (
     TurnRef,
 )
 from server.call import Call
+from server.doors import readers
+from server.followed import DOORS, REASONS
 from tests.fakes.loop import run_virtual
-from tests.server.site import BEARER, Site, site
+from tests.server.site import BEARER, KEY, Site, site
 
 TURN = TurnRef(1, "c0ffee")
 
@@ -132,5 +135,66 @@ def test_the_board_and_its_page_show_what_there_is(tmp_path: Path) -> None:
             assert {name for name in told if name.startswith("talkwire")} <= set(
                 re.findall(r"talkwire_\w+", page)
             )
+
+    run_virtual(main())
+
+
+def test_readers_are_counted_by_their_door_and_those_that_were_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "MAX_READERS", 2)
+    connect = {"event": "connect", "api_key": KEY}
+
+    async def main() -> None:
+        async with site(tmp_path) as made:
+            call = made.begin()
+            assert {name: value for name, value in (await figures(made)).items() if "reader" in name} == {
+                **{f"talkwire_readers{{door={door}}}": 0 for door in DOORS},
+                **{
+                    f"talkwire_readers_closed_total{{door={door}}}{{reason={reason}}}": 0
+                    for door in DOORS
+                    for reason in REASONS
+                },
+            }
+            async with (
+                made.web.socket("/v1/attach?call=CA1") as slow,
+                made.web.socket("/v1/attach?agent=tester") as quick,
+                made.web.socket("/v1/attach?call=CA1") as refused,
+                made.web.socket("/ws/stream"),
+                made.web.socket("/v1/tap") as tap,
+                made.web.stream("/v1/calls"),
+                made.web.stream("/v1/calls/CA1/events"),
+                made.web.stream("/v1/agents/tester/stream"),
+                made.web.stream("/v1/calls/CA1/stream"),
+            ):
+                tap.say(connect)
+                await tap.until(lambda: bool(tap.frames))
+                await slow.wait("log.caught_up")
+                await quick.wait("log.caught_up")
+                assert (await refused.end())[0] == 1013
+                await asyncio.sleep(0.1)
+                now = await figures(made)
+                assert {door: now[f"talkwire_readers{{door={door}}}"] for door in DOORS} == {
+                    **dict.fromkeys(DOORS, 1),
+                    "attach": 2,
+                }
+                slow.hold()
+                tap.hold()
+                for _ in range(5000):
+                    answered(call, 800)
+                await slow.end()
+                await tap.end()
+            after = await figures(made)
+            assert all(after[f"talkwire_readers{{door={door}}}"] == 0 for door in DOORS)
+            closed = {
+                name: value
+                for name, value in after.items()
+                if name.startswith("talkwire_readers_closed") and value
+            }
+            assert closed == {
+                "talkwire_readers_closed_total{door=attach}{reason=full}": 1,
+                "talkwire_readers_closed_total{door=attach}{reason=slow_consumer}": 1,
+                "talkwire_readers_closed_total{door=tap}{reason=slow_consumer}": 1,
+            }
 
     run_virtual(main())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,9 +13,9 @@ def test_messages_go_out_in_order_and_close_lets_them_go() -> None:
     async def main() -> list[str]:
         sent: list[str] = []
 
-        async def send(text: str) -> None:
+        async def send(texts: Sequence[bytes]) -> None:
             await asyncio.sleep(0.1)
-            sent.append(text)
+            sent.extend(text.decode() for text in texts)
 
         box = Outbox()
         async with asyncio.TaskGroup() as tasks:
@@ -34,7 +35,7 @@ def test_what_does_not_fit_overflows_and_nothing_more_is_sent(messages: int, siz
     async def main() -> int:
         sent = 0
 
-        async def send(text: str) -> None:
+        async def send(texts: Sequence[bytes]) -> None:
             nonlocal sent
             sent += 1
 
@@ -54,7 +55,7 @@ def test_a_peer_that_never_reads_is_given_up_with_the_message_on_its_way() -> No
     async def main() -> int:
         box = Outbox(max_messages=3)
 
-        async def send(text: str) -> None:
+        async def send(texts: Sequence[bytes]) -> None:
             await asyncio.Event().wait()
 
         async with asyncio.TaskGroup() as tasks:
@@ -69,7 +70,7 @@ def test_a_peer_that_never_reads_is_given_up_with_the_message_on_its_way() -> No
 
 def test_a_timeout_of_the_socket_passes_through() -> None:
     async def main() -> None:
-        async def send(text: str) -> None:
+        async def send(texts: Sequence[bytes]) -> None:
             raise TimeoutError
 
         box = Outbox()
@@ -84,7 +85,7 @@ def test_a_peer_that_reads_slowly_is_waited_for_within_the_bound() -> None:
     async def main() -> None:
         gate = asyncio.Event()
 
-        async def send(text: str) -> None:
+        async def send(texts: Sequence[bytes]) -> None:
             await gate.wait()
 
         box = Outbox(max_messages=3)  # the one on its way counts until it is sent
@@ -104,7 +105,7 @@ def test_a_peer_that_reads_slowly_is_waited_for_within_the_bound() -> None:
 
 def test_what_the_socket_raises_passes_through() -> None:
     async def main() -> None:
-        async def send(text: str) -> None:
+        async def send(texts: Sequence[bytes]) -> None:
             raise ConnectionError("gone")
 
         box = Outbox()

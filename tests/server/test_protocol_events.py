@@ -475,6 +475,7 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
             "event": "turn.metrics",
             **TURN,
             "message_id": "m1",
+            "vad_ms": 296,
             "endpointing_ms": 412,
             "stt_ms": 230,
             "llm_first_token_ms": 350,
@@ -607,7 +608,10 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
     "HandoffRequested": [{"event": "handoff.requested", **CALL, "by": "Ann"}],
     "HandoffActive": [{"event": "handoff.active", **CALL, "by": "Ann"}],
     "HandoffReleased": [{"event": "handoff.released", **CALL, "by": "supervisor"}],
-    "BotFinished": [{"event": "bot.finished", **TURN, "message_id": "m1", "duration_ms": 1460}],
+    "BotFinished": [
+        {"event": "bot.finished", **TURN, "message_id": "m1", "duration_ms": 1460, **heard}
+        for heard in ({}, {"text": "It is ten", "corrects": 7})
+    ],
     "BotInterrupted": [
         {
             "event": "bot.interrupted",
@@ -631,8 +635,8 @@ TEST_DATA: dict[str, list[dict[str, Any]]] = {
         ),
     ],
     "MessageConfirmed": [
-        {"event": "message.confirmed", **TURN, "message_id": "m1", "text": "It is ten", **corrects}
-        for corrects in ({}, {"corrects": 7})
+        {"event": "message.confirmed", **TURN, "message_id": "m1", "text": "It is ten", **told}
+        for told in ({"finished": True}, {"finished": False, "corrects": 7})
     ],
     "MessageAborted": [
         {"event": "message.aborted", **TURN, "message_id": "m1", "reason": reason}

@@ -14,7 +14,8 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
 from pipeline.events import TurnRef, UserMessage
-from server.doors import attach, handshake
+from server import serve
+from server.doors import handshake, readers
 from server.serve import bind, listener, raise_file_limit
 from server.settings import Settings
 from tests.e2e.harness import free_port
@@ -53,14 +54,14 @@ async def test_a_reader_of_the_log_that_never_reads_is_let_go_and_holds_up_nobod
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a real socket, where the system's buffers have to be full first."""
-    monkeypatch.setattr(attach, "SLOW_S", 0.3)
+    monkeypatch.setattr(readers, "SLOW_S", 0.3)
     closed: list[tuple[int, str]] = []
 
     async def close(websocket: WebSocket, code: int, reason: str) -> None:
         closed.append((code, reason))
         await handshake.close(websocket, code, reason)
 
-    monkeypatch.setattr(attach, "close", close)
+    monkeypatch.setattr(readers, "close", close)
     async with site(tmp_path) as made, asyncio.TaskGroup() as tasks:
         sock = bind(Settings(port=free_port(), data_dir=tmp_path))
         server = listener(made.web.app)  # type: ignore[arg-type]
@@ -89,6 +90,35 @@ async def test_a_reader_of_the_log_that_never_reads_is_let_go_and_holds_up_nobod
         assert closed == [(1013, "slow_consumer")]
         assert [text["type"] for text in texts] == ["call.started", "log.caught_up"]
         assert longest < 0.25, "whoever tells waits for nobody"
+        deaf.close()
+        made.book.close()
+        server.should_exit = True
+        await serving
+
+
+async def test_a_stream_whose_reader_never_reads_is_cut_off_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "STALLED_S", 0.3)
+    async with site(tmp_path) as made, asyncio.TaskGroup() as tasks:
+        sock = bind(Settings(port=free_port(), data_dir=tmp_path))
+        server = listener(made.web.app)  # type: ignore[arg-type]
+        serving = tasks.create_task(server.serve(sockets=[sock]))
+        call = made.begin()
+        while not server.started:
+            await asyncio.sleep(0.01)
+        _, deaf = await asyncio.open_connection(*sock.getsockname(), limit=1)
+        deaf.write(
+            b"GET /v1/calls/CA1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n"
+            b"Authorization: Bearer " + KEY.encode() + b"\r\n\r\n"
+        )
+        followed = made.book.followed
+        async with asyncio.timeout(30):
+            while not followed.by("events"):
+                await asyncio.sleep(0.01)
+            while not followed.gone["events", "slow_consumer"]:
+                call.journal.append(UserMessage(TurnRef(1, "c0ffee"), "m1", "x" * 200_000, 1.0, (1,)))
+                await asyncio.sleep(0.001)
         deaf.close()
         made.book.close()
         server.should_exit = True

@@ -11,7 +11,7 @@ import pytest
 from pipeline.events import BotWord, ToolCallsRequested, TurnRef, UserMessage
 from pipeline.ports import ToolCall
 from server.call import Call
-from server.doors import attach
+from server.doors import readers
 from server.recent import Recent
 from server.ring import Entry
 from tests.fakes.loop import run_virtual
@@ -183,7 +183,7 @@ def test_what_is_refused_and_who_is_too_slow_is_told_by_the_close_code(tmp_path:
                 told(call)
                 at = asyncio.get_running_loop().time()
                 assert await socket.end() == (1013, "slow_consumer")
-                assert asyncio.get_running_loop().time() - at == pytest.approx(attach.SLOW_S)
+                assert asyncio.get_running_loop().time() - at == pytest.approx(readers.SLOW_S)
 
     run_virtual(main())
 

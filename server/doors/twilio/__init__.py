@@ -50,11 +50,11 @@ def add_routes(app: FastAPI, services: Services) -> None:
 
     @app.post(STATUS_PATH + "{dial_id}")
     async def progress(request: Request, dial_id: str) -> Response:
-        return await dialled.progress(request, dial_id, services)
+        return await dialled.progress(request, dial_id, services.dialling, services)
 
     @app.post(MACHINE_PATH + "{dial_id}")
     async def machine(request: Request, dial_id: str) -> Response:
-        return await dialled.machine(request, dial_id, services)
+        return await dialled.machine(request, dial_id, services.dialling, services)
 
     @app.post(FORWARDED_PATH + "{call_id}")
     async def forward_done(request: Request, call_id: str) -> Response:
@@ -106,11 +106,11 @@ def add_routes(app: FastAPI, services: Services) -> None:
 
     @app.post(INVITED_STATUS_PATH + "{reference}")
     async def transfer_progress(request: Request, reference: str) -> Response:
-        return await transferred.progress(request, reference, services)
+        return await dialled.progress(request, reference, services.transfers, services)
 
     @app.post(INVITED_MACHINE_PATH + "{reference}")
     async def transfer_machine(request: Request, reference: str) -> Response:
-        return await transferred.machine(request, reference, services)
+        return await dialled.machine(request, reference, services.transfers, services)
 
     @app.websocket(MEDIA_PATH + "{token}")
     async def media(websocket: WebSocket, token: str) -> None:

@@ -14,7 +14,7 @@ from server.hold_music import PHONE_HZ
 from server.services import Services
 from server.tokens import TokenError
 from server.transfer import Step
-from telephony.carriers.twilio import status, twiml
+from telephony.carriers.twilio import twiml
 from telephony.carriers.twilio.carrier import JOIN_PATH, MUSIC_PATH, NAME, WAIT_PATH, TwilioCarrier
 from telephony.ports import Answer
 
@@ -101,27 +101,6 @@ def _next(step: Step, reference: str, services: Services) -> Response:
     if step == "join" and isinstance(carrier, TwilioCarrier):
         return answer(twiml.join(carrier.room(reference)))
     return answer(twiml.hangup())
-
-
-async def progress(request: Request, reference: str, services: Services) -> Response:
-    """How the call to him goes on."""
-    form = await read(request, services)
-    if isinstance(form, Response):
-        return form
-    told = status.progress(form)
-    if told is not None:
-        services.transfers.progress(reference, told)
-    return Response(status_code=204)
-
-
-async def machine(request: Request, reference: str, services: Services) -> Response:
-    """Answering machine detection has come to a verdict. What is answered is ignored by Twilio."""
-    form = await read(request, services)
-    if isinstance(form, Response):
-        return form
-    detail = form.get("AnsweredBy", "")[:40]
-    services.transfers.machine(reference, form["CallSid"], status.answered_by(form), detail)
-    return Response(status_code=204)
 
 
 def _url(services: Services, path: str) -> str:

@@ -45,7 +45,7 @@ async def test_its_own_tasks_are_no_calls(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(cluster.directory, "release", release)
         monkeypatch.setattr(cluster.peers, "died", lambda node: note("died"))
         monkeypatch.setattr(cluster.peers, "part", lambda node: note("part"))
-        peer = Peer(f"http://127.0.0.1:{free_port()}", 0.0)
+        peer = Peer(f"http://127.0.0.1:{free_port()}", 0, 0.0)
         cluster.peers.all["n2"] = peer
         owner = Mirror.__new__(Mirror)
         owner.node = "n2"

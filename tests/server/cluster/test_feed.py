@@ -63,7 +63,7 @@ async def houses() -> AsyncIterator[tuple[House, House]]:
 async def read(reader: RecentReader, count: int) -> list[Happened]:
     found: list[Happened] = []
     while len(found) < count:
-        await reader.bell.wait()
+        assert await reader.bell.wait(30.0)
         found += reader.read().happened
     assert len(found) == count
     return found

@@ -168,7 +168,7 @@ class ScriptedCall(ScriptedModel):
         """The message is spoken to its end."""
         words = self._speaks(message, message.text.split())
         self.emit("bot.finished", message_id=message.id, duration_ms=300 * words)
-        self._confirm(message, message.text)
+        self._confirm(message, message.text, finished=True)
 
     def interrupts(self, message: Message, *, after_words: int = 1, reason: str = "user_spoke") -> None:
         """The message is cut off; nothing of it where ``after_words`` is 0."""
@@ -184,7 +184,7 @@ class ScriptedCall(ScriptedModel):
             **last,
         )
         if words:
-            self._confirm(message, " ".join(words))
+            self._confirm(message, " ".join(words), finished=False)
         else:
             self._messages.pop(message.id, None)
             self.emit("message.aborted", message_id=message.id, reason="cancelled")
@@ -219,10 +219,10 @@ class ScriptedCall(ScriptedModel):
         self._spoken.append({"role": role, "content": text})
         self.history.append({"role": role, "content": text})
 
-    def _confirm(self, message: Message, text: str) -> None:
+    def _confirm(self, message: Message, text: str, *, finished: bool) -> None:
         self._messages.pop(message.id, None)
         self._remember("assistant", text)
-        self.emit("message.confirmed", message_id=message.id, text=text)
+        self.emit("message.confirmed", message_id=message.id, text=text, finished=finished)
         self._heard.put_nowait(text)
 
     # --- what the agent commands --------------------------------------------------------------------------
