@@ -39,12 +39,22 @@ def cpu_times(pid: int | None, core: int) -> CpuTimes:
 
 def pss_mb(pid: int) -> float:
     """Proportional set size of a process and its children, in MB."""
+    return _sum_mb(pid, "Pss:")
+
+
+def _sum_mb(pid: int, key: str) -> float:
     total = 0
     for each in (pid, *_children(pid)):
         for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith(key):
                 total += int(line.split()[1])
     return total * 1024 / 1e6
+
+
+def allocated_mb(pid: int) -> float:
+    """What a process and its children have allocated, in MB: their proportional set size without files, of which each
+    weighs less as soon as somebody else on the machine maps it, too."""
+    return _sum_mb(pid, "Pss_Anon:")
 
 
 def threads(pid: int) -> int:

@@ -4,7 +4,7 @@
 
 `talkwire serve` as it is, with its engines behind HTTP as an endpoint of OpenAI's shape, recordings and SQLite. So many
 callers at a time: each calls, speaks, hears answers, interrupts some, hangs up after some turns or breaks off, and calls
-again a little later. Memory of the server's tree (PSS), its tasks, sockets, files, threads and what it has on disk are
+again a little later. What the server's tree has allocated, its tasks, sockets, files, threads and what it has on disk are
 read all the time, and once more when all calls are over. Linux only.
 """
 
@@ -29,7 +29,7 @@ import websockets
 
 from benchmarks._children import engines
 from benchmarks._delays import Delays
-from benchmarks._process import pss_mb, threads
+from benchmarks._process import allocated_mb, threads
 from benchmarks._real_server import KEY, ROOT, RealServer, real_server
 from benchmarks._server import MODELS
 from telephony.carriers.twilio.simulator import Clip, SimulatedCarrier, SimulatorError
@@ -56,7 +56,8 @@ class Sample:
     calls: int
     finished: int
     """Calls that were made and are over."""
-    pss_mb: float
+    memory_mb: float
+    """Allocated by its tree."""
     rss_mb: float
     """Of its main process."""
     tasks: int
@@ -94,7 +95,7 @@ async def sample(server: RealServer, begun_s: float, told: Told) -> Sample:
         at_s=round(time.monotonic() - begun_s, 1),
         calls=stats["calls"],
         finished=told.finished,
-        pss_mb=round(await asyncio.to_thread(pss_mb, pid), 2),
+        memory_mb=round(await asyncio.to_thread(allocated_mb, pid), 2),
         rss_mb=round(server.rss_mb(), 2),
         tasks=stats["tasks"],
         sockets=sockets_of(pid),
@@ -177,7 +178,7 @@ async def caller(
 def plot(samples: Sequence[Sample]) -> list[str]:
     """Memory over time."""
     width, height = PLOT
-    values = [one.pss_mb for one in samples]
+    values = [one.memory_mb for one in samples]
     low, high = min(values), max(values)
     span = max(high - low, 0.02 * high)
     columns = [values[i * len(values) // width] for i in range(width)] if len(values) >= width else values
@@ -194,7 +195,7 @@ def verdict(samples: Sequence[Sample], idle: Sample, end: Sample, told: Told) ->
     """What bar R1 asks for."""
     warm = [one for one in samples if one.at_s >= samples[-1].at_s * WARM_UP]
     third = max(1, len(warm) // 3)
-    early, late = (statistics.median(one.pss_mb for one in part) for part in (warm[:third], warm[-third:]))
+    early, late = (statistics.median(one.memory_mb for one in part) for part in (warm[:third], warm[-third:]))
     growth = late / early - 1
     lines = [
         f"{told.finished} calls, {told.failed} of which failed beside these",
@@ -207,7 +208,7 @@ def verdict(samples: Sequence[Sample], idle: Sample, end: Sample, told: Told) ->
         lines.append(f"{name}: {before} before the first call, {after} after the last: {what}")
     lines.append(
         f"files {idle.files} -> {end.files}, threads {idle.threads} -> {end.threads}, "
-        f"memory {idle.pss_mb:.1f} -> {end.pss_mb:.1f} MB, disk {end.disk_mb:.1f} MB"
+        f"memory {idle.memory_mb:.1f} -> {end.memory_mb:.1f} MB, disk {end.disk_mb:.1f} MB"
     )
     return lines
 

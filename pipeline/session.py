@@ -494,6 +494,8 @@ class Session:
             self._due.look(now)
 
     def emit(self, event: Event) -> None:
+        if self._end is not None:
+            return  # It ended under a command that was being carried out: what that had begun comes to nothing.
         self._transcript.note(event, self._loop.time())
         if isinstance(event, MessageConfirmed) and event.text:
             self._machine.question = event.text

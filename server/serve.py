@@ -37,6 +37,9 @@ LINGER_S = 5.0
 """What a peer whose connection is over may take to read the rest."""
 FLUSH_S = 0.1
 """For the last events on their way to agents."""
+KEEP_ALIVE_S = 75
+"""An idle connection is kept longer than those who call keep it (proxies up to 60 s, clients some 5). Where the server
+hung up first, it would now and then do so on a request that is on its way, and a webhook that fails is a call lost."""
 FILES = 65_536
 """Open files that are enough for any number of sockets that one process serves."""
 MAX_MESSAGE = 1 << 20
@@ -171,6 +174,7 @@ def listener(app: FastAPI) -> uvicorn.Server:
         ws_per_message_deflate=False,
         proxy_headers=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
     )
     return _Server(config)

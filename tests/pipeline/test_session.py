@@ -684,6 +684,22 @@ def test_the_longest_call_ends() -> None:
     assert ended.duration_s == pytest.approx(11.0, abs=0.01)
 
 
+def test_a_call_that_ends_under_a_command_tells_nothing_more() -> None:
+    async def script(scene: Scene) -> None:
+        asyncio.get_running_loop().call_at(1005.0, scene.session.typed, "two tickets")
+        scene.session.saying.reply("m1", "one two three four five six seven eight nine ten", "")
+        await scene.leg.silence(6.0)
+
+    # The limit is due already when the typed text silences the bot, and that lets it be noticed.
+    limits = SessionLimits(max_duration_s=4.9999, farewell_s=0.0)
+    scene = call(
+        script,
+        config=SessionConfig(endpointing=PLAIN, greeting="one two three four five six seven", limits=limits),
+    )
+    assert scene.names()[-1] == "CallEnded"
+    assert scene.of(UserMessage) == []
+
+
 def test_metrics_come_at_their_interval_for_both_sides() -> None:
     async def script(scene: Scene) -> None:
         scene.session.saying.reply("m1", "one two three four", "")

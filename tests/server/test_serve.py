@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
@@ -123,3 +124,9 @@ async def test_a_stream_whose_reader_never_reads_is_cut_off_and_counted(
         made.book.close()
         server.should_exit = True
         await serving
+
+
+def test_an_idle_connection_outlives_those_who_keep_it() -> None:
+    """Or a webhook that is sent at that very moment would now and then be lost."""
+    proxies_s, clients_s = 60, 5
+    assert listener(FastAPI()).config.timeout_keep_alive > max(proxies_s, clients_s)
