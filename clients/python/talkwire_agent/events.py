@@ -186,6 +186,10 @@ class LineUtterance(Part):
 class TurnLatency(Part):
     """What `turn.metrics` tells of times."""
 
+    vad_ms: int | None = None
+    """From the end of the user's voice to `speech.ended`: until it was clear that it was the end,
+    milliseconds.
+    """
     endpointing_ms: int | None = None
     """From the end of the user's voice to `turn.end`, milliseconds."""
     stt_ms: int | None = None
@@ -859,6 +863,10 @@ class TurnMetrics(TurnEvent):
     """
 
     event: Literal["turn.metrics"] = "turn.metrics"
+    vad_ms: int | None = None
+    """From the end of the user's voice to `speech.ended`: until it was clear that it was the end,
+    milliseconds.
+    """
     endpointing_ms: int | None = None
     """From the end of the user's voice to `turn.end`, milliseconds."""
     stt_ms: int | None = None
@@ -1161,6 +1169,10 @@ class BotFinished(CallEvent):
     """The message."""
     duration_ms: int
     """Audio that was heard, milliseconds."""
+    text: str | None = None
+    """What the caller heard, where its `bot.speaking` had another text, or none. Absent: that was it."""
+    corrects: int | None = None
+    """The `seq` of that `bot.speaking`, where there is a `text`."""
 
 
 class BotInterrupted(CallEvent):
@@ -1197,6 +1209,8 @@ class MessageConfirmed(CallEvent):
     """The message."""
     text: str
     """What the caller heard of it."""
+    finished: bool
+    """True: it was heard to its end (`bot.finished`); false: it was cut off."""
     corrects: int | None = None
     """The `seq` of its `bot.speaking`, where that had another text, or none. Absent: it was heard as it was
     told.
