@@ -147,7 +147,8 @@ async def test_who_listens_to_a_browser_hears_both_as_they_were_said_and_heard(t
     greeting = heard[round(bot[0] * rate) : round(bot[1] * rate)]
     theirs = place_of(greeting, ear)
     assert theirs / rate == pytest.approx(ears[0], abs=0.03)
-    assert likeness(greeting, ear[max(0, theirs) :]) > 0.9
+    # It may have come in the middle of the first packets.
+    assert likeness(greeting[max(0, -theirs) :], ear[max(0, theirs) :]) > 0.9
     clip = resample(TIME[0], TIME[1], rate)
     at = place_of(clip, heard)
     assert at / rate == pytest.approx(user[0], abs=0.25)
