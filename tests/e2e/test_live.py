@@ -141,20 +141,19 @@ async def test_who_listens_to_a_browser_hears_both_as_they_were_said_and_heard(t
     # The page's ear has had the same; what it was sent after the cancel it has had besides, and nobody else.
     ear = resample(page.ear.sound(), RATE, rate)
     ears = stretches(ear, rate)[0]
-    assert bot[1] - bot[0] == pytest.approx(ears[1] - ears[0], abs=0.1)
+    loud = [when for _, when, rms in page.ear.frames if rms > 500 and when < page.mic.spoken[0]]
+    # Where the server stalled there is a gap, in what came to the page as well.
+    assert ears[1] - ears[0] - 0.1 < bot[1] - bot[0] < loud[-1] - loud[0] + 0.3
     assert (rest[1] - rest[0]) * 1000 == pytest.approx(cut["played_ms"], abs=250)
+    pieces = [heard[at : at + 6400] for at in range(round(bot[0] * rate), round(bot[1] * rate) - 6400, 6400)]
+    alike = [likeness(piece, ear[max(0, place_of(piece, ear)) :]) > 0.8 for piece in pieces]
+    assert np.mean(alike) >= 0.75, alike
     # And its mouth, at the same distance from one another.
-    greeting = heard[round(bot[0] * rate) : round(bot[1] * rate)]
-    theirs = place_of(greeting, ear)
-    assert theirs / rate == pytest.approx(ears[0], abs=0.03)
-    # It may have come in the middle of the first packets.
-    assert likeness(greeting[max(0, -theirs) :], ear[max(0, theirs) :]) > 0.9
     clip = resample(TIME[0], TIME[1], rate)
     at = place_of(clip, heard)
     assert at / rate == pytest.approx(user[0], abs=0.25)
     assert likeness(clip, heard[at:]) > 0.9
-    at_ear = next(when for _, when, rms in page.ear.frames if rms > 500)
-    assert at / rate - bot[0] == pytest.approx(page.mic.spoken[0] - at_ear, abs=0.2)
+    assert at / rate - bot[0] == pytest.approx(page.mic.spoken[0] - loud[0], abs=0.3)
 
 
 @pytest.mark.alone
