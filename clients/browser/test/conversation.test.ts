@@ -73,7 +73,7 @@ test("captions grow word by word, and only by what is new", () => {
 test("each answered turn has its latency: until the first word, from the end of the voice", () => {
   assert.deepEqual(
     golden().of("turn.latency").map(({ turnId, endpointingMs, responseMs }) => [turnId, endpointingMs, responseMs]),
-    [[1, 338, 1658], [2, 517, 846], [3, 365, 706], [4, 432, 666]],
+    [[1, 338, 1659], [2, 517, 847], [3, 365, 707], [4, 432, 667]],
   );
 });
 

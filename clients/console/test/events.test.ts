@@ -10,7 +10,7 @@ import { GOLDEN } from "./golden.ts";
 const found = (text: string): string[] => GOLDEN.filter((event) => matches(event, parseQuery(text))).map(({ event }) => event);
 
 test("words are found in names and in what events say, in any case", () => {
-  assert.deepEqual(new Set(found("rome")), new Set(["user.message", "eager.turn", "turn.end", "tool.started", "bot.output", "llm.response", "llm.tool_call", "bot.word", "message.confirmed", "call.ended"]));
+  assert.deepEqual(new Set(found("rome")), new Set(["user.message", "eager.turn", "turn.end", "tool.started", "bot.output", "llm.response", "llm.tool_call", "bot.word", "bot.finished", "message.confirmed", "call.ended"]));
   assert.ok(found("bot.word").every((name) => name === "bot.word"));
   assert.ok(found("bot.").every((name) => name.startsWith("bot.")));
   assert.ok(!found("bot. -word").includes("bot.word"));

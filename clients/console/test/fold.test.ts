@@ -62,11 +62,11 @@ test("each wait is the one that the server measured", () => {
 test("a message is drawn where it was heard: without its pauses", () => {
   const message = call.messages.get("msg_000000000007");
   assert.deepEqual(message?.played, [
-    { startMs: 5370, endMs: 7501 },
+    { startMs: 5371, endMs: 7501 },
     { startMs: 7990, endMs: 10960 },
   ]);
   const cut = call.messages.get("msg_000000000010");
-  assert.deepEqual(cut?.played, [{ startMs: 18510, endMs: 22924 }]);
+  assert.deepEqual(cut?.played, [{ startMs: 18511, endMs: 22924 }]);
   assert.equal(call.marks.find(({ kind }) => kind === "cut")?.ms, 22924);
 });
 

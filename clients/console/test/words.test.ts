@@ -102,5 +102,5 @@ test("the entry of a moment is the last that had begun", () => {
   for (const event of GOLDEN) apply(call, event);
   assert.equal(entryAt(call.entries, -1), null);
   const at = entryAt(call.entries, 6000);
-  assert.ok(at?.kind === "bot" && startOf(at) === 5370);
+  assert.ok(at?.kind === "bot" && startOf(at) === 5371);
 });
