@@ -172,14 +172,7 @@ class TurnLog:
         old = self._turns.get(ref.turn_id)
         if old is not None:
             kept = Signal(text_at=old.signal.text_at)
-            self._turns[ref.turn_id] = _Turn(
-                ref,
-                old.started_at,
-                kept,
-                measured=old.measured,
-                latency=old.latency,
-                thought=old.thought,
-            )
+            self._turns[ref.turn_id] = _Turn(ref, old.started_at, kept, thought=old.thought)
 
     def _voice_ended(self, event: SpeechEnded) -> None:
         self._voice_ends[event.segment_id] = event.at

@@ -14,11 +14,11 @@ import orjson
 import structlog
 
 from server import protocol as wire
-from server.agents import is_dev, slug
+from server.agents import is_dev, key_for, slug
 from server.cluster.exchange import Exchange
 from server.cluster.messages import Message
 from server.doors.desk import Desk
-from server.lines import PREFIX, is_line, key_of
+from server.lines import key_of
 from server.outbox import takes
 from server.protocol import ProtocolError
 from server.ring import Entry
@@ -122,7 +122,7 @@ class Mirror:
 
     def displace(self, agent_id: str, reason: str) -> None:
         """Its home learns that by itself."""
-        key = key_of(agent_id.removeprefix(PREFIX)) if is_line(agent_id) else slug(agent_id)
+        key = key_for(agent_id)
         self._services.calls.owners.left(self, self._unsent(), self._services.agents.get, key)
 
     def _tell(self, event: wire.Event) -> None:

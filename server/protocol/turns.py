@@ -220,7 +220,8 @@ LatencyPart = Literal["endpointing", "stt", "llm", "agent", "tts", "transport"]
 
 class TurnMetrics(LatencyParts, TurnEvent):
     """How long the answer to a turn took. Once for an answered turn, right behind the `bot.speaking` of its first
-    answer; a word that the answer takes a while is none.
+    answer; a word that the answer takes a while is none. Where the turn went on (`turn.continued`) that answer was void,
+    and the one that it gets then is told of, too.
 
     The parts overlap, since work begins before the turn is over: their sum is not the total. What is not known
     is left out.

@@ -78,9 +78,11 @@ def turns_are_framed(events: list[Event]) -> None:
 
 
 def answers_are_measured(events: list[Event], switches: Switches) -> None:
-    """Once for a turn, right behind the beginning of its answer."""
+    """Once for a turn, and once more where it went on: right behind the beginning of its answer."""
     measured: set[int] = set()
     for before, event in zip([None, *events], events, strict=False):
+        if isinstance(event, TurnContinued):
+            measured.discard(event.turn.turn_id)
         if isinstance(event, TurnMetrics):
             assert switches.metrics
             assert isinstance(before, BotSpeaking)

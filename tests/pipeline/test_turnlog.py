@@ -149,8 +149,11 @@ def test_an_early_interruption_goes_on_with_the_turn() -> None:
     turns.see(TurnContinued(ONE, 2.5), 2.5)
     assert turns.settle(2.5) == []
     turns.see(ended(), 4.0)
-    heard(turns, "b2", ONE, 4.5)
-    assert over(turns.settle(5.0)) == [TurnCompleted(ONE, 1, False, False, 4000)]
+    # The first answer was void: what the turn took is what its second one took.
+    told = heard(turns, "b2", ONE, 4.5)
+    [took] = [event for event in told if isinstance(event, TurnMetrics)]
+    assert (took.message_id, took.total_ms) == ("b2", 900)
+    assert turns.settle(5.0) == [TurnCompleted(ONE, 1, False, False, 4000, took)]
 
 
 def test_a_late_interruption_is_the_end_of_the_turn() -> None:

@@ -856,7 +856,8 @@ class TurnCompleted(TurnEvent):
 
 class TurnMetrics(TurnEvent):
     """How long the answer to a turn took. Once for an answered turn, right behind the `bot.speaking` of its
-    first answer; a word that the answer takes a while is none.
+    first answer; a word that the answer takes a while is none. Where the turn went on (`turn.continued`)
+    that answer was void, and the one that it gets then is told of, too.
 
     The parts overlap, since work begins before the turn is over: their sum is not the total. What is not
     known is left out.
