@@ -22,8 +22,9 @@ from server import logs
 from server.app import create_app
 from server.compose import services, started, voice_detector
 from server.engines import EnginePool
-from server.serve import bind, listener, settle
+from server.serve import listener, settle
 from server.settings import Settings
+from server.sockets import bind
 
 MODELS = {"stt": "whisper-1", "tts": "tts-1", "llm": "gpt-4o-mini"}
 """Of the endpoint, by stage. This recogniser gives its text in one piece."""

@@ -144,7 +144,7 @@ def _dispatch(args: argparse.Namespace) -> int:
 
 def _serve(settings: Settings, workers: int | None, *, supervised: bool) -> int:
     from server import logs
-    from server.serve import bind, raise_file_limit, serve
+    from server.sockets import bind, raise_file_limit
 
     logs.configure(settings.log_level, settings.log_format)
     logs.hide(settings.secrets())
@@ -157,9 +157,12 @@ def _serve(settings: Settings, workers: int | None, *, supervised: bool) -> int:
         from server.supervisor import supervise
 
         return supervise(settings)
+    sock = bind(settings)
+
     import uvloop
 
-    sock = bind(settings)
+    from server.serve import serve
+
     uvloop.run(serve(settings, sock))
     return 0
 
@@ -169,7 +172,8 @@ def _work(settings: Settings) -> int:
     import uvloop
 
     from server.cluster.address import own_address
-    from server.serve import bind, bind_own, serve
+    from server.serve import serve
+    from server.sockets import bind, bind_own
 
     sock, own = bind(settings, shared=True), bind_own(settings)
     url = own_address(settings, own.getsockname()[1])

@@ -16,9 +16,9 @@ from typing import Final
 
 import structlog
 
-from server.serve import bind
 from server.settings import Settings, SettingsError
 from server.settings.values import MEMORY
+from server.sockets import bind
 
 log = structlog.get_logger(__name__)
 

@@ -9,6 +9,7 @@ where another server has closed them, which it does while Redis is away, that en
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -56,6 +57,21 @@ class Burial:
     def __init__(self, cluster: RedisCluster) -> None:
         self._cluster = cluster
         self._dead: dict[str, _Dead] = {}
+        self._ends: OrderedDict[tuple[str, str], Message] = OrderedDict()
+
+    def goes_on(self, node: str) -> bool:
+        """It is dead, and the ends of its calls are told these seconds."""
+        return node in self._dead
+
+    def ended(self, message: Message) -> None:
+        """The end of one of its calls is told: whoever had it may come back a moment later."""
+        self._ends[message["i"], message["k"]] = message
+        while len(self._ends) > MAX_BURIED:
+            self._ends.popitem(last=False)
+
+    def end_of(self, call_id: str, key: str) -> Message | None:
+        """As it was told. None: it was not, or long ago."""
+        return self._ends.get((call_id, key))
 
     def begin(self, node: str) -> None:
         if node in self._dead:

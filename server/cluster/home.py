@@ -77,12 +77,13 @@ class Home:
     async def passes_on(self, command: wire.AnyCommand, text: str | bytes) -> Outcome | None:
         """Whether a command is none of this node's: another one has its call, or holds what it asks for. Then what
         becomes of it is told to the agent already, or will be."""
-        if isinstance(command, wire.AgentCreate):
-            await self._look_up()
         refusal = await self._claim(command)
         if refusal is not None:
             self._connection.say(refusal)
             return wire.outcome_of(refusal) if isinstance(refusal, ErrorEvent) else _failed(refusal)
+        if isinstance(command, wire.AgentCreate):
+            # At the last moment, for a node may die while the claim is waited for.
+            await self._look_up(slug(command.agent_id))
         if isinstance(command, wire.CallDial) and self._cluster.services.calls.is_full:
             return self._passed(self._cluster.roomier(), text)
         call_id = getattr(command, "call_id", None) or getattr(command, "session_id", None)
@@ -119,12 +120,16 @@ class Home:
         self._exchanges.pop(node, None)
         return self.lines.pop(node, None)
 
-    async def _look_up(self) -> None:
-        """Before it is given back its calls: which of them other nodes have."""
+    async def _look_up(self, key: str) -> None:
+        """Before it is given back its calls: which of them other nodes have; or had, and it is told the end of."""
         unknown = [
             call_id for call_id in self._connection.resume or {} if not self._cluster.where.is_here(call_id)
         ]
-        self._connection.elsewhere = await self._cluster.where.elsewhere(unknown)
+        elsewhere = await self._cluster.where.elsewhere(unknown)
+        burial = self._cluster.peers.burial
+        self._connection.elsewhere = elsewhere | {
+            call_id for call_id in unknown if burial.end_of(call_id, key) is not None
+        }
 
     async def _claim(self, command: wire.AnyCommand) -> wire.Event | None:
         """Have it answer what it asks for, on all nodes. Returns why it cannot."""
@@ -182,6 +187,8 @@ class Home:
             self._give_up(f"number:{normalise(command.ref)}")
         elif isinstance(command, wire.LineDestroy):
             self._give_up(f"number:{normalise(command.number)}")
+        if isinstance(command, wire.AgentCreate):
+            self._tell_ends(slug(command.agent_id))
         fields.pop("ack", None)
         for line in self.lines.values():
             self._cluster.send(line.node, {"t": "reg", "c": line.name, "m": fields}, len(text) + 200)
@@ -249,6 +256,12 @@ class Home:
             self._give(end)
         elif call[0] in self.said() and call[1] in self.registered.agents:
             self._end_of_missed(end)
+
+    def _tell_ends(self, key: str) -> None:
+        """Of calls whose node died a moment before the agent was back here."""
+        for call_id in self.said():
+            if (end := self._cluster.peers.burial.end_of(call_id, key)) is not None:
+                self.ended(end)
 
     def _end_of_missed(self, end: Entry) -> None:
         """Of a call that the agent had at a connection before this one, to a node that is dead by now."""

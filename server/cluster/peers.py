@@ -182,6 +182,7 @@ class Peers:
             case "forget":
                 self._cluster.services.book.forgotten(message["calls"])
             case "ended":
+                self.burial.ended(message)
                 for home in list(self._homes.values()):
                     home.ended(message)
             case "bye":

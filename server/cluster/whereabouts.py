@@ -60,12 +60,15 @@ class Whereabouts:
         return node if node in self._cluster.peers.all else None
 
     async def elsewhere(self, call_ids: list[str]) -> frozenset[str]:
-        """Of these calls those that other nodes have."""
+        """Of these calls those that other nodes have, or had until a moment ago."""
         try:
             found = await self._cluster.directory.nodes_of(call_ids)
         except RedisAway:
             return frozenset(call_ids)  # Nobody knows: they are not said to be gone.
-        return frozenset(call_id for call_id, node in found.items() if node in self._cluster.peers.all)
+        peers = self._cluster.peers
+        return frozenset(
+            call_id for call_id, node in found.items() if node in peers.all or peers.burial.goes_on(node)
+        )
 
     def is_here(self, call_id: str) -> bool:
         calls = self._cluster.services.calls

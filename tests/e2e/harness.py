@@ -15,9 +15,10 @@ import websockets
 
 from server.app import create_app
 from server.compose import services as composed
-from server.serve import bind, listener
+from server.serve import listener
 from server.services import Services
 from server.settings import Settings
+from server.sockets import bind
 from telephony.carriers.twilio.simulator import SimulatedCarrier
 
 ROOT = Path(__file__).resolve().parents[2]

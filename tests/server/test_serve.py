@@ -17,8 +17,9 @@ from websockets.asyncio.client import connect
 from pipeline.events import TurnRef, UserMessage
 from server import serve
 from server.doors import handshake, readers
-from server.serve import bind, listener, raise_file_limit
+from server.serve import listener
 from server.settings import Settings
+from server.sockets import bind, raise_file_limit
 from tests.e2e.harness import free_port
 from tests.server.site import KEY, site
 
