@@ -12,7 +12,7 @@ from server.call import Call
 from server.past import Page, StoreUnavailable
 from server.ring import Entry, Ring
 from tests.fakes.loop import run_virtual
-from tests.server.test_resume import Owner, happen, house
+from tests.server.test_resume import House, Owner, happen, house
 
 PAGES = 3
 """Events that are read at once here."""
@@ -148,19 +148,23 @@ def test_where_the_store_stays_away_the_hole_is_told_and_the_rest_goes_on(tmp_pa
     run_virtual(main())
 
 
+def over_and_forgotten(at: House, reason: EndReason) -> None:
+    """A call of ten events, that is only in the archive any more."""
+    at.calls.owners.archive = kept = Kept()
+    first = Owner({})
+    call = at.call(at.comes(first))
+    kept.keeps(call)
+    happen(call, 9)
+    at.goes(first)
+    at.calls._finish(call, CallEnded(reason, "", asyncio.get_running_loop().time(), 1.0, ()))
+    at.calls.owners.drop(["CA1"])
+    kept.over.add("CA1")
+
+
 def test_of_a_call_that_is_over_and_forgotten_the_rest_is_told(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as at:
-            at.calls.owners.archive = kept = Kept()
-            first = Owner({})
-            call = at.call(at.comes(first))
-            kept.keeps(call)
-            happen(call, 9)
-            at.goes(first)
-            now = asyncio.get_running_loop().time()
-            at.calls._finish(call, CallEnded(EndReason.HANGUP, "", now, 1.0, ()))
-            at.calls.owners.drop(["CA1"])
-            kept.over.add("CA1")
+            over_and_forgotten(at, EndReason.HANGUP)
             second = Owner({"CA1": 2, "CA-unknown": 5})
             at.comes(second)
             await asyncio.sleep(1)
@@ -185,16 +189,7 @@ def test_of_a_call_that_is_over_and_forgotten_the_rest_is_told(tmp_path: Path) -
 def test_whoever_knows_more_than_a_killed_server_wrote_is_told_that_the_call_is_gone(tmp_path: Path) -> None:
     async def main() -> None:
         async with house(tmp_path) as at:
-            at.calls.owners.archive = kept = Kept()
-            first = Owner({})
-            call = at.call(at.comes(first))
-            kept.keeps(call)
-            happen(call, 9)
-            at.goes(first)
-            now = asyncio.get_running_loop().time()
-            at.calls._finish(call, CallEnded(EndReason.FAILED, "", now, 1.0, ()))
-            at.calls.owners.drop(["CA1"])
-            kept.over.add("CA1")
+            over_and_forgotten(at, EndReason.FAILED)
             knows = Owner({"CA1": 10})
             at.comes(knows)
             await asyncio.sleep(1)
