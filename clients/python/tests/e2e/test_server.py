@@ -71,7 +71,7 @@ async def test_the_first_agent_of_the_readme(harness: Any, tmp_path: Path) -> No
         try:
             assert process.stderr is not None
             async with asyncio.timeout(20):
-                while b"answers *" not in await process.stderr.readline():
+                while f"answers {TO}".encode() not in await process.stderr.readline():
                     assert process.returncode is None
             call = await carrier.place_call(FROM, TO)
             await call.bot_speaking()
