@@ -204,7 +204,9 @@ async def test_a_line_that_was_away_is_told_that_its_call_was_handed_over(tmp_pa
             await back.wait("line.created", count=2)
             await asyncio.sleep(0.1)
             assert told == [frame["seq"] for frame in back.frames if "seq" in frame]
-            well_formed([started, *there.line.frames[there.line.frames.index(started) + 1 :], *back.frames])
+            # More may have come to the line before its socket was closed: it is told once more.
+            before = [frame for frame in there.line.frames if started["seq"] <= frame.get("seq", 0) <= seen]
+            well_formed([*before, *back.frames])
 
 
 async def test_one_connection_may_have_both_the_line_and_the_agent(tmp_path: Path) -> None:
